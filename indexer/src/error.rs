@@ -1,0 +1,105 @@
+//! The one error type of this crate: a variant per thing a caller might treat differently.
+
+use std::path::PathBuf;
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong with documents and indexes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// kura cannot read this kind of file.
+    #[error(
+        "unsupported format `{media_type}`; supported are Markdown, text, HTML, CSV, PDF, DOCX, PPTX, XLSX and EML"
+    )]
+    UnsupportedFormat {
+        /// The media type found.
+        media_type: String,
+    },
+    /// The file has no content at all.
+    #[error("the file is empty")]
+    EmptyFile,
+    /// The file is sound, but no text was found in it.
+    #[error("no text found in the file; a scanned document needs text recognition first")]
+    NoText,
+    /// The file is encrypted.
+    #[error("the file is encrypted; remove the password and ingest it again")]
+    Encrypted,
+    /// The file is damaged or not what its name says.
+    #[error("the {format} file cannot be read: {reason}")]
+    Malformed {
+        /// Short name of the format.
+        format: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file or what it unpacks to is too large.
+    #[error("the file is too large: {reason}")]
+    TooLarge {
+        /// Which limit was passed.
+        reason: String,
+    },
+    /// No collection of that name.
+    #[error("unknown collection `{name}`; existing: {}", if existing.is_empty() { "none".to_owned() } else { existing.join(", ") })]
+    UnknownCollection {
+        /// The name asked for.
+        name: String,
+        /// Those that exist.
+        existing: Vec<String>,
+    },
+    /// A name that cannot be a collection's.
+    #[error("invalid collection name `{name}`: use 1 to 64 letters, digits, `-`, `_` or `.`")]
+    InvalidCollectionName {
+        /// The name given.
+        name: String,
+    },
+    /// No such document, or none that may be read.
+    #[error("unknown document `{id}`")]
+    UnknownDocument {
+        /// The id asked for.
+        id: String,
+    },
+    /// No such job.
+    #[error("unknown job `{id}`")]
+    UnknownJob {
+        /// The id asked for.
+        id: String,
+    },
+    /// Another process has the data directory open.
+    #[error("the data directory `{}` is in use by another kura process ({holder})", path.display())]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+        /// What the lock file says about the holder.
+        holder: String,
+    },
+    /// The index was built with other settings.
+    #[error("the index in `{}` was built with {built_with}, not {wanted}; use that, or run `kura admin reindex`", path.display())]
+    Incompatible {
+        /// The data directory.
+        path: PathBuf,
+        /// What the index carries.
+        built_with: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The catalog failed.
+    #[error("catalog: {0}")]
+    Catalog(#[from] rusqlite::Error),
+    /// The lexical index failed.
+    #[error("lexical index: {0}")]
+    Lexical(#[from] tantivy::TantivyError),
+    /// The vector index failed.
+    #[error("vector index: {0}")]
+    Dense(String),
+    /// An I/O error; the message names the path.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// An error of the models.
+    #[error(transparent)]
+    Model(#[from] kura_models::Error),
+    /// A background task ended unexpectedly.
+    #[error("a background task failed: {0}")]
+    Task(String),
+}

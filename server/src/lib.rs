@@ -1,0 +1,1 @@
+//! The kura server: a private knowledge assistant.

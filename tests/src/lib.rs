@@ -1,0 +1,1 @@
+//! Helpers of kura's integration tests.
