@@ -84,6 +84,14 @@ pub enum Error {
         /// What was asked for.
         wanted: String,
     },
+    /// The index cannot be opened.
+    #[error("the index in `{}` cannot be opened: {reason}; rebuild it with `kura admin reindex`", path.display())]
+    Damaged {
+        /// The index directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The catalog failed.
     #[error("catalog: {0}")]
     Catalog(#[from] rusqlite::Error),
@@ -98,8 +106,14 @@ pub enum Error {
     Io(#[from] std::io::Error),
     /// An error of the models.
     #[error(transparent)]
-    Model(#[from] kura_models::Error),
+    Model(Box<kura_models::Error>),
     /// A background task ended unexpectedly.
     #[error("a background task failed: {0}")]
     Task(String),
+}
+
+impl From<kura_models::Error> for Error {
+    fn from(error: kura_models::Error) -> Self {
+        Self::Model(Box::new(error))
+    }
 }
