@@ -9,13 +9,19 @@
 //! Invariants: nothing here knows of documents, users or HTTP servers; nothing reads the environment;
 //! nothing opens a network connection except the registry's explicit `pull`.
 
+mod arch;
 pub mod error;
+pub mod generate;
+mod gguf;
+mod sampling;
 pub mod spec;
+mod template;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use error::{Error, Result};
+pub use generate::{CandleGenerator, load_generator};
 pub use spec::{ModelId, ModelKind, ModelSpec, Pooling};
 
 /// An embedding: `dim` components, unit L2 norm.
