@@ -17,7 +17,13 @@ export const routes: RouteObject[] = [
     errorElement: <ErrorNote error={null} />,
     children: [
       // One element for both, so that a new conversation keeps its page when it gets its address.
-      { element: <ChatPage />, children: [{ index: true }, { path: "c/:conversation" }] },
+      {
+        element: <ChatPage />,
+        children: [
+          { index: true, element: null },
+          { path: "c/:conversation", element: null },
+        ],
+      },
       { path: "documents", element: <DocumentsPage /> },
       { path: "*", element: <NotFound /> },
     ],

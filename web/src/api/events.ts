@@ -29,7 +29,7 @@ export async function* ask(question: Question, signal: AbortSignal): AsyncGenera
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ ...question, stream: true }),
   });
-  for await (const { event, data } of readEvents(stream)) {
+  for await (const { event, data } of readEvents(stream, signal)) {
     const read = readAnswerEvent({ event, data });
     yield read;
     if (read.kind === "completed") return;
@@ -40,7 +40,7 @@ export async function* ask(question: Question, signal: AbortSignal): AsyncGenera
 /** Yields a job each time that it moves; the last one is `done` or `failed`. */
 export async function* followJob(id: string, signal: AbortSignal): AsyncGenerator<Job> {
   const stream = await open(`/api/v1/jobs/${encodeURIComponent(id)}/events`, signal);
-  for await (const { event, data } of readEvents(stream)) {
+  for await (const { event, data } of readEvents(stream, signal)) {
     if (event === "job") yield parse<Job>(event, data, ["id", "state", "progress"]);
   }
 }

@@ -4,19 +4,28 @@ export type ServerEvent = { event: string; data: string };
 
 /**
  * Yields the events of a stream in order.
+ * Aborting `signal` closes the connection and throws its reason.
  * Comments, ids and retry hints are skipped, as is an event that the end of the stream cuts off.
  */
-export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
+export async function* readEvents(
+  body: ReadableStream<Uint8Array>,
+  signal?: AbortSignal,
+): AsyncGenerator<ServerEvent> {
   const reader = body.getReader();
+  // A read that waits for the next bytes ends at once, whoever made the stream.
+  const stop = () => void reader.cancel().catch(() => undefined);
+  signal?.addEventListener("abort", stop);
   const decoder = new TextDecoder();
   const parser = new EventParser();
   try {
     for (;;) {
       const { done, value } = await reader.read();
+      signal?.throwIfAborted();
       if (done) return;
       yield* parser.push(decoder.decode(value, { stream: true }));
     }
   } finally {
+    signal?.removeEventListener("abort", stop);
     // Reached on an early `break` too: the server then sees the connection close.
     await reader.cancel().catch(() => undefined);
   }

@@ -1,4 +1,4 @@
-import { useMemo } from "react";
+import { createContext, useContext, useMemo } from "react";
 import Markdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import type { Citation, Flag } from "../../api/types";
@@ -24,50 +24,20 @@ export function AnswerText({ text, citations, flags, active, onOpen }: Props) {
     [text, citations, flags, active, t],
   );
   const markers = useMemo(() => new Set(citations.map(({ marker }) => marker)), [citations]);
-  const components = useMemo<Components>(
-    () => ({
-      ...PLAIN,
-      mark: ({ node, children }) => (
-        <span
-          className={styles.range}
-          data-flag={node?.properties.dataFlag}
-          data-active={node?.properties.dataActive}
-        >
-          {children}
-        </span>
-      ),
-      i: ({ title }) => (
-        <span className={styles.flag} role="img" aria-label={title} title={title}>
-          <Icon name="warning" />
-        </span>
-      ),
-      button: ({ value, name }) => {
-        const citation = citationAt(citations, spans, Number(value), Number(name));
-        if (!citation) return `[${value}]`;
-        return (
-          <button
-            type="button"
-            className={styles.marker}
-            aria-label={t.ask.citation(citation.marker, citation.title)}
-            aria-pressed={citation === active}
-            title={citation.title}
-            onClick={() => onOpen(citation)}
-          >
-            {citation.marker}
-          </button>
-        );
-      },
-    }),
-    [citations, spans, active, onOpen, t],
+  const behind = useMemo(
+    () => ({ citations, spans, active, onOpen }),
+    [citations, spans, active, onOpen],
   );
   return (
     <div className={styles.text}>
-      <Markdown
-        remarkPlugins={[remarkGfm, [remarkAnswer, { markers, ranges }]]}
-        components={components}
-      >
-        {text}
-      </Markdown>
+      <Behind value={behind}>
+        <Markdown
+          remarkPlugins={[remarkGfm, [remarkAnswer, { markers, ranges }]]}
+          components={VERIFIED}
+        >
+          {text}
+        </Markdown>
+      </Behind>
     </div>
   );
 }
@@ -108,6 +78,56 @@ const PLAIN: Components = {
   img: ({ alt }) => <>{alt}</>,
 };
 
+/** What the markers of one answer stand for; a context, so that the buttons outlive each change. */
+type WhatIsBehind = Pick<Props, "citations" | "active" | "onOpen"> & {
+  spans: (CharRange | null)[];
+};
+
+const Behind = createContext<WhatIsBehind>({
+  citations: [],
+  spans: [],
+  active: null,
+  onOpen: () => undefined,
+});
+
+const VERIFIED: Components = {
+  ...PLAIN,
+  mark: ({ node, children }) => (
+    <span
+      className={styles.range}
+      data-flag={node?.properties.dataFlag}
+      data-active={node?.properties.dataActive}
+    >
+      {children}
+    </span>
+  ),
+  i: ({ title }) => (
+    <span className={styles.flag} role="img" aria-label={title} title={title}>
+      <Icon name="warning" />
+    </span>
+  ),
+  button: ({ value, name }) => <Marker marker={Number(value)} offset={Number(name)} />,
+};
+
+function Marker({ marker, offset }: { marker: number; offset: number }) {
+  const { t } = useI18n();
+  const { citations, spans, active, onOpen } = useContext(Behind);
+  const citation = citationAt(citations, spans, marker, offset);
+  if (!citation) return `[${marker}]`;
+  return (
+    <button
+      type="button"
+      className={styles.marker}
+      aria-label={t.ask.citation(citation.marker, citation.title)}
+      aria-pressed={citation === active}
+      title={citation.title}
+      onClick={() => onOpen(citation)}
+    >
+      {citation.marker}
+    </button>
+  );
+}
+
 const DRAFT: Components = {
   ...PLAIN,
   button: ({ value }) => <span className={styles.marker}>{value}</span>,
@@ -128,10 +148,10 @@ function measure(
   for (const [i, flag] of flags.entries()) {
     const span = spans[citations.length + i];
     if (!span) continue;
-    ranges.push({ ...span, attributes: { "data-flag": flag.kind }, note: t.ask.flags[flag.kind] });
+    ranges.push({ ...span, attributes: { dataFlag: flag.kind }, note: t.ask.flags[flag.kind] });
   }
   const span = active ? spans[citations.indexOf(active)] : null;
-  if (span) ranges.push({ ...span, attributes: { "data-active": "true" } });
+  if (span) ranges.push({ ...span, attributes: { dataActive: "true" } });
   return { spans: spans.slice(0, citations.length), ranges };
 }
 

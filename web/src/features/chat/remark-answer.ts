@@ -1,6 +1,6 @@
 /**
  * A remark plugin for answers: turns the markers `[1]` into buttons and marks ranges of the text.
- * Raw HTML, link definitions and images are not read as such: what a model writes stays text.
+ * Raw HTML and link definitions are not read as such: what a model writes stays text.
  */
 import type { Emphasis, Nodes, PhrasingContent, Root, Text } from "mdast";
 import type { Processor } from "unified";
@@ -21,7 +21,7 @@ export function remarkAnswer(this: Processor, { markers, ranges }: Options) {
   const data = this.data() as { micromarkExtensions?: unknown[] };
   data.micromarkExtensions ??= [];
   data.micromarkExtensions.push({
-    disable: { null: ["htmlFlow", "htmlText", "definition", "labelStartImage"] },
+    disable: { null: ["htmlFlow", "htmlText", "definition"] },
   });
   return (root: Root) => {
     const last = new Map<MarkedRange, Emphasis>();
