@@ -1,5 +1,6 @@
 //! Who may read what. Every read path takes an [`AccessFilter`]; an empty one finds nothing.
 
+use crate::document::CollectionId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -77,4 +78,13 @@ impl AccessFilter {
             Scope::Unrestricted { reason } => Some(reason),
         }
     }
+}
+
+/// The collections a request looks in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Collections {
+    /// Every collection; the access filter still applies.
+    All,
+    /// These. None of them finds nothing: an empty list never means everything.
+    Only(Vec<CollectionId>),
 }

@@ -113,6 +113,10 @@ pub struct Chunk {
     pub ordinal: u32,
     /// The quoted text, byte for byte `document text[span]`.
     pub text: String,
+    /// Headings above it and, for a part of a table, the table's header rows: embedded and searched
+    /// with the text, never quoted.
+    #[serde(default)]
+    pub context: String,
     /// Tokens of `text`, counted by the embedder's tokenizer.
     pub n_tokens: usize,
     /// Byte range in the document's text (the blocks' texts joined by a blank line).

@@ -83,6 +83,16 @@ pub enum Error {
         /// What was asked for.
         wanted: String,
     },
+    /// The data directory's file system is full or nearly so.
+    #[error("not enough room in `{}`: {free_mib} MiB free, {needed_mib} MiB needed; nothing stored is harmed: free some space and try again", path.display())]
+    StorageFull {
+        /// The data directory.
+        path: PathBuf,
+        /// What is left.
+        free_mib: u64,
+        /// What must be left for safe work.
+        needed_mib: u64,
+    },
     /// The catalog failed.
     #[error("catalog: {0}")]
     Catalog(#[from] rusqlite::Error),
@@ -98,6 +108,15 @@ pub enum Error {
     /// An error of the models.
     #[error(transparent)]
     Model(#[from] kura_models::Error),
+    /// The catalog's schema could not be brought up to date.
+    #[error("catalog migration: {0}")]
+    Migration(#[from] rusqlite_migration::Error),
+    /// A stored value is not what kura wrote.
+    #[error("the catalog holds an invalid value: {reason}")]
+    Corrupt {
+        /// Which value.
+        reason: String,
+    },
     /// A background task ended unexpectedly.
     #[error("a background task failed: {0}")]
     Task(String),
