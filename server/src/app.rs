@@ -1,12 +1,14 @@
 //! [`App`]: everything a request needs, built once from [`Config`].
 
-use crate::answer::{AnswerConfig, Assistant};
+use crate::answer::Assistant;
 use crate::auth::{ApiKeys, Created};
 use crate::config::Config;
 use crate::conversations::Conversations;
 use crate::jobs::{self, Jobs};
 use crate::telemetry;
 use anyhow::Context as _;
+use kura_indexer::chunk::ChunkConfig;
+use kura_indexer::fuse::Fusion;
 use kura_indexer::{IndexConfig, Pipeline};
 use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -65,7 +67,7 @@ impl App {
         let pipeline = open_pipeline(&config, Arc::clone(&models.embedder)).await?;
         let Created { keys, admin, local } = ApiKeys::open(&config.data_dir)?;
         let conversations = Conversations::open(&config.data_dir.join("conversations.db"))?;
-        let assistant = assistant(&config, Arc::clone(&pipeline), models.generator);
+        let assistant = assistant(&config, Arc::clone(&pipeline), models.generator).await?;
         let app = Arc::new(Self {
             pipeline,
             assistant,
@@ -98,7 +100,7 @@ impl App {
 /// # Errors
 /// When it is not installed or cannot be loaded.
 pub fn load_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
-    let registry = Registry::open(&config.models_dir())?;
+    let registry = registry(config)?;
     let installed = registry.locate(&config.models.embedder)?;
     let embedder = kura_models::load_embedder(&installed, &device(config)?, &embed_config(config))
         .with_context(|| format!("cannot load the embedder `{}`", config.models.embedder))?;
@@ -113,7 +115,7 @@ pub fn load_generator(config: &Config) -> anyhow::Result<Option<Arc<dyn Generato
     let Some(id) = config.generator() else {
         return Ok(None);
     };
-    let registry = Registry::open(&config.models_dir())?;
+    let registry = registry(config)?;
     let installed = match registry.locate(id) {
         Ok(installed) => installed,
         Err(kura_models::Error::NotInstalled { .. }) => {
@@ -138,22 +140,35 @@ pub async fn open_pipeline(config: &Config, embedder: Arc<dyn Embedder>) -> anyh
 }
 
 /// Puts together what answers questions.
-#[must_use]
-pub fn assistant(
+///
+/// # Errors
+/// Those of the embedder.
+pub async fn assistant(
     config: &Config,
     pipeline: Arc<Pipeline>,
     generator: Option<Arc<dyn Generator>>,
-) -> Arc<Assistant> {
-    let config = AnswerConfig {
-        mode: config.answer.mode,
-        max_new_tokens: config.answer.max_new_tokens,
-        context_tokens: config.answer.context_tokens,
-    };
-    Arc::new(Assistant {
-        pipeline,
-        generator,
-        config,
-    })
+) -> anyhow::Result<Arc<Assistant>> {
+    Ok(Arc::new(Assistant::new(pipeline, generator, config.answer.clone()).await?))
+}
+
+/// Returns how documents are cut and found.
+#[must_use]
+pub fn index_config(config: &Config) -> IndexConfig {
+    let retrieval = &config.retrieval;
+    IndexConfig {
+        chunking: ChunkConfig {
+            max_tokens: config.chunking.max_tokens,
+            overlap_tokens: config.chunking.overlap_tokens,
+            min_tokens: config.chunking.min_tokens,
+        },
+        candidates: retrieval.candidates,
+        fusion: Fusion::Rrf {
+            k: retrieval.rrf_k,
+            dense_weight: retrieval.dense_weight,
+            lexical_weight: retrieval.lexical_weight,
+        },
+        min_free_bytes: config.storage.min_free_bytes,
+    }
 }
 
 /// Returns the device that the configuration asks for.
@@ -166,15 +181,15 @@ pub fn device(config: &Config) -> anyhow::Result<DeviceChoice> {
 
 fn embed_config(config: &Config) -> EmbedConfig {
     EmbedConfig {
-        threads: config.models.threads,
-        max_batch_tokens: config.models.max_batch_tokens,
+        threads: Some(config.models.threads).filter(|n| *n > 0),
+        max_batch_tokens: Some(config.models.max_batch_tokens).filter(|n| *n > 0),
     }
 }
 
-fn index_config(config: &Config) -> IndexConfig {
-    IndexConfig {
-        max_tokens: config.chunking.max_tokens,
-        overlap_tokens: config.chunking.overlap_tokens,
-        candidates: config.retrieval.candidates,
-    }
+/// Returns the registry of the configured models folder.
+///
+/// # Errors
+/// When its `registry.toml` is invalid.
+pub fn registry(config: &Config) -> anyhow::Result<Registry> {
+    Ok(Registry::open(&config.models_dir())?.with_hub(&config.models.hub_endpoint))
 }

@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kura_indexer::AccessFilter;
 
+pub(crate) use api_key::write_private;
 pub use api_key::{ApiKeys, Created, key_file, new_key};
 
 /// Someone who may do things.

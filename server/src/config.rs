@@ -7,7 +7,7 @@
 mod layers;
 mod validate;
 
-use crate::answer::AnswerMode;
+use crate::answer::AnswerConfig;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,12 +28,14 @@ pub struct Config {
     pub server: ServerConfig,
     /// Which models, and where they run.
     pub models: ModelsConfig,
+    /// How the data directory is used.
+    pub storage: StorageConfig,
     /// How documents are cut.
     pub chunking: ChunkingConfig,
     /// How chunks are found.
     pub retrieval: RetrievalConfig,
     /// How answers are written.
-    pub answer: AnswerSection,
+    pub answer: AnswerConfig,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -72,10 +74,18 @@ pub struct ModelsConfig {
     pub device: String,
     /// Base URL of the model hub.
     pub hub_endpoint: String,
-    /// CPU threads for inference; 0: all physical cores.
+    /// CPU threads that run the embedder; 0: one per core.
     pub threads: usize,
-    /// Most tokens, padding included, in one embedding batch.
+    /// Most tokens in one embedding batch; 0: chosen by device.
     pub max_batch_tokens: usize,
+}
+
+/// How the data directory is used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Room that must be left before anything is added.
+    pub min_free_bytes: u64,
 }
 
 /// How documents are cut.
@@ -86,6 +96,8 @@ pub struct ChunkingConfig {
     pub max_tokens: usize,
     /// Tokens shared by neighbors.
     pub overlap_tokens: usize,
+    /// Sections with fewer tokens are joined with a neighbor.
+    pub min_tokens: usize,
 }
 
 /// How chunks are found.
@@ -96,18 +108,12 @@ pub struct RetrievalConfig {
     pub candidates: usize,
     /// Chunks returned by default.
     pub limit: usize,
-}
-
-/// How answers are written.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AnswerSection {
-    /// Generate, extract, or what is possible.
-    pub mode: AnswerMode,
-    /// Longest answer, in tokens of the generator.
-    pub max_new_tokens: usize,
-    /// Budget for passages, in tokens of the generator.
-    pub context_tokens: usize,
+    /// The `k` of reciprocal rank fusion.
+    pub rrf_k: f32,
+    /// Weight of the dense leg.
+    pub dense_weight: f32,
+    /// Weight of the lexical leg.
+    pub lexical_weight: f32,
 }
 
 /// What is logged.

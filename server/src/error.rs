@@ -380,6 +380,7 @@ impl From<kura_indexer::Error> for ApiError {
             E::InvalidCollectionName { .. } => Code::InvalidRequest,
             E::UnknownDocument { .. } => Code::UnknownDocument,
             E::UnknownJob { .. } => Code::UnknownJob,
+            E::StorageFull { .. } => Code::StorageFull,
             ref full if is_storage_full(full) => {
                 return Self {
                     code: Code::StorageFull,
@@ -395,6 +396,8 @@ impl From<kura_indexer::Error> for ApiError {
             | E::Lexical(_)
             | E::Dense(_)
             | E::Io(_)
+            | E::Migration(_)
+            | E::Corrupt { .. }
             | E::Task(_) => return Self::internal(&error),
         };
         Self::new(code, error.to_string())

@@ -1,12 +1,13 @@
-//! The background worker: runs queued ingest jobs one after another and tells what happens.
+//! The background worker: runs queued ingest jobs and tells what happens.
 //!
 //! Jobs live in the catalog; this module holds nothing that a crash could lose. Every job can be run twice, so one
 //! that was cut off is simply taken up again at the next start.
 
-use kura_indexer::{Job, JobId, JobState, Pipeline, Stage};
+use kura_indexer::Pipeline;
+use kura_indexer::catalog::{Job, JobId, JobState, Stage};
 use metrics::{counter, histogram};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +30,7 @@ pub enum JobEvent {
         /// From 0 to 1.
         progress: f32,
     },
-    /// Its row in the catalog changed: started, done, failed or interrupted.
+    /// Its row in the catalog changed: it ended.
     Changed(JobId),
 }
 
@@ -99,52 +100,46 @@ pub async fn work(pipeline: Arc<Pipeline>, jobs: Jobs, stop: CancellationToken) 
     }
 }
 
-/// Runs the oldest queued job; returns whether there was one.
+/// Runs the oldest queued jobs as one batch; returns whether there were any.
 async fn work_once(pipeline: &Arc<Pipeline>, jobs: &Jobs) -> anyhow::Result<bool> {
-    let Some(id) = pipeline.next_job().await? else {
-        return Ok(false);
-    };
-    jobs.send(JobEvent::Changed(id));
     let task = Abort(tokio::spawn({
         let (pipeline, jobs) = (Arc::clone(pipeline), jobs.clone());
-        async move { run(&pipeline, &jobs, id).await }
+        async move {
+            let report = |job: &Job, stage, progress| {
+                jobs.send(JobEvent::Progress { id: job.id, stage, progress });
+            };
+            pipeline.run_queued(&report).await
+        }
     }));
-    // On a task of its own a panic ends the job, not the worker.
-    let outcome = task.join().await;
-    jobs.send(JobEvent::Changed(id));
-    let job = outcome??;
-    record(&job);
-    Ok(true)
-}
-
-async fn run(pipeline: &Pipeline, jobs: &Jobs, id: JobId) -> kura_indexer::Result<Job> {
-    let started = Instant::now();
-    let report = {
-        let jobs = jobs.clone();
-        move |stage, progress| jobs.send(JobEvent::Progress { id, stage, progress })
-    };
-    let job = pipeline.run_job(id, &report).await?;
-    histogram!("kura_ingest_duration_seconds").record(started.elapsed().as_secs_f64());
-    Ok(job)
+    // On a task of its own a panic ends the batch, not the worker.
+    let done = task.join().await??;
+    for job in &done {
+        jobs.send(JobEvent::Changed(job.id));
+        record(job);
+    }
+    Ok(!done.is_empty())
 }
 
 fn record(job: &Job) {
+    if let (Some(started), Some(finished)) = (job.started_at, job.finished_at) {
+        histogram!("kura_ingest_duration_seconds").record(finished.duration_since(started).as_secs_f64());
+    }
     match job.state {
         JobState::Done => {
             counter!("kura_jobs_total", "state" => "done").increment(1);
-            tracing::info!(job.id = %job.id.0, document.id = %job.document, "indexed a document");
+            tracing::info!(job.id = %job.id, document.id = %job.document, "indexed a document");
         }
         JobState::Failed => {
             counter!("kura_jobs_total", "state" => "failed").increment(1);
             tracing::warn!(
-                job.id = %job.id.0,
+                job.id = %job.id,
                 document.id = %job.document,
                 "a document could not be indexed: {}",
                 job.error.as_deref().unwrap_or("no reason given")
             );
         }
         JobState::Queued | JobState::Running => {
-            tracing::debug!(job.id = %job.id.0, "the job stays queued");
+            tracing::debug!(job.id = %job.id, "the job stays queued");
         }
     }
 }

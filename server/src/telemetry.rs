@@ -72,7 +72,7 @@ pub async fn measure(request: Request, next: Next) -> Response {
 }
 
 /// Records how long the stages of a search took.
-pub fn record_search(timings: &kura_indexer::SearchTimings) {
+pub fn record_search(timings: &kura_indexer::retrieve::SearchTimings) {
     for (stage, ms) in [
         ("embed", timings.embed_ms),
         ("dense", timings.dense_ms),

@@ -22,6 +22,8 @@ pub struct Flags {
     pub listen: Option<String>,
     /// `--log-level`.
     pub log_level: Option<String>,
+    /// Whether the server is to run; commands log less by default.
+    pub is_server: bool,
 }
 
 /// A valid configuration, and where its values came from.

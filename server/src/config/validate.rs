@@ -84,6 +84,7 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         ("server.upload_max_bytes", server.upload_max_bytes as u64),
         ("server.max_concurrent_requests", server.max_concurrent_requests as u64),
         ("retrieval.limit", config.retrieval.limit as u64),
+        ("answer.hits", config.answer.hits as u64),
         ("answer.max_new_tokens", config.answer.max_new_tokens as u64),
         ("answer.context_tokens", config.answer.context_tokens as u64),
     ] {
@@ -106,9 +107,9 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         format!("`{}` is none of `auto`, `cpu` and `cuda:N`", models.device),
     );
     require(
-        models.max_batch_tokens >= 512,
+        models.max_batch_tokens == 0 || models.max_batch_tokens >= 512,
         "models.max_batch_tokens",
-        format!("{} is less than 512, which one long text needs", models.max_batch_tokens),
+        format!("{} is less than 512, which one long text needs; 0 chooses", models.max_batch_tokens),
     );
     let chunking = &config.chunking;
     require(
@@ -131,6 +132,23 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
             "{} is less than `retrieval.limit` ({})",
             config.retrieval.candidates, config.retrieval.limit
         ),
+    );
+    for (key, value) in [
+        ("retrieval.rrf_k", config.retrieval.rrf_k),
+        ("retrieval.dense_weight", config.retrieval.dense_weight),
+        ("retrieval.lexical_weight", config.retrieval.lexical_weight),
+    ] {
+        require(value.is_finite() && value >= 0.0, key, format!("{value} is not 0 or more"));
+    }
+    require(
+        config.retrieval.dense_weight + config.retrieval.lexical_weight > 0.0,
+        "retrieval.dense_weight",
+        "is 0 and so is `retrieval.lexical_weight`; nothing would rank".to_owned(),
+    );
+    require(
+        (0.0..=1.0).contains(&config.answer.min_support),
+        "answer.min_support",
+        format!("{} is not between 0 and 1", config.answer.min_support),
     );
     require(
         tracing_subscriber::EnvFilter::try_new(&config.log.level).is_ok(),

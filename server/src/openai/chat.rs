@@ -2,7 +2,7 @@
 
 use super::models::chat_models;
 use super::{Errors, error_body, unix_seconds, unknown_model};
-use crate::answer::{self, Answer, AnswerEvent, Question};
+use crate::answer::{self, Answer, AnswerEvent, AnswerMode, Question};
 use crate::app::AppState;
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
@@ -200,7 +200,7 @@ pub async fn create_chat_completion(
     if request.n.is_some_and(|n| n != 1) {
         return Err(ApiError::invalid("`n` must be 1"));
     }
-    let mode = app.config.answer.mode;
+    let mode = AnswerMode::Auto;
     ask::require_generator(&app, mode)?;
     let collections = resolve(&app, request.collections.as_deref()).await?;
     let (history, text) = split(request.messages)?;
@@ -405,14 +405,14 @@ fn annotations(answer: &Answer) -> Vec<Annotation> {
         .map(|citation| Annotation {
             kind: "file_citation",
             file_citation: FileCitation {
-                file_id: citation.chunk.document.to_string(),
+                file_id: citation.document.to_string(),
                 filename: citation.source.clone(),
                 title: citation.title.clone(),
                 quote: citation.quote.clone(),
                 marker: citation.marker,
                 index: characters(citation.answer_span.start),
                 end_index: characters(citation.answer_span.end),
-                page: citation.locator.page,
+                page: citation.page,
             },
         })
         .collect()

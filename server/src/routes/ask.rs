@@ -257,7 +257,7 @@ async fn start(
     request: AskRequest,
 ) -> Result<BoxStream<'static, AskEvent>, ApiError> {
     require_text("question", &request.question)?;
-    let mode = request.mode.map_or(app.config.answer.mode, Into::into);
+    let mode = request.mode.map_or(AnswerMode::Auto, Into::into);
     require_generator(app, mode)?;
     let collections = resolve(app, request.collections.as_deref()).await?;
     let (conversation, history) = converse(app, principal, &request).await?;
@@ -273,6 +273,7 @@ async fn start(
 
 /// Fails at once where generation is asked for and there is no generator.
 pub(crate) fn require_generator(app: &App, mode: AnswerMode) -> Result<(), ApiError> {
+    let mode = if mode == AnswerMode::Auto { app.config.answer.mode } else { mode };
     match (mode, &app.assistant.generator) {
         (AnswerMode::Generate, None) => Err(ApiError::new(
             Code::NoGenerator,
@@ -387,7 +388,8 @@ impl From<answer::AnswerError> for ApiError {
     fn from(error: answer::AnswerError) -> Self {
         match error {
             answer::AnswerError::Retrieve(error) => error.into(),
-            answer::AnswerError::Generate(error) => error.into(),
+            answer::AnswerError::Model(error) => error.into(),
+            answer::AnswerError::EmptyQuestion => Self::invalid(error.to_string()),
             answer::AnswerError::NoGenerator => Self::new(Code::NoGenerator, error.to_string()),
         }
     }
@@ -460,13 +462,13 @@ impl From<answer::Citation> for Citation {
     fn from(citation: answer::Citation) -> Self {
         Self {
             marker: citation.marker,
-            document: citation.chunk.document.to_string(),
+            document: citation.document.to_string(),
             chunk: chunk_id(&citation.chunk),
             title: citation.title,
             source: citation.source,
-            page: citation.locator.page,
-            range: citation.locator.range,
-            headings: citation.locator.headings,
+            page: citation.page,
+            range: citation.range,
+            headings: citation.headings,
             quote: citation.quote,
             quote_span: citation.quote_span.into(),
             answer_span: citation.answer_span.into(),

@@ -33,8 +33,8 @@ pub struct NewCollection {
     pub name: String,
 }
 
-impl From<kura_indexer::Collection> for Collection {
-    fn from(collection: kura_indexer::Collection) -> Self {
+impl From<kura_indexer::catalog::Collection> for Collection {
+    fn from(collection: kura_indexer::catalog::Collection) -> Self {
         Self {
             id: collection.id.to_string(),
             name: collection.name,

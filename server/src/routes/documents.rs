@@ -7,7 +7,9 @@ use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use axum::extract::{FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use kura_indexer::{Acl, AddOutcome, DocumentStatus, NewDocument};
+use kura_indexer::Acl;
+use kura_indexer::catalog::{self, DocumentStatus};
+use kura_indexer::ingest::{AddOutcome, NewDocument};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -131,8 +133,8 @@ pub struct DocumentsQuery {
     cursor: Option<String>,
 }
 
-impl From<kura_indexer::Document> for Document {
-    fn from(document: kura_indexer::Document) -> Self {
+impl From<catalog::Document> for Document {
+    fn from(document: catalog::Document) -> Self {
         Self {
             id: document.id.to_string(),
             collection: document.collection_name,

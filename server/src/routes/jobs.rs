@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures::Stream;
-use kura_indexer::JobId;
+use kura_indexer::catalog::{self, JobId};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -102,9 +102,9 @@ impl Job {
     }
 }
 
-impl From<kura_indexer::Job> for Job {
-    fn from(job: kura_indexer::Job) -> Self {
-        use kura_indexer::JobState as Core;
+impl From<catalog::Job> for Job {
+    fn from(job: catalog::Job) -> Self {
+        use catalog::JobState as Core;
         Self {
             id: job.id.0.to_string(),
             kind: Kind::Ingest,
@@ -127,13 +127,13 @@ impl From<kura_indexer::Job> for Job {
     }
 }
 
-impl From<kura_indexer::Stage> for Stage {
-    fn from(stage: kura_indexer::Stage) -> Self {
+impl From<catalog::Stage> for Stage {
+    fn from(stage: catalog::Stage) -> Self {
         match stage {
-            kura_indexer::Stage::Extract => Self::Extract,
-            kura_indexer::Stage::Chunk => Self::Chunk,
-            kura_indexer::Stage::Embed => Self::Embed,
-            kura_indexer::Stage::Store => Self::Store,
+            catalog::Stage::Extract => Self::Extract,
+            catalog::Stage::Chunk => Self::Chunk,
+            catalog::Stage::Embed => Self::Embed,
+            catalog::Stage::Store => Self::Store,
         }
     }
 }

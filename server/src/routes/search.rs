@@ -6,7 +6,7 @@ use crate::auth::Principal;
 use crate::error::ApiError;
 use crate::telemetry;
 use axum::extract::State;
-use kura_indexer::SearchOutput;
+use kura_indexer::retrieve::{self, SearchOutput};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -89,8 +89,8 @@ pub struct SearchTimings {
     pub total: f64,
 }
 
-impl From<kura_indexer::Hit> for Hit {
-    fn from(hit: kura_indexer::Hit) -> Self {
+impl From<retrieve::Hit> for Hit {
+    fn from(hit: retrieve::Hit) -> Self {
         Self {
             document: hit.chunk.document.to_string(),
             chunk: chunk_id(&hit.chunk),
@@ -139,7 +139,7 @@ pub async fn search(
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(ApiError::invalid(format!("`limit` is {limit}; use 1 to {MAX_LIMIT}")));
     }
-    let request = kura_indexer::SearchRequest {
+    let request = retrieve::SearchRequest {
         collections: resolve(&app, request.collections.as_deref()).await?,
         text: request.query,
         limit,
