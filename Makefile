@@ -31,7 +31,7 @@ web:
 	deploy/web.sh
 
 build: web
-	cargo build --release --package kura
+	cargo build --release --workspace
 
 ## The demo's models.
 models: build

@@ -93,6 +93,14 @@ pub enum Error {
         /// What must be left for safe work.
         needed_mib: u64,
     },
+    /// The index cannot be opened.
+    #[error("the index in `{}` cannot be opened: {reason}; rebuild it with `kura admin reindex`", path.display())]
+    Damaged {
+        /// The index directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The catalog failed.
     #[error("catalog: {0}")]
     Catalog(#[from] rusqlite::Error),

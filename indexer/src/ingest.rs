@@ -9,7 +9,6 @@ use crate::chunk::{Chunks, chunk};
 use crate::pipeline::{Pipeline, blocking};
 use crate::store::{IndexOp, StoredChunk};
 use crate::{AccessFilter, Acl, ChunkId, CollectionId, DocumentId, Error, Extracted, Result, extract};
-use kura_models::Embedder;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -71,7 +70,7 @@ impl Pipeline {
         blocking(move || {
             let media_type = match new.media_type {
                 Some(given) if given == EXTRACTED_MEDIA_TYPE => given,
-                given => extract::detect(&new.bytes, &new.source, given.as_deref()).to_string(),
+                given => extract::detect(&new.bytes, &new.source, given.as_deref()).as_str().to_owned(),
             };
             let _adding = blobs.adding();
             let sha256 = blobs.put(&new.bytes)?;
@@ -369,6 +368,7 @@ fn is_about_file(error: &Error) -> bool {
         | Error::UnknownJob { .. }
         | Error::Locked { .. }
         | Error::Incompatible { .. }
+        | Error::Damaged { .. }
         | Error::StorageFull { .. }
         | Error::Catalog(_)
         | Error::Migration(_)

@@ -54,7 +54,7 @@ impl Pipeline {
             let lock = take_lock(&dir)?;
             let catalog = Catalog::open(&dir.join("catalog.db"))?;
             let blobs = Blobs::open(&dir.join("blobs"))?;
-            let store = EmbeddedStore::open(&index_dir(&dir, generation(&catalog)?), spec)?;
+            let store = EmbeddedStore::open(&index_dir(&dir, generation(&catalog)?), &spec)?;
             Ok((lock, catalog, blobs, store))
         })
         .await?;

@@ -70,7 +70,7 @@ pub(crate) async fn reindex(data_dir: &Path, embedder: Arc<dyn Embedder>, progre
             // An earlier attempt that did not come to its end.
             fs_err::remove_dir_all(&new_dir)?;
         }
-        Ok((lock, catalog, EmbeddedStore::open(&new_dir, spec)?, old))
+        Ok((lock, catalog, EmbeddedStore::open(&new_dir, &spec)?, old))
     })
     .await?;
     let name = embedder_name(embedder.as_ref());

@@ -166,3 +166,7 @@ pub struct Usage {
     /// Tokens written, the end-of-turn token not counted.
     pub completion_tokens: usize,
 }
+
+#[allow(missing_docs, clippy::all, reason = "temporary")]
+pub mod stub;
+pub use stub::{fetch, registry, registry::Registry, DeviceChoice, EmbedConfig, load_embedder, load_generator};
