@@ -115,7 +115,7 @@ pub enum Error {
     Io(#[from] std::io::Error),
     /// An error of the models.
     #[error(transparent)]
-    Model(#[from] kura_models::Error),
+    Model(Box<kura_models::Error>),
     /// The catalog's schema could not be brought up to date.
     #[error("catalog migration: {0}")]
     Migration(#[from] rusqlite_migration::Error),
@@ -128,4 +128,10 @@ pub enum Error {
     /// A background task ended unexpectedly.
     #[error("a background task failed: {0}")]
     Task(String),
+}
+
+impl From<kura_models::Error> for Error {
+    fn from(error: kura_models::Error) -> Self {
+        Self::Model(Box::new(error))
+    }
 }
