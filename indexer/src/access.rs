@@ -88,12 +88,3 @@ impl AccessFilter {
         }
     }
 }
-
-/// The collections a request looks in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Collections {
-    /// Every collection; the access filter still applies.
-    All,
-    /// These. None of them finds nothing: an empty list never means everything.
-    Only(Vec<CollectionId>),
-}

@@ -113,10 +113,6 @@ pub struct Chunk {
     pub ordinal: u32,
     /// The quoted text, byte for byte `document text[span]`.
     pub text: String,
-    /// Headings above it and, for a part of a table, the table's header rows: embedded and searched
-    /// with the text, never quoted.
-    #[serde(default)]
-    pub context: String,
     /// Tokens of `text`, counted by the embedder's tokenizer.
     pub n_tokens: usize,
     /// What one must know to read `text` alone: the heading path, and the header rows of a table it continues. It is

@@ -372,7 +372,7 @@ impl From<kura_indexer::Error> for ApiError {
     fn from(error: kura_indexer::Error) -> Self {
         use kura_indexer::Error as E;
         let code = match error {
-            E::Model(model) => return model.into(),
+            E::Model(model) => return (*model).into(),
             E::UnsupportedFormat { .. } => Code::UnsupportedMediaType,
             E::EmptyFile | E::NoText | E::Encrypted | E::Malformed { .. } => Code::UnreadableDocument,
             E::TooLarge { .. } => Code::PayloadTooLarge,
