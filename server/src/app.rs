@@ -119,7 +119,9 @@ pub fn load_generator(config: &Config) -> anyhow::Result<Option<Arc<dyn Generato
     let installed = match registry.locate(id) {
         Ok(installed) => installed,
         Err(kura_models::Error::NotInstalled { .. }) => {
-            tracing::warn!("the generator `{id}` is not installed, so answers are extracted; run `kura models pull {id}`");
+            tracing::warn!(
+                "the generator `{id}` is not installed, so answers are extracted; run `kura models pull {id}`"
+            );
             return Ok(None);
         }
         Err(error) => return Err(error.into()),
@@ -133,9 +135,13 @@ pub fn load_generator(config: &Config) -> anyhow::Result<Option<Arc<dyn Generato
 ///
 /// # Errors
 /// When the directory is in use or a store cannot be opened.
-pub async fn open_pipeline(config: &Config, embedder: Arc<dyn Embedder>) -> anyhow::Result<Arc<Pipeline>> {
-    fs_err::create_dir_all(&config.data_dir)
-        .context("cannot create the data directory; choose another with --data-dir or `data_dir`")?;
+pub async fn open_pipeline(
+    config: &Config,
+    embedder: Arc<dyn Embedder>,
+) -> anyhow::Result<Arc<Pipeline>> {
+    fs_err::create_dir_all(&config.data_dir).context(
+        "cannot create the data directory; choose another with --data-dir or `data_dir`",
+    )?;
     Ok(Pipeline::open(&config.data_dir, embedder, index_config(config)).await?)
 }
 
@@ -148,7 +154,9 @@ pub async fn assistant(
     pipeline: Arc<Pipeline>,
     generator: Option<Arc<dyn Generator>>,
 ) -> anyhow::Result<Arc<Assistant>> {
-    Ok(Arc::new(Assistant::new(pipeline, generator, config.answer.clone()).await?))
+    Ok(Arc::new(
+        Assistant::new(pipeline, generator, config.answer.clone()).await?,
+    ))
 }
 
 /// Returns how documents are cut and found.

@@ -55,7 +55,9 @@ impl Client {
             .config()
             .timeout_global(Some(Duration::from_secs(5)))
             .build();
-        request.call().is_ok_and(|response| response.status() == StatusCode::OK)
+        request
+            .call()
+            .is_ok_and(|response| response.status() == StatusCode::OK)
     }
 
     /// Returns the server's address.
@@ -98,7 +100,12 @@ impl Client {
         let form = Form::new()
             .text("collection", collection)
             .text("source", source)
-            .part("file", Part::bytes(bytes).file_name("file").mime_str("application/octet-stream")?);
+            .part(
+                "file",
+                Part::bytes(bytes)
+                    .file_name("file")
+                    .mime_str("application/octet-stream")?,
+            );
         let response = self
             .agent
             .post(format!("{}/api/v1/documents", self.url))
@@ -106,7 +113,11 @@ impl Client {
             .send(form)
             .with_context(|| self.silent())?;
         let uploads: Uploads = read(response)?;
-        uploads.items.into_iter().next().context("the server's reply has no document")
+        uploads
+            .items
+            .into_iter()
+            .next()
+            .context("the server's reply has no document")
     }
 
     /// Returns a job.
@@ -148,7 +159,11 @@ impl Client {
             .header("authorization", self.authorization())
             .call()
             .with_context(|| self.silent())?;
-        if response.status().is_success() { Ok(()) } else { Err(refused(response)) }
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(refused(response))
+        }
     }
 
     fn authorization(&self) -> String {
@@ -166,7 +181,9 @@ fn read<T: DeserializeOwned>(mut response: Response<Body>) -> anyhow::Result<T> 
     }
     // Hits and texts of a search are larger than the default limit allows in the worst case.
     let body = response.body_mut().with_config().limit(256 * 1024 * 1024);
-    body.read_json().context("the server's reply is not understood; do server and command have the same version?")
+    body.read_json().context(
+        "the server's reply is not understood; do server and command have the same version?",
+    )
 }
 
 fn refused(mut response: Response<Body>) -> anyhow::Error {

@@ -1,6 +1,10 @@
 //! One module per subcommand, and what they share: dispatch, exit codes and how an error reads.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands print results to stdout and errors to stderr")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "commands print results to stdout and errors to stderr"
+)]
 
 pub mod ask;
 mod backend;
@@ -124,7 +128,9 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
 
 /// Loads the configuration and starts logging as it says.
 fn configured(flags: &Flags) -> anyhow::Result<Config> {
-    let Loaded { config, settings, .. } = crate::config::load(flags).map_err(InvalidConfig)?;
+    let Loaded {
+        config, settings, ..
+    } = crate::config::load(flags).map_err(InvalidConfig)?;
     let mut log = config.log.clone();
     // Between a person and a command's result only warnings belong, unless the level was chosen.
     let chosen = settings.iter().any(|setting| {
@@ -156,7 +162,8 @@ fn progress_bar(template: &str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
@@ -170,7 +177,10 @@ fn hint(failure: &anyhow::Error) -> Option<String> {
         }
         if let Some(error) = cause.downcast_ref::<kura_indexer::Error>() {
             use kura_indexer::Error as E;
-            #[expect(clippy::wildcard_enum_match_arm, reason = "the other messages carry their remedy")]
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "the other messages carry their remedy"
+            )]
             match error {
                 E::Locked { .. } => {
                     return Some(
@@ -178,7 +188,9 @@ fn hint(failure: &anyhow::Error) -> Option<String> {
                     );
                 }
                 E::UnknownCollection { .. } => {
-                    return Some("`kura ingest PATH --collection NAME` makes a collection".to_owned());
+                    return Some(
+                        "`kura ingest PATH --collection NAME` makes a collection".to_owned(),
+                    );
                 }
                 _ => {}
             }
@@ -199,12 +211,17 @@ fn io_hint(error: &std::io::Error) -> Option<String> {
             "check the permissions, or choose another data directory with --data-dir"
         }
         std::io::ErrorKind::StorageFull => "free some space; nothing already stored is harmed",
-        std::io::ErrorKind::AddrInUse => "choose another address with --listen, or stop what listens there",
+        std::io::ErrorKind::AddrInUse => {
+            "choose another address with --listen, or stop what listens there"
+        }
         _ => return None,
     };
     Some(hint.to_owned())
 }
 
 fn list(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+    problems
+        .iter()
+        .map(|problem| format!("\n  {problem}"))
+        .collect()
 }

@@ -91,7 +91,12 @@ impl Conversations {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn ask(&self, owner: &str, id: Uuid, question: &str) -> anyhow::Result<Option<Vec<Message>>> {
+    pub async fn ask(
+        &self,
+        owner: &str,
+        id: Uuid,
+        question: &str,
+    ) -> anyhow::Result<Option<Vec<Message>>> {
         let (owner, question) = (owner.to_owned(), question.to_owned());
         self.run(move |connection| {
             let transaction = connection.transaction()?;
@@ -114,10 +119,20 @@ impl Conversations {
         self.run(move |connection| {
             let transaction = connection.transaction()?;
             let exists: Option<i64> = transaction
-                .query_row("SELECT 1 FROM conversations WHERE id = ?1", [id.to_string()], |row| row.get(0))
+                .query_row(
+                    "SELECT 1 FROM conversations WHERE id = ?1",
+                    [id.to_string()],
+                    |row| row.get(0),
+                )
                 .optional()?;
             if exists.is_some() {
-                insert_turn(&transaction, id, Role::Assistant, &answer.text, Some(&answer))?;
+                insert_turn(
+                    &transaction,
+                    id,
+                    Role::Assistant,
+                    &answer.text,
+                    Some(&answer),
+                )?;
                 transaction.commit()?;
             }
             Ok(())
@@ -129,7 +144,12 @@ impl Conversations {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list(&self, owner: &str, after: Option<Uuid>, limit: usize) -> anyhow::Result<Vec<Conversation>> {
+    pub async fn list(
+        &self,
+        owner: &str,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> anyhow::Result<Vec<Conversation>> {
         let owner = owner.to_owned();
         self.run(move |connection| {
             // Ids are UUIDv7, so their order is that of creation, and stable while one reads on.
@@ -138,7 +158,11 @@ impl Conversations {
                  WHERE owner = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3",
             )?;
             let rows = statement.query_map(
-                params![owner, after.map(|id| id.to_string()), i64::try_from(limit).unwrap_or(i64::MAX)],
+                params![
+                    owner,
+                    after.map(|id| id.to_string()),
+                    i64::try_from(limit).unwrap_or(i64::MAX)
+                ],
                 conversation,
             )?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -150,7 +174,11 @@ impl Conversations {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn get(&self, owner: &str, id: Uuid) -> anyhow::Result<Option<(Conversation, Vec<Turn>)>> {
+    pub async fn get(
+        &self,
+        owner: &str,
+        id: Uuid,
+    ) -> anyhow::Result<Option<(Conversation, Vec<Turn>)>> {
         let owner = owner.to_owned();
         self.run(move |connection| {
             let Some(conversation) = find(connection, &owner, id)? else {
@@ -225,7 +253,11 @@ fn turns(connection: &Connection, id: Uuid) -> anyhow::Result<Vec<Turn>> {
     for row in rows {
         let (role, content, answer, created_at) = row?;
         turns.push(Turn {
-            role: if role == "assistant" { Role::Assistant } else { Role::User },
+            role: if role == "assistant" {
+                Role::Assistant
+            } else {
+                Role::User
+            },
             content,
             answer: answer.as_deref().map(serde_json::from_str).transpose()?,
             created_at,
@@ -295,7 +327,11 @@ where
 {
     let text: String = row.get(column)?;
     text.parse().map_err(|error: T::Err| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
     })
 }
 
@@ -313,11 +349,25 @@ mod tests {
     async fn a_question_without_an_answer_is_not_history() {
         let (_dir, conversations) = open();
         let id = conversations.start("admin", "first?").await.unwrap();
-        let history = conversations.ask("admin", id, "second?").await.unwrap().unwrap();
+        let history = conversations
+            .ask("admin", id, "second?")
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(history, []);
-        conversations.answer(id, AnswerBody::sample("answer")).await.unwrap();
-        let history = conversations.ask("admin", id, "third?").await.unwrap().unwrap();
-        let contents: Vec<_> = history.iter().map(|message| message.content.as_str()).collect();
+        conversations
+            .answer(id, AnswerBody::sample("answer"))
+            .await
+            .unwrap();
+        let history = conversations
+            .ask("admin", id, "third?")
+            .await
+            .unwrap()
+            .unwrap();
+        let contents: Vec<_> = history
+            .iter()
+            .map(|message| message.content.as_str())
+            .collect();
         assert_eq!(contents, ["second?", "answer"]);
     }
 
@@ -332,7 +382,10 @@ mod tests {
         assert!(conversations.delete("admin", id).await.unwrap());
         assert!(conversations.get("admin", id).await.unwrap().is_none());
         // An answer that comes too late does not bring it back.
-        conversations.answer(id, AnswerBody::sample("late")).await.unwrap();
+        conversations
+            .answer(id, AnswerBody::sample("late"))
+            .await
+            .unwrap();
         assert!(conversations.get("admin", id).await.unwrap().is_none());
     }
 
@@ -343,7 +396,10 @@ mod tests {
             conversations.start("admin", question).await.unwrap();
         }
         let first = conversations.list("admin", None, 2).await.unwrap();
-        let rest = conversations.list("admin", Some(first[1].id), 2).await.unwrap();
+        let rest = conversations
+            .list("admin", Some(first[1].id), 2)
+            .await
+            .unwrap();
         assert_eq!(first.len() + rest.len(), 3);
         assert_eq!(rest[0].title, "one");
     }

@@ -96,29 +96,77 @@ impl Code {
     pub fn describe(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "API key required"),
-            Self::UnknownCollection => ("unknown_collection", StatusCode::NOT_FOUND, "Unknown collection"),
-            Self::UnknownDocument => ("unknown_document", StatusCode::NOT_FOUND, "Unknown document"),
+            Self::UnknownCollection => (
+                "unknown_collection",
+                StatusCode::NOT_FOUND,
+                "Unknown collection",
+            ),
+            Self::UnknownDocument => (
+                "unknown_document",
+                StatusCode::NOT_FOUND,
+                "Unknown document",
+            ),
             Self::UnknownJob => ("unknown_job", StatusCode::NOT_FOUND, "Unknown job"),
-            Self::UnknownConversation => ("unknown_conversation", StatusCode::NOT_FOUND, "Unknown conversation"),
+            Self::UnknownConversation => (
+                "unknown_conversation",
+                StatusCode::NOT_FOUND,
+                "Unknown conversation",
+            ),
             Self::UnknownModel => ("unknown_model", StatusCode::NOT_FOUND, "Unknown model"),
-            Self::CollectionExists => ("collection_exists", StatusCode::CONFLICT, "Collection exists"),
-            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "Invalid request"),
-            Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Request too large"),
-            Self::UnsupportedMediaType => {
-                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
-            }
-            Self::UnreadableDocument => {
-                ("unreadable_document", StatusCode::UNPROCESSABLE_ENTITY, "Unreadable document")
-            }
-            Self::InputTooLong => ("input_too_long", StatusCode::UNPROCESSABLE_ENTITY, "Input too long"),
+            Self::CollectionExists => (
+                "collection_exists",
+                StatusCode::CONFLICT,
+                "Collection exists",
+            ),
+            Self::InvalidRequest => (
+                "invalid_request",
+                StatusCode::BAD_REQUEST,
+                "Invalid request",
+            ),
+            Self::PayloadTooLarge => (
+                "payload_too_large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Request too large",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Unsupported media type",
+            ),
+            Self::UnreadableDocument => (
+                "unreadable_document",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Unreadable document",
+            ),
+            Self::InputTooLong => (
+                "input_too_long",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Input too long",
+            ),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found"),
-            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Self::MethodNotAllowed => (
+                "method_not_allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Method not allowed",
+            ),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded"),
             Self::Timeout => ("timeout", StatusCode::GATEWAY_TIMEOUT, "Timeout"),
-            Self::StorageFull => ("storage_full", StatusCode::INSUFFICIENT_STORAGE, "Storage full"),
+            Self::StorageFull => (
+                "storage_full",
+                StatusCode::INSUFFICIENT_STORAGE,
+                "Storage full",
+            ),
             Self::NoGenerator => ("no_generator", StatusCode::CONFLICT, "No generator"),
-            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable"),
-            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+            Self::Unavailable => (
+                "unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Unavailable",
+            ),
+            Self::Internal => (
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Internal error",
+            ),
         }
     }
 
@@ -226,12 +274,15 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
         if self.code == Code::Unauthorized {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kura\""));
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"kura\""),
+            );
         }
         if matches!(self.code, Code::Overloaded | Code::Unavailable) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response.extensions_mut().insert(self);
         response
@@ -258,18 +309,27 @@ pub async fn render(request: Request, next: Next) -> Response {
         None => ApiError::new(Code::of_status(status), bare_detail(status)),
     };
     if let Some(cause) = &error.cause {
-        tracing::error!(request.id = id.as_deref(), http.path = path, "request failed: {cause}");
+        tracing::error!(
+            request.id = id.as_deref(),
+            http.path = path,
+            "request failed: {cause}"
+        );
     }
     let (mut parts, _) = response.into_parts();
     let (content_type, body) = if path == "/v1" || path.starts_with("/v1/") {
         let body = serde_json::to_vec(&crate::openai::error_body(&error));
         ("application/json", body)
     } else {
-        ("application/problem+json", serde_json::to_vec(&error.problem(id.as_deref())))
+        (
+            "application/problem+json",
+            serde_json::to_vec(&error.problem(id.as_deref())),
+        )
     };
     parts.status = error.code.status();
     parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    parts
+        .headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     Response::from_parts(parts, body.unwrap_or_default().into())
 }
 
@@ -290,7 +350,9 @@ pub fn on_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
 
 /// Returns the id that the request-id layer gave a request.
 pub fn request_id(request: &Request) -> Option<String> {
-    let id = request.extensions().get::<tower_http::request_id::RequestId>()?;
+    let id = request
+        .extensions()
+        .get::<tower_http::request_id::RequestId>()?;
     id.header_value().to_str().ok().map(str::to_owned)
 }
 
@@ -321,7 +383,9 @@ fn bare_detail(status: StatusCode) -> &'static str {
     match Code::of_status(status) {
         Code::MethodNotAllowed => "this address does not answer that method",
         Code::PayloadTooLarge => "the body is larger than the server accepts",
-        Code::Timeout => "the answer did not begin within `server.request_timeout_secs`; retry later",
+        Code::Timeout => {
+            "the answer did not begin within `server.request_timeout_secs`; retry later"
+        }
         Code::Overloaded => "too many requests at the same time; retry later",
         Code::NotFound => "no such address; `/api/openapi.json` lists them",
         Code::Unauthorized
@@ -374,7 +438,9 @@ impl From<kura_indexer::Error> for ApiError {
         let code = match error {
             E::Model(model) => return (*model).into(),
             E::UnsupportedFormat { .. } => Code::UnsupportedMediaType,
-            E::EmptyFile | E::NoText | E::Encrypted | E::Malformed { .. } => Code::UnreadableDocument,
+            E::EmptyFile | E::NoText | E::Encrypted | E::Malformed { .. } => {
+                Code::UnreadableDocument
+            }
             E::TooLarge { .. } => Code::PayloadTooLarge,
             E::UnknownCollection { .. } => Code::UnknownCollection,
             E::InvalidCollectionName { .. } => Code::InvalidRequest,
@@ -392,6 +458,7 @@ impl From<kura_indexer::Error> for ApiError {
             }
             E::Locked { .. }
             | E::Incompatible { .. }
+            | E::Damaged { .. }
             | E::Catalog(_)
             | E::Lexical(_)
             | E::Dense(_)
@@ -467,7 +534,11 @@ mod tests {
     #[test]
     fn internal_errors_keep_their_cause_from_the_caller() {
         let error = ApiError::internal(&std::io::Error::other("secret path"));
-        assert!(!serde_json::to_string(&error.problem(Some("1"))).unwrap().contains("secret"));
+        assert!(
+            !serde_json::to_string(&error.problem(Some("1")))
+                .unwrap()
+                .contains("secret")
+        );
         assert!(error.cause.unwrap().contains("secret path"));
     }
 

@@ -106,7 +106,11 @@ async fn work_once(pipeline: &Arc<Pipeline>, jobs: &Jobs) -> anyhow::Result<bool
         let (pipeline, jobs) = (Arc::clone(pipeline), jobs.clone());
         async move {
             let report = |job: &Job, stage, progress| {
-                jobs.send(JobEvent::Progress { id: job.id, stage, progress });
+                jobs.send(JobEvent::Progress {
+                    id: job.id,
+                    stage,
+                    progress,
+                });
             };
             pipeline.run_queued(&report).await
         }
@@ -122,7 +126,8 @@ async fn work_once(pipeline: &Arc<Pipeline>, jobs: &Jobs) -> anyhow::Result<bool
 
 fn record(job: &Job) {
     if let (Some(started), Some(finished)) = (job.started_at, job.finished_at) {
-        histogram!("kura_ingest_duration_seconds").record(finished.duration_since(started).as_secs_f64());
+        histogram!("kura_ingest_duration_seconds")
+            .record(finished.duration_since(started).as_secs_f64());
     }
     match job.state {
         JobState::Done => {

@@ -33,7 +33,6 @@ struct ErrorDetail {
 
 /// The errors that any of these endpoints may answer with.
 #[derive(IntoResponses)]
-#[expect(dead_code, reason = "only describes responses for the OpenAPI document")]
 pub enum Errors {
     /// Invalid request.
     #[response(status = 400)]

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::request_id::{
+    MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
+};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
@@ -39,7 +41,10 @@ pub fn router(app: AppState) -> Router {
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::require));
     let routes = open
         .merge(guarded)
-        .route("/api/openapi.json", get(async move || Json(Arc::unwrap_or_clone(document))))
+        .route(
+            "/api/openapi.json",
+            get(async move || Json(Arc::unwrap_or_clone(document))),
+        )
         .fallback(web::fallback);
     layered(routes, &app).with_state(app)
 }
@@ -47,15 +52,28 @@ pub fn router(app: AppState) -> Router {
 /// Returns the OpenAPI document of all routes.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    merged([guarded().into_openapi(), uploads().into_openapi(), open().into_openapi()])
+    merged([
+        guarded().into_openapi(),
+        uploads().into_openapi(),
+        open().into_openapi(),
+    ])
 }
 
 /// Routes that need a key.
 fn guarded() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(routes::collections::list_collections, routes::collections::create_collection))
-        .routes(routes!(routes::collections::get_collection, routes::collections::delete_collection))
-        .routes(routes!(routes::documents::get_document, routes::documents::delete_document))
+        .routes(routes!(
+            routes::collections::list_collections,
+            routes::collections::create_collection
+        ))
+        .routes(routes!(
+            routes::collections::get_collection,
+            routes::collections::delete_collection
+        ))
+        .routes(routes!(
+            routes::documents::get_document,
+            routes::documents::delete_document
+        ))
         .routes(routes!(routes::documents::get_document_text))
         .routes(routes!(routes::documents::get_document_content))
         .routes(routes!(routes::jobs::list_jobs))
@@ -64,7 +82,10 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(routes::search::search))
         .routes(routes!(routes::ask::ask))
         .routes(routes!(routes::conversations::list_conversations))
-        .routes(routes!(routes::conversations::get_conversation, routes::conversations::delete_conversation))
+        .routes(routes!(
+            routes::conversations::get_conversation,
+            routes::conversations::delete_conversation
+        ))
         .routes(routes!(openai::models::list_models))
         .routes(routes!(openai::embeddings::create_embeddings))
         .routes(routes!(openai::chat::create_chat_completion))
@@ -73,7 +94,10 @@ fn guarded() -> OpenApiRouter<AppState> {
 
 /// Routes that need a key and take large bodies.
 fn uploads() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(routes::documents::list_documents, routes::documents::upload_documents))
+    OpenApiRouter::new().routes(routes!(
+        routes::documents::list_documents,
+        routes::documents::upload_documents
+    ))
 }
 
 /// Routes for everyone who can reach the server. The page and its assets are the fallback.
@@ -96,7 +120,8 @@ fn layered(routes: Router<AppState>, app: &App) -> Router<AppState> {
     let server = &app.config.server;
     let slots = Arc::new(Semaphore::new(server.max_concurrent_requests));
     let timeout = Duration::from_secs(server.request_timeout_secs);
-    let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    let header =
+        |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     routes
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout))
         .layer(middleware::from_fn_with_state(slots, limit_concurrency))
@@ -117,7 +142,11 @@ fn layered(routes: Router<AppState>, app: &App) -> Router<AppState> {
 }
 
 /// Layer: refuses rather than piling up.
-async fn limit_concurrency(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+async fn limit_concurrency(
+    State(slots): State<Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match slots.try_acquire() {
         Ok(_slot) => next.run(request).await,
         Err(_) => ApiError::new(

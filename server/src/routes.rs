@@ -62,7 +62,9 @@ pub(crate) fn list_limit(limit: Option<usize>) -> Result<usize, ApiError> {
     match limit {
         None => Ok(DEFAULT_LIMIT),
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        Some(limit) => Err(ApiError::invalid(format!("`limit` is {limit}; use 1 to {MAX_LIMIT}"))),
+        Some(limit) => Err(ApiError::invalid(format!(
+            "`limit` is {limit}; use 1 to {MAX_LIMIT}"
+        ))),
     }
 }
 
@@ -86,7 +88,6 @@ impl From<Range<usize>> for Span {
 
 /// The problems that any guarded route may answer with.
 #[derive(IntoResponses)]
-#[expect(dead_code, reason = "only describes responses for the OpenAPI document")]
 pub enum Problems {
     /// Invalid request.
     #[response(status = 400, content_type = "application/problem+json")]
@@ -118,7 +119,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let axum::extract::Query(value) = axum::extract::Query::from_request_parts(parts, state).await?;
+        let axum::extract::Query(value) =
+            axum::extract::Query::from_request_parts(parts, state).await?;
         Ok(Self(value))
     }
 }
@@ -130,7 +132,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let axum::extract::Path(value) = axum::extract::Path::from_request_parts(parts, state).await?;
+        let axum::extract::Path(value) =
+            axum::extract::Path::from_request_parts(parts, state).await?;
         Ok(Self(value))
     }
 }

@@ -27,7 +27,11 @@ pub struct Published {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn publish(data_dir: &Path, address: SocketAddr, token: &SecretString) -> anyhow::Result<Published> {
+pub fn publish(
+    data_dir: &Path,
+    address: SocketAddr,
+    token: &SecretString,
+) -> anyhow::Result<Published> {
     let file = RunFile {
         pid: std::process::id(),
         url: format!("http://{address}"),

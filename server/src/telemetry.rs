@@ -102,16 +102,30 @@ pub fn record_tokens(usage: kura_models::Usage) {
 }
 
 fn describe() {
-    describe_counter!("kura_http_requests_total", "HTTP requests by method, route and status");
+    describe_counter!(
+        "kura_http_requests_total",
+        "HTTP requests by method, route and status"
+    );
     describe_histogram!(
         "kura_http_request_duration_seconds",
         Unit::Seconds,
         "time until the answer began, by route"
     );
-    describe_histogram!("kura_ingest_duration_seconds", Unit::Seconds, "time to index one document");
+    describe_histogram!(
+        "kura_ingest_duration_seconds",
+        Unit::Seconds,
+        "time to index one document"
+    );
     describe_counter!("kura_jobs_total", "ingest jobs by final state");
-    describe_counter!("kura_jobs_interrupted_total", "ingest jobs that kura failed to run and retries");
-    describe_histogram!("kura_search_duration_seconds", Unit::Seconds, "time of a search by stage");
+    describe_counter!(
+        "kura_jobs_interrupted_total",
+        "ingest jobs that kura failed to run and retries"
+    );
+    describe_histogram!(
+        "kura_search_duration_seconds",
+        Unit::Seconds,
+        "time of a search by stage"
+    );
     describe_counter!("kura_answers_total", "answers by outcome and mode");
     describe_counter!("kura_tokens_total", "tokens of generations by kind");
 }

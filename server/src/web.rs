@@ -17,9 +17,12 @@ The API works: see <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p></htm
 /// Answers everything that no route matched.
 pub async fn fallback(method: Method, uri: Uri) -> Response {
     let path = uri.path();
-    let is_api = ["/api", "/v1"]
-        .iter()
-        .any(|prefix| path == *prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')));
+    let is_api = ["/api", "/v1"].iter().any(|prefix| {
+        path == *prefix
+            || path
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.starts_with('/'))
+    });
     if is_api {
         return ApiError::new(
             Code::NotFound,
@@ -28,7 +31,8 @@ pub async fn fallback(method: Method, uri: Uri) -> Response {
         .into_response();
     }
     if method != Method::GET && method != Method::HEAD {
-        return ApiError::new(Code::MethodNotAllowed, "the page answers GET and HEAD only").into_response();
+        return ApiError::new(Code::MethodNotAllowed, "the page answers GET and HEAD only")
+            .into_response();
     }
     let name = path.trim_start_matches('/');
     if let Some(asset) = asset(name) {

@@ -140,7 +140,10 @@ fn encode_hex(bytes: &[u8]) -> String {
 fn decode_hex(text: &str) -> Option<[u8; 32]> {
     let bytes: Option<Vec<u8>> = (0..text.len())
         .step_by(2)
-        .map(|at| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .map(|at| {
+            text.get(at..at + 2)
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
         .collect();
     bytes?.try_into().ok()
 }
@@ -158,13 +161,19 @@ mod tests {
         assert_eq!(key.len(), "kura_".len() + 43);
         let stored = fs_err::read_to_string(key_file(dir.path())).unwrap();
         assert!(!stored.contains(key));
-        let mode = fs_err::metadata(key_file(dir.path())).unwrap().permissions().mode();
+        let mode = fs_err::metadata(key_file(dir.path()))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
 
         let second = ApiKeys::open(dir.path()).unwrap();
         assert!(second.admin.is_none());
         assert_eq!(second.keys.principal(key), Some(Principal::admin()));
-        assert_eq!(second.keys.principal(second.local.expose_secret()), Some(Principal::local()));
+        assert_eq!(
+            second.keys.principal(second.local.expose_secret()),
+            Some(Principal::local())
+        );
         // The local token of an earlier run is void.
         assert_eq!(second.keys.principal(first.local.expose_secret()), None);
         assert_eq!(second.keys.principal(""), None);
@@ -175,7 +184,11 @@ mod tests {
     fn a_damaged_key_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs_err::create_dir_all(dir.path().join("auth")).unwrap();
-        fs_err::write(key_file(dir.path()), r#"{"sha256":"00","created_at":"2026-01-01T00:00:00Z"}"#).unwrap();
+        fs_err::write(
+            key_file(dir.path()),
+            r#"{"sha256":"00","created_at":"2026-01-01T00:00:00Z"}"#,
+        )
+        .unwrap();
         assert!(ApiKeys::open(dir.path()).is_err());
     }
 }

@@ -109,7 +109,9 @@ async fn local(
             AnswerEvent::Completed(answer) => return Ok(AnswerBody::new(None, *answer)),
             AnswerEvent::Failed(AnswerError::NoGenerator) => {
                 let hint = match config.generator() {
-                    Some(id) => format!("run `kura models pull {id}`, or ask with `--mode extractive`"),
+                    Some(id) => {
+                        format!("run `kura models pull {id}`, or ask with `--mode extractive`")
+                    }
                     None => "set `models.generator`, or ask with `--mode extractive`".to_owned(),
                 };
                 return Err(Hinted::new("no generator is installed", hint).into());
@@ -132,7 +134,11 @@ fn print(answer: &AnswerBody) {
             citation.title,
             citation.source,
             place(citation.page, citation.range.as_deref()),
-            citation.quote.split_whitespace().collect::<Vec<_>>().join(" "),
+            citation
+                .quote
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" "),
         );
     }
     for flag in &answer.flags {

@@ -35,7 +35,9 @@ impl Backend {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
-    tokio::task::spawn_blocking(work).await.context("a background task failed")?
+    tokio::task::spawn_blocking(work)
+        .await
+        .context("a background task failed")?
 }
 
 /// Returns the server that holds the data directory, if one answers. A file left over from a server that was killed

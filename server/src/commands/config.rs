@@ -58,7 +58,8 @@ fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
         print_json(&serde_json::json!({ "file": loaded.file, "settings": loaded.settings }))?;
         return Ok(Outcome::Success);
     }
-    let width = |setting: &crate::config::Setting| setting.key.len() + setting.value.to_string().len() + 3;
+    let width =
+        |setting: &crate::config::Setting| setting.key.len() + setting.value.to_string().len() + 3;
     let column = loaded.settings.iter().map(width).max().unwrap_or(0).min(72);
     for setting in &loaded.settings {
         let assignment = format!("{} = {}", setting.key, setting.value);

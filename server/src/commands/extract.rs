@@ -68,7 +68,11 @@ impl From<Extracted> for Output {
         Self {
             title: extracted.title,
             blocks: extracted.blocks.into_iter().map(Into::into).collect(),
-            warnings: extracted.warnings.into_iter().map(|warning| warning.message).collect(),
+            warnings: extracted
+                .warnings
+                .into_iter()
+                .map(|warning| warning.message)
+                .collect(),
         }
     }
 }

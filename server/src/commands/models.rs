@@ -4,8 +4,8 @@ use super::{Outcome, print_json, progress_bar};
 use crate::app;
 use crate::config::Config;
 use indicatif::{HumanBytes, ProgressBar};
-use kura_models::registry::{InstallState, Listed, Manifest};
 use kura_models::fetch::Progress;
+use kura_models::registry::{InstallState, Listed, Manifest};
 use kura_models::{ModelKind, Registry};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -107,7 +107,11 @@ pub fn run(config: &Config, args: Args) -> anyhow::Result<Outcome> {
 }
 
 fn list(config: &Config, registry: &Registry, json: bool) -> anyhow::Result<Outcome> {
-    let configured = [Some(config.models.embedder.as_str()), config.reranker(), config.generator()];
+    let configured = [
+        Some(config.models.embedder.as_str()),
+        config.reranker(),
+        config.generator(),
+    ];
     let rows: Vec<ListedRow> = registry
         .list()
         .into_iter()
@@ -124,14 +128,20 @@ fn list(config: &Config, registry: &Registry, json: bool) -> anyhow::Result<Outc
             InstallState::Partial => "partial",
             InstallState::Missing => "-",
         };
-        let size = row.size_bytes.map(|bytes| HumanBytes(bytes).to_string()).unwrap_or_default();
+        let size = row
+            .size_bytes
+            .map(|bytes| HumanBytes(bytes).to_string())
+            .unwrap_or_default();
         let star = if row.configured { "*" } else { " " };
         println!(
             "{star} {:width$}  {:9}  {state:9}  {size:>10}  {:12}  {}",
             row.id, row.kind, row.license, row.description
         );
     }
-    println!("\n* named by the configuration; models folder: {}", registry.models_dir().display());
+    println!(
+        "\n* named by the configuration; models folder: {}",
+        registry.models_dir().display()
+    );
     Ok(Outcome::Success)
 }
 

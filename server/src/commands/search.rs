@@ -63,7 +63,13 @@ fn print(hits: &[Hit]) {
         println!("Nothing found.");
     }
     for (at, hit) in hits.iter().enumerate() {
-        println!("{}. {} ({}{})", at + 1, hit.title, hit.source, place(hit.page, hit.range.as_deref()));
+        println!(
+            "{}. {} ({}{})",
+            at + 1,
+            hit.title,
+            hit.source,
+            place(hit.page, hit.range.as_deref())
+        );
         if !hit.headings.is_empty() {
             println!("   {}", hit.headings.join(" > "));
         }

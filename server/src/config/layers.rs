@@ -4,7 +4,7 @@ use super::{Config, DEFAULT_TOML, Problem, validate};
 use figment::providers::{Env, Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where the configuration is looked for when neither `--config` nor `KURA_CONFIG` names a file.
 const SYSTEM_FILE: &str = "/etc/kura/kura.toml";
@@ -80,19 +80,25 @@ impl std::fmt::Display for Origin {
 /// and values that cannot be.
 pub fn load(flags: &Flags) -> Result<Loaded, Vec<Problem>> {
     let (figment, file) = figment(flags)?;
-    let merged = figment.extract::<Dict>().map_err(|error| problems_of(&error, &figment))?;
+    let merged = figment
+        .extract::<Dict>()
+        .map_err(|error| problems_of(&error, &figment))?;
     let defaults = defaults_dict();
     let mut problems = unknown_keys(&figment, &merged, &defaults);
     if !problems.is_empty() {
         // A wrong type elsewhere is reported along with the unknown keys, but not the unknown keys twice.
         if let Err(error) = figment.extract::<Config>() {
             problems.extend(
-                problems_of(&error, &figment).into_iter().filter(|problem| !problem.is_unknown_key()),
+                problems_of(&error, &figment)
+                    .into_iter()
+                    .filter(|problem| !problem.is_unknown_key()),
             );
         }
         return Err(problems);
     }
-    let config = figment.extract::<Config>().map_err(|error| problems_of(&error, &figment))?;
+    let config = figment
+        .extract::<Config>()
+        .map_err(|error| problems_of(&error, &figment))?;
     let problems = validate::validate(&config, |key| origin(&figment, key));
     if !problems.is_empty() {
         return Err(problems);
@@ -105,7 +111,11 @@ pub fn load(flags: &Flags) -> Result<Loaded, Vec<Problem>> {
             key,
         })
         .collect();
-    Ok(Loaded { config, settings, file })
+    Ok(Loaded {
+        config,
+        settings,
+        file,
+    })
 }
 
 fn figment(flags: &Flags) -> Result<(Figment, Option<PathBuf>), Vec<Problem>> {
@@ -119,14 +129,21 @@ fn figment(flags: &Flags) -> Result<(Figment, Option<PathBuf>), Vec<Problem>> {
         figment = figment.merge(Toml::file_exact(path));
     }
     figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
-    let data_dir = flags.data_dir.as_ref().map(|path| path.display().to_string());
+    let data_dir = flags
+        .data_dir
+        .as_ref()
+        .map(|path| path.display().to_string());
     for (flag, key, value) in [
         ("--data-dir", "data_dir", &data_dir),
         ("--listen", "server.listen", &flags.listen),
         ("--log-level", "log.level", &flags.log_level),
     ] {
         if let Some(value) = value {
-            figment = figment.merge(Flag { flag, key, value: value.clone() });
+            figment = figment.merge(Flag {
+                flag,
+                key,
+                value: value.clone(),
+            });
         }
     }
     Ok((figment, file))
@@ -174,7 +191,11 @@ fn leaves(dict: &Dict) -> Vec<String> {
     let mut paths = Vec::new();
     for (key, value) in dict {
         match value.as_dict() {
-            Some(inner) => paths.extend(leaves(inner).into_iter().map(|rest| format!("{key}.{rest}"))),
+            Some(inner) => paths.extend(
+                leaves(inner)
+                    .into_iter()
+                    .map(|rest| format!("{key}.{rest}")),
+            ),
             None => paths.push(key.clone()),
         }
     }
@@ -213,20 +234,30 @@ fn nearest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
 }
 
 fn origin(figment: &Figment, key: &str) -> Origin {
-    figment.find_metadata(key).map_or(Origin::Default, |metadata| origin_of(metadata, key))
+    figment
+        .find_metadata(key)
+        .map_or(Origin::Default, |metadata| origin_of(metadata, key))
 }
 
 fn origin_of(metadata: &Metadata, key: &str) -> Origin {
-    if let Some(path) = metadata.file_path() {
+    if let Some(path) = metadata
+        .source
+        .as_ref()
+        .and_then(|source| source.file_path())
+    {
         return Origin::File(path.to_owned());
     }
     if metadata.name == "flag" {
-        return Origin::Flag(metadata.custom().unwrap_or_default().to_owned());
+        let flag = metadata.source.as_ref().and_then(|source| source.custom());
+        return Origin::Flag(flag.unwrap_or_default().to_owned());
     }
     if metadata.name == "default" {
         return Origin::Default;
     }
-    Origin::Environment(format!("{ENV_PREFIX}{}", key.replace('.', "__").to_uppercase()))
+    Origin::Environment(format!(
+        "{ENV_PREFIX}{}",
+        key.replace('.', "__").to_uppercase()
+    ))
 }
 
 fn problems_of(error: &figment::Error, figment: &Figment) -> Vec<Problem> {
@@ -260,12 +291,6 @@ fn masked(key: &str, value: Option<Value>) -> serde_json::Value {
     value
 }
 
-/// Returns the configuration file that [`load`] would read without `--config` and `KURA_CONFIG`.
-#[must_use]
-pub fn system_file() -> &'static Path {
-    Path::new(SYSTEM_FILE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,7 +321,13 @@ mod tests {
         assert_eq!(loaded.config.retrieval.limit, 7);
         assert_eq!(loaded.config.log.level, "warn");
         let origin = |key: &str| {
-            loaded.settings.iter().find(|setting| setting.key == key).unwrap().origin.clone()
+            loaded
+                .settings
+                .iter()
+                .find(|setting| setting.key == key)
+                .unwrap()
+                .origin
+                .clone()
         };
         assert_eq!(origin("retrieval.limit"), Origin::File(file));
         assert_eq!(origin("log.level"), Origin::Flag("--log-level".to_owned()));
@@ -312,9 +343,17 @@ mod tests {
             "[server]\nlisten = \"0.0.0.0:8080\"\n[chunking]\nmax_tokens = 0\n[log]\nlevel = \"=loud=\"\n",
         )
         .unwrap();
-        let problems = load(&Flags { config: Some(file), ..Flags::default() }).unwrap_err();
+        let problems = load(&Flags {
+            config: Some(file),
+            ..Flags::default()
+        })
+        .unwrap_err();
         assert_eq!(problems.len(), 3, "{problems:?}");
-        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let text = problems
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n");
         assert!(text.contains("identity"), "{text}");
     }
 
@@ -323,7 +362,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("kura.toml");
         fs_err::write(&file, "[server]\nlisen = \"127.0.0.1:1\"\n").unwrap();
-        let problems = load(&Flags { config: Some(file.clone()), ..Flags::default() }).unwrap_err();
+        let problems = load(&Flags {
+            config: Some(file.clone()),
+            ..Flags::default()
+        })
+        .unwrap_err();
         let text = problems[0].to_string();
         assert!(text.contains("`server.lisen`"), "{text}");
         assert!(text.contains(&file.display().to_string()), "{text}");
@@ -332,7 +375,14 @@ mod tests {
 
     #[test]
     fn a_named_file_that_is_missing_is_a_problem() {
-        let flags = Flags { config: Some("/nonexistent/kura.toml".into()), ..Flags::default() };
-        assert!(load(&flags).unwrap_err()[0].to_string().contains("/nonexistent/kura.toml"));
+        let flags = Flags {
+            config: Some("/nonexistent/kura.toml".into()),
+            ..Flags::default()
+        };
+        assert!(
+            load(&flags).unwrap_err()[0]
+                .to_string()
+                .contains("/nonexistent/kura.toml")
+        );
     }
 }

@@ -82,7 +82,10 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         ("server.request_timeout_secs", server.request_timeout_secs),
         ("server.body_max_bytes", server.body_max_bytes as u64),
         ("server.upload_max_bytes", server.upload_max_bytes as u64),
-        ("server.max_concurrent_requests", server.max_concurrent_requests as u64),
+        (
+            "server.max_concurrent_requests",
+            server.max_concurrent_requests as u64,
+        ),
         ("retrieval.limit", config.retrieval.limit as u64),
         ("answer.hits", config.answer.hits as u64),
         ("answer.max_new_tokens", config.answer.max_new_tokens as u64),
@@ -109,13 +112,19 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
     require(
         models.max_batch_tokens == 0 || models.max_batch_tokens >= 512,
         "models.max_batch_tokens",
-        format!("{} is less than 512, which one long text needs; 0 chooses", models.max_batch_tokens),
+        format!(
+            "{} is less than 512, which one long text needs; 0 chooses",
+            models.max_batch_tokens
+        ),
     );
     let chunking = &config.chunking;
     require(
         chunking.max_tokens >= 32,
         "chunking.max_tokens",
-        format!("{} is less than 32; so short a chunk says nothing", chunking.max_tokens),
+        format!(
+            "{} is less than 32; so short a chunk says nothing",
+            chunking.max_tokens
+        ),
     );
     require(
         chunking.max_tokens == 0 || chunking.overlap_tokens * 2 < chunking.max_tokens,
@@ -138,7 +147,11 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         ("retrieval.dense_weight", config.retrieval.dense_weight),
         ("retrieval.lexical_weight", config.retrieval.lexical_weight),
     ] {
-        require(value.is_finite() && value >= 0.0, key, format!("{value} is not 0 or more"));
+        require(
+            value.is_finite() && value >= 0.0,
+            key,
+            format!("{value} is not 0 or more"),
+        );
     }
     require(
         config.retrieval.dense_weight + config.retrieval.lexical_weight > 0.0,

@@ -214,13 +214,17 @@ pub async fn create_chat_completion(
         id: format!("chatcmpl-{}", Uuid::now_v7().simple()),
         created: unix_seconds(),
         model: request.model,
-        usage: request.stream_options.is_some_and(|options| options.include_usage),
+        usage: request
+            .stream_options
+            .is_some_and(|options| options.include_usage),
         unverified: request.stream_unverified,
     };
     let events = answer::answer(app.assistant.clone(), question, principal.access());
     if request.stream {
         let stream = reply.stream(events);
-        return Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response());
+        return Ok(Sse::new(stream)
+            .keep_alive(KeepAlive::default())
+            .into_response());
     }
     Ok(axum::Json(reply.whole(last(events).await?)).into_response())
 }
@@ -235,7 +239,11 @@ fn split(messages: Vec<ChatMessage>) -> Result<(Vec<Message>, String), ApiError>
             "system" | "developer" => continue,
             other => return Err(ApiError::invalid(format!("unknown role `{other}`"))),
         };
-        let content = message.content.map(text_of).transpose()?.unwrap_or_default();
+        let content = message
+            .content
+            .map(text_of)
+            .transpose()?
+            .unwrap_or_default();
         history.push(Message { role, content });
     }
     let question = history
@@ -256,7 +264,9 @@ fn text_of(content: Content) -> Result<String, ApiError> {
         match (part.kind.as_str(), part.text) {
             ("text", Some(piece)) => text.push_str(&piece),
             (kind, _) => {
-                return Err(ApiError::invalid(format!("content of type `{kind}` is not understood, only `text`")));
+                return Err(ApiError::invalid(format!(
+                    "content of type `{kind}` is not understood, only `text`"
+                )));
             }
         }
     }
@@ -277,7 +287,10 @@ async fn last(mut events: BoxStream<'static, AnswerEvent>) -> Result<Answer, Api
             }
         }
     }
-    Err(ApiError::new(Code::Internal, "the answer ended without a result"))
+    Err(ApiError::new(
+        Code::Internal,
+        "the answer ended without a result",
+    ))
 }
 
 /// What all parts of one response have in common.
@@ -398,7 +411,12 @@ fn usage(answer: &Answer) -> ChatUsage {
 }
 
 fn annotations(answer: &Answer) -> Vec<Annotation> {
-    let characters = |byte: usize| answer.text.get(..byte).map_or(0, |before| before.chars().count());
+    let characters = |byte: usize| {
+        answer
+            .text
+            .get(..byte)
+            .map_or(0, |before| before.chars().count())
+    };
     answer
         .citations
         .iter()

@@ -33,7 +33,10 @@ pub struct EmbeddingsRequest {
 
 /// One text or several.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "expected a string or a list of strings; token arrays are not accepted")]
+#[serde(
+    untagged,
+    expecting = "expected a string or a list of strings; token arrays are not accepted"
+)]
 enum Input {
     One(String),
     Many(Vec<String>),
@@ -121,7 +124,9 @@ pub async fn create_embeddings(
         Input::Many(texts) => texts,
     };
     if texts.is_empty() || texts.len() > MAX_INPUTS || texts.iter().any(String::is_empty) {
-        return Err(ApiError::invalid(format!("`input` must be 1 to {MAX_INPUTS} texts, none of them empty")));
+        return Err(ApiError::invalid(format!(
+            "`input` must be 1 to {MAX_INPUTS} texts, none of them empty"
+        )));
     }
     let prompt_tokens = texts.iter().map(|text| embedder.count_tokens(text)).sum();
     let vectors = match request.input_type {
@@ -158,7 +163,10 @@ fn encode(vector: Vec<f32>, encoding: Encoding) -> Encoded {
     match encoding {
         Encoding::Float => Encoded::Float(vector),
         Encoding::Base64 => {
-            let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes: Vec<u8> = vector
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
             Encoded::Base64(STANDARD.encode(bytes))
         }
     }

@@ -35,7 +35,10 @@ pub struct Model {
 /// Lists what can be sent as `model`: `kura`, the generator and the embedder.
 #[utoipa::path(get, path = "/v1/models", tag = "openai", responses((status = 200, body = ModelList), Errors))]
 #[expect(clippy::unused_async, reason = "a handler is async")]
-pub async fn list_models(State(app): State<AppState>, _principal: Principal) -> axum::Json<ModelList> {
+pub async fn list_models(
+    State(app): State<AppState>,
+    _principal: Principal,
+) -> axum::Json<ModelList> {
     let created = unix_seconds();
     let model = |id: &str, owned_by: &str| Model {
         id: id.to_owned(),
@@ -45,14 +48,20 @@ pub async fn list_models(State(app): State<AppState>, _principal: Principal) -> 
     };
     let mut data = vec![model(ASSISTANT, "kura")];
     let specs = [
-        app.assistant.generator.as_ref().map(|generator| generator.spec()),
+        app.assistant
+            .generator
+            .as_ref()
+            .map(|generator| generator.spec()),
         Some(app.pipeline.embedder().spec()),
     ];
     for spec in specs.into_iter().flatten() {
         let owner = spec.upstream.split('/').next().unwrap_or(&spec.upstream);
         data.push(model(&spec.id.0, owner));
     }
-    axum::Json(ModelList { object: "list", data })
+    axum::Json(ModelList {
+        object: "list",
+        data,
+    })
 }
 
 /// Returns the names that answer questions.

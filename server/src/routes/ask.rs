@@ -226,14 +226,15 @@ pub async fn ask(
     let events = start(&app, &principal, request).await?;
     if stream {
         let events = events.map(|event| Ok::<_, Infallible>(event.into()));
-        return Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response());
+        return Ok(Sse::new(events)
+            .keep_alive(KeepAlive::default())
+            .into_response());
     }
     Ok(axum::Json(last(events).await?).into_response())
 }
 
 /// The events of a streamed answer; the tag is the event's name, not part of its data.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "only describes the stream for the OpenAPI document")]
 #[schema(as = AskEvents)]
 pub enum AskEvents {
     /// First.
@@ -273,7 +274,11 @@ async fn start(
 
 /// Fails at once where generation is asked for and there is no generator.
 pub(crate) fn require_generator(app: &App, mode: AnswerMode) -> Result<(), ApiError> {
-    let mode = if mode == AnswerMode::Auto { app.config.answer.mode } else { mode };
+    let mode = if mode == AnswerMode::Auto {
+        app.config.answer.mode
+    } else {
+        mode
+    };
     match (mode, &app.assistant.generator) {
         (AnswerMode::Generate, None) => Err(ApiError::new(
             Code::NoGenerator,
@@ -289,10 +294,18 @@ async fn converse(
     request: &AskRequest,
 ) -> Result<(Uuid, Vec<Message>), ApiError> {
     let Some(id) = &request.conversation else {
-        let id = app.conversations.start(principal.id(), &request.question).await?;
+        let id = app
+            .conversations
+            .start(principal.id(), &request.question)
+            .await?;
         return Ok((id, Vec::new()));
     };
-    let unknown = || ApiError::new(Code::UnknownConversation, format!("unknown conversation `{id}`"));
+    let unknown = || {
+        ApiError::new(
+            Code::UnknownConversation,
+            format!("unknown conversation `{id}`"),
+        )
+    };
     let id = uuid(id, unknown)?;
     let history = app
         .conversations
@@ -361,10 +374,18 @@ async fn last(mut events: BoxStream<'static, AskEvent>) -> Result<AnswerBody, Ap
             AskEvent::Retrieved(_) | AskEvent::Delta(_) => {}
             AskEvent::Completed(answer) => return Ok(*answer),
             // Logged where the stream met it.
-            AskEvent::Failed(error) => return Err(ApiError { cause: None, ..error }),
+            AskEvent::Failed(error) => {
+                return Err(ApiError {
+                    cause: None,
+                    ..error
+                });
+            }
         }
     }
-    Err(ApiError::new(Code::Internal, "the answer ended without a result"))
+    Err(ApiError::new(
+        Code::Internal,
+        "the answer ended without a result",
+    ))
 }
 
 impl From<AskEvent> for Event {

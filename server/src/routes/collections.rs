@@ -57,7 +57,9 @@ pub async fn list_collections(
     let mut all = app.pipeline.collections().await?;
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let after = query.cursor.as_deref();
-    let mut rest = all.into_iter().filter(|one| after.is_none_or(|after| one.name.as_str() > after));
+    let mut rest = all
+        .into_iter()
+        .filter(|one| after.is_none_or(|after| one.name.as_str() > after));
     let items: Vec<Collection> = rest.by_ref().take(limit).map(Into::into).collect();
     let next_cursor = match (rest.next(), items.last()) {
         (Some(_), Some(last)) => Some(last.name.clone()),

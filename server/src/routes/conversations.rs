@@ -100,7 +100,11 @@ pub async fn list_conversations(
     let after = query
         .cursor
         .as_deref()
-        .map(|cursor| uuid(cursor, || ApiError::invalid("`cursor` is not one that a list returned")))
+        .map(|cursor| {
+            uuid(cursor, || {
+                ApiError::invalid("`cursor` is not one that a list returned")
+            })
+        })
         .transpose()?;
     let mut items: Vec<Conversation> = app
         .conversations
@@ -156,5 +160,8 @@ pub async fn delete_conversation(
 }
 
 fn unknown(id: &str) -> ApiError {
-    ApiError::new(Code::UnknownConversation, format!("unknown conversation `{id}`"))
+    ApiError::new(
+        Code::UnknownConversation,
+        format!("unknown conversation `{id}`"),
+    )
 }

@@ -109,7 +109,10 @@ pub struct Uploads {
 
 /// The parts of an upload.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "only describes the request for the OpenAPI document")]
+#[expect(
+    dead_code,
+    reason = "only describes the request for the OpenAPI document"
+)]
 pub struct UploadForm {
     /// Name of the collection, made if missing. Comes first.
     collection: String,
@@ -181,7 +184,12 @@ pub async fn list_documents(
     let collections = resolve(&app, names.as_deref()).await?;
     let page = app
         .pipeline
-        .documents(&collections, &principal.access(), query.cursor.as_deref(), limit)
+        .documents(
+            &collections,
+            &principal.access(),
+            query.cursor.as_deref(),
+            limit,
+        )
         .await?;
     Ok(axum::Json(List {
         items: page.items.into_iter().map(Into::into).collect(),
@@ -239,7 +247,10 @@ pub async fn get_document(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Document>, ApiError> {
-    let document = app.pipeline.document(document_id(&id)?, &principal.access()).await?;
+    let document = app
+        .pipeline
+        .document(document_id(&id)?, &principal.access())
+        .await?;
     Ok(axum::Json(document.into()))
 }
 
@@ -252,7 +263,9 @@ pub async fn delete_document(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    app.pipeline.delete_document(document_id(&id)?, &principal.access()).await?;
+    app.pipeline
+        .delete_document(document_id(&id)?, &principal.access())
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -293,7 +306,10 @@ pub async fn get_document_content(
         (header::CONTENT_TYPE, document.media_type.clone()),
         (header::CONTENT_DISPOSITION, attachment(&document.source)),
         // An uploaded page must not run as one of kura's own, even if a browser is made to show it.
-        (HeaderName::from_static("content-security-policy"), "sandbox; default-src 'none'".to_owned()),
+        (
+            HeaderName::from_static("content-security-policy"),
+            "sandbox; default-src 'none'".to_owned(),
+        ),
     ] {
         if let Ok(value) = value.parse() {
             headers.insert(name, value);
@@ -320,13 +336,17 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
             "source" => next_source = Some(field.text().await?),
             "file" => {
                 if collection.is_none() {
-                    return Err(ApiError::invalid("the part `collection` must come before the first `file`"));
+                    return Err(ApiError::invalid(
+                        "the part `collection` must come before the first `file`",
+                    ));
                 }
                 let file_name = field.file_name().map(str::to_owned);
                 let media_type = field.content_type().and_then(declared);
                 let bytes = field.bytes().await?.to_vec();
                 let name = next_source.take().or(file_name).ok_or_else(|| {
-                    ApiError::invalid("a `file` part needs a file name, or a `source` part before it")
+                    ApiError::invalid(
+                        "a `file` part needs a file name, or a `source` part before it",
+                    )
                 })?;
                 files.push(File {
                     source: source(&name)?,
@@ -341,7 +361,8 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
             }
         }
     }
-    let collection = collection.ok_or_else(|| ApiError::invalid("the part `collection` is missing"))?;
+    let collection =
+        collection.ok_or_else(|| ApiError::invalid("the part `collection` is missing"))?;
     if files.is_empty() {
         return Err(ApiError::invalid("there is no `file` part"));
     }
@@ -359,7 +380,10 @@ pub(crate) fn source(name: &str) -> Result<String, ApiError> {
     /// Catalog rows stay small, and no file system has longer paths.
     const MAX_BYTES: usize = 1024;
     let name = name.replace('\\', "/");
-    let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
+    let parts: Vec<&str> = name
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "." | ".."))
+        .collect();
     let source = parts.join("/");
     if source.is_empty() || source.len() > MAX_BYTES || source.chars().any(char::is_control) {
         return Err(ApiError::new(
@@ -375,7 +399,13 @@ fn attachment(source: &str) -> String {
     let name = source.rsplit('/').next().unwrap_or(source);
     let plain: String = name
         .chars()
-        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ' { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ' {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect();
     let mut encoded = String::new();
     for byte in name.bytes() {
@@ -398,7 +428,11 @@ mod tests {
         assert_eq!(source("/../etc\\passwd").unwrap(), "etc/passwd");
         assert_eq!(source("規程.md").unwrap(), "規程.md");
         for bad in ["", "/", "..", "a\nb"] {
-            assert_eq!(source(bad).unwrap_err().code, Code::InvalidRequest, "{bad:?}");
+            assert_eq!(
+                source(bad).unwrap_err().code,
+                Code::InvalidRequest,
+                "{bad:?}"
+            );
         }
     }
 

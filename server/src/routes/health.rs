@@ -71,7 +71,12 @@ pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Read
         catalog: part(catalog),
         store: part(store),
         embedder: "ok".to_owned(),
-        generator: if app.assistant.generator.is_some() { "ok" } else { "none" }.to_owned(),
+        generator: if app.assistant.generator.is_some() {
+            "ok"
+        } else {
+            "none"
+        }
+        .to_owned(),
     };
     (
         status,
@@ -88,5 +93,8 @@ pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Read
 #[expect(clippy::unused_async, reason = "a handler is async")]
 pub async fn metrics(State(app): State<AppState>) -> impl IntoResponse {
     app.metrics.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        app.metrics.render(),
+    )
 }

@@ -146,7 +146,10 @@ pub async fn list_jobs(
     _principal: Principal,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<Job>>, ApiError> {
-    let page = app.pipeline.jobs(query.cursor.as_deref(), query.limit()?).await?;
+    let page = app
+        .pipeline
+        .jobs(query.cursor.as_deref(), query.limit()?)
+        .await?;
     Ok(axum::Json(List {
         items: page.items.into_iter().map(Into::into).collect(),
         next_cursor: page.next,

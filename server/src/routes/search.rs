@@ -137,7 +137,9 @@ pub async fn search(
     require_text("query", &request.query)?;
     let limit = request.limit.unwrap_or(app.config.retrieval.limit);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::invalid(format!("`limit` is {limit}; use 1 to {MAX_LIMIT}")));
+        return Err(ApiError::invalid(format!(
+            "`limit` is {limit}; use 1 to {MAX_LIMIT}"
+        )));
     }
     let request = retrieve::SearchRequest {
         collections: resolve(&app, request.collections.as_deref()).await?,
