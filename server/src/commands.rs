@@ -206,6 +206,7 @@ fn hint(failure: &anyhow::Error) -> Option<String> {
 }
 
 fn io_hint(error: &std::io::Error) -> Option<String> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "foreign and large")]
     let hint = match error.kind() {
         std::io::ErrorKind::PermissionDenied => {
             "check the permissions, or choose another data directory with --data-dir"

@@ -48,11 +48,14 @@ pub enum Errors {
 /// Returns an error in OpenAI's envelope.
 pub(crate) fn error_body(error: &ApiError) -> ErrorBody {
     let status = error.code.status();
-    let kind = match error.code {
-        Code::Unauthorized => "authentication_error",
-        Code::Overloaded => "overloaded_error",
-        _ if status.is_client_error() => "invalid_request_error",
-        _ => "server_error",
+    let kind = if error.code == Code::Unauthorized {
+        "authentication_error"
+    } else if error.code == Code::Overloaded {
+        "overloaded_error"
+    } else if status.is_client_error() {
+        "invalid_request_error"
+    } else {
+        "server_error"
     };
     ErrorBody {
         error: ErrorDetail {

@@ -31,11 +31,11 @@ impl Problem {
     }
 
     pub(super) fn from_figment(error: &figment::Error, key: &str, origin: &Origin) -> Self {
-        let message = match &error.kind {
-            figment::error::Kind::Message(_) if key.is_empty() => {
-                format!("cannot read {origin}: {}", error.kind)
-            }
-            _ => format!("`{key}` in {origin}: {}", error.kind),
+        // Without a key the file as a whole could not be read: no TOML, say.
+        let message = if key.is_empty() {
+            format!("cannot read {origin}: {}", error.kind)
+        } else {
+            format!("`{key}` in {origin}: {}", error.kind)
         };
         Self {
             message,

@@ -34,7 +34,6 @@ pub struct Model {
 
 /// Lists what can be sent as `model`: `kura`, the generator and the embedder.
 #[utoipa::path(get, path = "/v1/models", tag = "openai", responses((status = 200, body = ModelList), Errors))]
-#[expect(clippy::unused_async, reason = "a handler is async")]
 pub async fn list_models(
     State(app): State<AppState>,
     _principal: Principal,

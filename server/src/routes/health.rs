@@ -39,7 +39,6 @@ pub struct Checks {
 /// Returns that the process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()),
     responses((status = 200, body = Health)))]
-#[expect(clippy::unused_async, reason = "a handler is async")]
 pub async fn healthz() -> axum::Json<Health> {
     axum::Json(Health {
         status: "ok".to_owned(),
@@ -90,7 +89,6 @@ pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Read
 /// Returns the metrics as Prometheus reads them.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain")))]
-#[expect(clippy::unused_async, reason = "a handler is async")]
 pub async fn metrics(State(app): State<AppState>) -> impl IntoResponse {
     app.metrics.run_upkeep();
     (
