@@ -18,7 +18,10 @@ impl Blobs {
     /// Opens the folder, creating it.
     pub fn open(dir: &Path) -> Result<Self> {
         fs_err::create_dir_all(dir)?;
-        Ok(Self { dir: dir.to_owned(), adding: RwLock::default() })
+        Ok(Self {
+            dir: dir.to_owned(),
+            adding: RwLock::default(),
+        })
     }
 
     /// Keeps bytes and returns their sha256 as lower-case hex. When it returns, a power cut cannot take them.
@@ -33,7 +36,8 @@ impl Blobs {
         let mut file = tempfile::NamedTempFile::new_in(parent)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| Error::Io(error.error))?;
+        file.persist(&path)
+            .map_err(|error| Error::Io(error.error))?;
         fs_err::File::open(parent)?.sync_all()?;
         fs_err::File::open(&self.dir)?.sync_all()?;
         Ok(sha256)
@@ -48,7 +52,11 @@ impl Blobs {
         if hex(&Sha256::digest(&bytes)) == sha256 {
             Ok(bytes)
         } else {
-            Err(Error::Corrupt { reason: format!("the content of blob {sha256} has changed on disk; ingest that document again") })
+            Err(Error::Corrupt {
+                reason: format!(
+                    "the content of blob {sha256} has changed on disk; ingest that document again"
+                ),
+            })
         }
     }
 
@@ -70,7 +78,10 @@ impl Blobs {
             }
             for file in fs_err::read_dir(&shard)? {
                 let path = file?.path();
-                let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                let name = path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default();
                 if !used.contains(&name) {
                     fs_err::remove_file(&path)?;
                     removed += 1;
@@ -87,10 +98,12 @@ impl Blobs {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -102,12 +115,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let blobs = Blobs::open(dir.path()).unwrap();
         let sha256 = blobs.put(b"abc").unwrap();
-        assert_eq!(sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         assert_eq!(blobs.put(b"abc").unwrap(), sha256);
         assert_eq!(blobs.get(&sha256).unwrap(), b"abc");
         fs_err::write(blobs.path(&sha256), b"abd").unwrap();
         assert!(matches!(blobs.get(&sha256), Err(Error::Corrupt { .. })));
-        assert_eq!(blobs.sweep(|| Ok(HashSet::from([sha256.clone()]))).unwrap(), 0);
+        assert_eq!(
+            blobs.sweep(|| Ok(HashSet::from([sha256.clone()]))).unwrap(),
+            0
+        );
         assert_eq!(blobs.sweep(|| Ok(HashSet::new())).unwrap(), 1);
         assert!(blobs.get(&sha256).is_err());
     }

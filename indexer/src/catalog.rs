@@ -7,7 +7,7 @@ mod documents;
 mod jobs;
 mod rows;
 
-pub use documents::{Deleted, Indexed, NewVersion, Published, EmbeddedChunk};
+pub use documents::{Deleted, EmbeddedChunk, Indexed, NewVersion, Published};
 pub use jobs::{Job, JobId, JobState, Stage};
 pub use rows::{Collection, Document, DocumentStatus, Page};
 
@@ -44,13 +44,24 @@ impl Catalog {
         writer.pragma_update(None, "foreign_keys", "ON")?;
         // Deleted text is overwritten with zeros, not only unlinked.
         writer.pragma_update(None, "secure_delete", "ON")?;
-        Migrations::new(vec![M::up(include_str!("../migrations/01.sql"))]).to_latest(&mut writer)?;
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() })
+        Migrations::new(vec![M::up(include_str!("../migrations/01.sql"))])
+            .to_latest(&mut writer)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+        })
     }
 
     /// Returns a value kept for the whole data directory.
     pub fn meta(&self, key: &str) -> Result<Option<String>> {
-        self.read(|conn| Ok(conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?))
+        self.read(|conn| {
+            Ok(conn
+                .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                    row.get(0)
+                })
+                .optional()?)
+        })
     }
 
     /// Keeps a value for the whole data directory.
@@ -84,7 +95,10 @@ impl Catalog {
     pub fn collection(&self, name: &str) -> Result<Collection> {
         let all = self.collections()?;
         match all.iter().position(|collection| collection.name == name) {
-            Some(at) => all.into_iter().nth(at).ok_or_else(|| corrupt("collection list")),
+            Some(at) => all
+                .into_iter()
+                .nth(at)
+                .ok_or_else(|| corrupt("collection list")),
             None => Err(Error::UnknownCollection {
                 name: name.to_owned(),
                 existing: all.into_iter().map(|collection| collection.name).collect(),
@@ -131,7 +145,10 @@ impl Catalog {
         let conn = match idle {
             Some(conn) => conn,
             None => {
-                let conn = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+                let conn = Connection::open_with_flags(
+                    &self.path,
+                    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+                )?;
                 conn.busy_timeout(Duration::from_secs(10))?;
                 conn.pragma_update(None, "query_only", "ON")?;
                 conn
@@ -164,14 +181,24 @@ fn now() -> String {
 }
 
 fn corrupt(what: &str) -> Error {
-    Error::Corrupt { reason: what.to_owned() }
+    Error::Corrupt {
+        reason: what.to_owned(),
+    }
 }
 
 fn check_name(name: &str) -> Result<()> {
     let ok = (1..=64).contains(&name.chars().count())
-        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && !name.starts_with('.');
-    if ok { Ok(()) } else { Err(Error::InvalidCollectionName { name: name.to_owned() }) }
+    if ok {
+        Ok(())
+    } else {
+        Err(Error::InvalidCollectionName {
+            name: name.to_owned(),
+        })
+    }
 }
 
 #[cfg(test)]

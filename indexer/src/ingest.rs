@@ -4,11 +4,15 @@
 //! A crash between any two steps leaves the old version served and the job queued; running it again
 //! overwrites the same ids.
 
-use crate::catalog::{Deleted, Document, Indexed, Job, JobId, JobState, NewVersion, Published, Stage, EmbeddedChunk};
+use crate::catalog::{
+    Deleted, Document, EmbeddedChunk, Indexed, Job, JobId, JobState, NewVersion, Published, Stage,
+};
 use crate::chunk::{Chunks, chunk};
 use crate::pipeline::{Pipeline, blocking};
 use crate::store::{IndexOp, StoredChunk};
-use crate::{AccessFilter, Acl, ChunkId, CollectionId, DocumentId, Error, Extracted, Result, extract};
+use crate::{
+    AccessFilter, Acl, ChunkId, CollectionId, DocumentId, Error, Extracted, Result, extract,
+};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -70,7 +74,9 @@ impl Pipeline {
         blocking(move || {
             let media_type = match new.media_type {
                 Some(given) if given == EXTRACTED_MEDIA_TYPE => given,
-                given => extract::detect(&new.bytes, &new.source, given.as_deref()).as_str().to_owned(),
+                given => extract::detect(&new.bytes, &new.source, given.as_deref())
+                    .as_str()
+                    .to_owned(),
             };
             let _adding = blobs.adding();
             let sha256 = blobs.put(&new.bytes)?;
@@ -83,24 +89,38 @@ impl Pipeline {
                 acl: &new.acl,
             };
             let (id, job, outcome) = catalog.add_document(&version)?;
-            let document = catalog.document(id, &AccessFilter::unrestricted("reply to the adder"))?;
-            Ok(Added { document, job, outcome })
+            let document =
+                catalog.document(id, &AccessFilter::unrestricted("reply to the adder"))?;
+            Ok(Added {
+                document,
+                job,
+                outcome,
+            })
         })
         .await
     }
 
     /// Returns the oldest job waiting, if any.
     pub async fn next_job(&self) -> Result<Option<JobId>> {
-        Ok(self.catalog(|catalog| catalog.queued_jobs(1)).await?.first().map(|job| job.id))
+        Ok(self
+            .catalog(|catalog| catalog.queued_jobs(1))
+            .await?
+            .first()
+            .map(|job| job.id))
     }
 
     /// Runs one job. A file that cannot be indexed gives `Ok` with the failed job and its reason.
     ///
     /// # Errors
     /// Only when kura itself fails; the job is then queued again.
-    pub async fn run_job(&self, id: JobId, progress: &(dyn Fn(Stage, f32) + Send + Sync)) -> Result<Job> {
+    pub async fn run_job(
+        &self,
+        id: JobId,
+        progress: &(dyn Fn(Stage, f32) + Send + Sync),
+    ) -> Result<Job> {
         let job = self.job(id).await?;
-        self.run_batch(vec![job], &|_, stage, fraction| progress(stage, fraction)).await?;
+        self.run_batch(vec![job], &|_, stage, fraction| progress(stage, fraction))
+            .await?;
         self.job(id).await
     }
 
@@ -111,8 +131,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// Only when kura itself fails; the jobs are then queued again.
-    pub async fn run_queued(&self, progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync)) -> Result<Vec<Job>> {
-        let jobs = self.catalog(|catalog| catalog.queued_jobs(BATCH_DOCUMENTS)).await?;
+    pub async fn run_queued(
+        &self,
+        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
+    ) -> Result<Vec<Job>> {
+        let jobs = self
+            .catalog(|catalog| catalog.queued_jobs(BATCH_DOCUMENTS))
+            .await?;
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
         self.run_batch(jobs, progress).await?;
         let mut done = Vec::with_capacity(ids.len());
@@ -132,7 +157,8 @@ impl Pipeline {
     pub async fn delete_document(&self, id: DocumentId, access: &AccessFilter) -> Result<()> {
         self.document(id, access).await?;
         // From this commit on it is invisible, whatever happens below.
-        self.catalog(move |catalog| catalog.delete_document(id)).await?;
+        self.catalog(move |catalog| catalog.delete_document(id))
+            .await?;
         self.drop_deleted().await
     }
 
@@ -142,7 +168,8 @@ impl Pipeline {
     /// [`Error::UnknownCollection`].
     pub async fn delete_collection(&self, name: &str) -> Result<()> {
         let id = self.collection(name).await?.id;
-        self.catalog(move |catalog| catalog.delete_collection(id)).await?;
+        self.catalog(move |catalog| catalog.delete_collection(id))
+            .await?;
         self.drop_deleted().await
     }
 
@@ -153,7 +180,12 @@ impl Pipeline {
         if deleted.is_empty() {
             return Ok(());
         }
-        let ops: Vec<IndexOp> = deleted.iter().map(|Deleted(document)| IndexOp::Remove { document: *document }).collect();
+        let ops: Vec<IndexOp> = deleted
+            .iter()
+            .map(|Deleted(document)| IndexOp::Remove {
+                document: *document,
+            })
+            .collect();
         self.store.apply(ops).await?;
         self.store.checkpoint().await?;
         let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
@@ -164,7 +196,11 @@ impl Pipeline {
         .await
     }
 
-    async fn run_batch(&self, jobs: Vec<Job>, progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync)) -> Result<()> {
+    async fn run_batch(
+        &self,
+        jobs: Vec<Job>,
+        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
+    ) -> Result<()> {
         if jobs.is_empty() {
             return Ok(());
         }
@@ -172,7 +208,8 @@ impl Pipeline {
         self.check_room(0)?;
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
         let started = ids.clone();
-        self.catalog(move |catalog| catalog.start_jobs(&started)).await?;
+        self.catalog(move |catalog| catalog.start_jobs(&started))
+            .await?;
         let result = self.index(jobs, progress).await;
         if result.is_err() {
             self.catalog(move |catalog| catalog.requeue(&ids)).await?;
@@ -180,7 +217,11 @@ impl Pipeline {
         result
     }
 
-    async fn index(&self, jobs: Vec<Job>, progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync)) -> Result<()> {
+    async fn index(
+        &self,
+        jobs: Vec<Job>,
+        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
+    ) -> Result<()> {
         let mut batch = Vec::with_capacity(jobs.len());
         let (mut n_bytes, mut put_back) = (0, Vec::new());
         for job in jobs {
@@ -189,13 +230,16 @@ impl Pipeline {
                 continue;
             }
             progress(&job, Stage::Extract, 0.0);
-            let Some((prepared, size)) = self.prepare(&job).await? else { continue };
+            let Some((prepared, size)) = self.prepare(&job).await? else {
+                continue;
+            };
             n_bytes += size;
             progress(&job, Stage::Embed, 0.1);
             batch.push((job, prepared));
         }
         if !put_back.is_empty() {
-            self.catalog(move |catalog| catalog.requeue(&put_back)).await?;
+            self.catalog(move |catalog| catalog.requeue(&put_back))
+                .await?;
         }
         self.embed(&mut batch, progress).await?;
         for (job, _) in &batch {
@@ -206,7 +250,11 @@ impl Pipeline {
 
     /// Extracts and chunks a file. `None` when the job is done with: deleted, replaced or unreadable.
     async fn prepare(&self, job: &Job) -> Result<Option<(Prepared, u64)>> {
-        let (catalog, blobs, embedder) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs), Arc::clone(&self.embedder));
+        let (catalog, blobs, embedder) = (
+            Arc::clone(&self.catalog),
+            Arc::clone(&self.blobs),
+            Arc::clone(&self.embedder),
+        );
         let (job, config) = (job.clone(), self.config.chunking.clone());
         blocking(move || {
             let Some((sha256, media_type, target)) = catalog.pending(job.document, job.version)? else { return Ok(None) };
@@ -231,14 +279,22 @@ impl Pipeline {
     }
 
     /// Embeds the chunks of a batch together, so that short documents fill the model's batches too.
-    async fn embed(&self, batch: &mut [(Job, Prepared)], progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync)) -> Result<()> {
+    async fn embed(
+        &self,
+        batch: &mut [(Job, Prepared)],
+        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
+    ) -> Result<()> {
         let mut places = Vec::new();
         let mut texts = Vec::new();
         for (at, (_, prepared)) in batch.iter_mut().enumerate() {
             prepared.vectors = vec![Vec::new(); prepared.chunks.chunks.len()];
             for (ordinal, chunk) in prepared.chunks.chunks.iter().enumerate() {
                 places.push((at, ordinal));
-                texts.push(embedded_text(&prepared.target.title, &chunk.context, &chunk.text));
+                texts.push(embedded_text(
+                    &prepared.target.title,
+                    &chunk.context,
+                    &chunk.text,
+                ));
             }
         }
         for (places, texts) in places.chunks(EMBED_CHUNKS).zip(texts.chunks(EMBED_CHUNKS)) {
@@ -249,7 +305,11 @@ impl Pipeline {
             }
             if let Some((at, ordinal)) = places.last() {
                 let (job, prepared) = &batch[*at];
-                progress(job, Stage::Embed, 0.1 + 0.8 * (*ordinal + 1) as f32 / prepared.vectors.len().max(1) as f32);
+                progress(
+                    job,
+                    Stage::Embed,
+                    0.1 + 0.8 * (*ordinal + 1) as f32 / prepared.vectors.len().max(1) as f32,
+                );
             }
         }
         Ok(())
@@ -258,22 +318,39 @@ impl Pipeline {
     async fn store_and_publish(&self, batch: Vec<(Job, Prepared)>) -> Result<()> {
         let ops: Vec<IndexOp> = batch
             .iter()
-            .map(|(_, prepared)| put_op(&prepared.target, prepared.chunks.chunks.iter().zip(&prepared.vectors)))
+            .map(|(_, prepared)| {
+                put_op(
+                    &prepared.target,
+                    prepared.chunks.chunks.iter().zip(&prepared.vectors),
+                )
+            })
             .collect();
         self.store.apply(ops).await?;
         self.store.checkpoint().await?;
 
-        let indexed: Vec<Indexed> = batch.into_iter().map(|(job, prepared)| prepared.into_indexed(job.id)).collect();
+        let indexed: Vec<Indexed> = batch
+            .into_iter()
+            .map(|(job, prepared)| prepared.into_indexed(job.id))
+            .collect();
         let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
         let prunes = blocking(move || {
             let published: HashSet<DocumentId> = catalog.publish(&indexed)?.into_iter().collect();
-            let replaced = indexed.iter().any(|new| new.version > 1 && published.contains(&new.document));
+            let replaced = indexed
+                .iter()
+                .any(|new| new.version > 1 && published.contains(&new.document));
             if replaced {
                 blobs.sweep(|| catalog.blobs_in_use())?;
             }
             // Only where an older version exists is there anything to take out.
-            let prune = |new: &Indexed| IndexOp::Prune { document: new.document, keep: new.version };
-            Ok(indexed.iter().filter(|new| new.version > 1 && published.contains(&new.document)).map(prune).collect::<Vec<_>>())
+            let prune = |new: &Indexed| IndexOp::Prune {
+                document: new.document,
+                keep: new.version,
+            };
+            Ok(indexed
+                .iter()
+                .filter(|new| new.version > 1 && published.contains(&new.document))
+                .map(prune)
+                .collect::<Vec<_>>())
         })
         .await?;
         if prunes.is_empty() {
@@ -295,7 +372,13 @@ struct Prepared {
 
 impl Prepared {
     fn into_indexed(self, job: JobId) -> Indexed {
-        let chunks = self.chunks.chunks.into_iter().zip(self.vectors).map(|(chunk, vector)| EmbeddedChunk { chunk, vector }).collect();
+        let chunks = self
+            .chunks
+            .chunks
+            .into_iter()
+            .zip(self.vectors)
+            .map(|(chunk, vector)| EmbeddedChunk { chunk, vector })
+            .collect();
         Indexed {
             job,
             document: self.target.document,
@@ -321,13 +404,20 @@ pub(crate) fn embedded_text(title: &str, context: &str, text: &str) -> String {
     whole
 }
 
-pub(crate) fn put_op<'a>(target: &Published, chunks: impl Iterator<Item = (&'a crate::Chunk, &'a Vec<f32>)>) -> IndexOp {
+pub(crate) fn put_op<'a>(
+    target: &Published,
+    chunks: impl Iterator<Item = (&'a crate::Chunk, &'a Vec<f32>)>,
+) -> IndexOp {
     IndexOp::Put {
         collection: target.collection,
         acl: target.acl.clone(),
         chunks: chunks
             .map(|(chunk, vector)| StoredChunk {
-                id: ChunkId { document: target.document, version: target.version, ordinal: chunk.ordinal },
+                id: ChunkId {
+                    document: target.document,
+                    version: target.version,
+                    ordinal: chunk.ordinal,
+                },
                 title: target.title.clone(),
                 headings: chunk.context.clone(),
                 text: chunk.text.clone(),
@@ -339,7 +429,10 @@ pub(crate) fn put_op<'a>(target: &Published, chunks: impl Iterator<Item = (&'a c
 
 fn read(bytes: &[u8], source: &str, media_type: &str) -> Result<Extracted> {
     if media_type == EXTRACTED_MEDIA_TYPE {
-        let reason = |error: serde_json::Error| Error::Malformed { format: "extracted JSON", reason: error.to_string() };
+        let reason = |error: serde_json::Error| Error::Malformed {
+            format: "extracted JSON",
+            reason: error.to_string(),
+        };
         return serde_json::from_slice(bytes).map_err(reason);
     }
     extract::extract(bytes, source, Some(media_type))
@@ -347,10 +440,23 @@ fn read(bytes: &[u8], source: &str, media_type: &str) -> Result<Extracted> {
 
 /// Returns the title a file gives itself, else its first heading, else its name.
 fn title(extracted: &Extracted, source: &str) -> String {
-    let given = extracted.title.as_deref().map(str::trim).filter(|title| !title.is_empty());
-    let heading = extracted.blocks.iter().find(|block| matches!(block.kind, crate::BlockKind::Heading(1 | 2))).map(|block| block.text.trim());
+    let given = extracted
+        .title
+        .as_deref()
+        .map(str::trim)
+        .filter(|title| !title.is_empty());
+    let heading = extracted
+        .blocks
+        .iter()
+        .find(|block| matches!(block.kind, crate::BlockKind::Heading(1 | 2)))
+        .map(|block| block.text.trim());
     let name = source.rsplit('/').next().unwrap_or(source);
-    given.or(heading).unwrap_or(name).chars().take(300).collect()
+    given
+        .or(heading)
+        .unwrap_or(name)
+        .chars()
+        .take(300)
+        .collect()
 }
 
 /// Returns whether an error says something about the file, not about kura or the machine.

@@ -26,7 +26,9 @@ pub mod store;
 
 pub use access::{AccessFilter, Acl, Collections, GroupId};
 pub use chunk::{ChunkConfig, Chunks, chunk, sentences};
-pub use document::{Block, BlockKind, Chunk, ChunkId, CollectionId, DocumentId, Extracted, Locator, Warning};
+pub use document::{
+    Block, BlockKind, Chunk, ChunkId, CollectionId, DocumentId, Extracted, Locator, Warning,
+};
 pub use error::{Error, Result};
 pub use extract::{MediaType, detect, extract};
 pub use pipeline::{IndexConfig, Pipeline};

@@ -47,7 +47,11 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Locked`] when another process has it, [`Error::Incompatible`] when its index was built
     /// with another embedder.
-    pub async fn open(data_dir: &Path, embedder: Arc<dyn Embedder>, config: IndexConfig) -> Result<Arc<Self>> {
+    pub async fn open(
+        data_dir: &Path,
+        embedder: Arc<dyn Embedder>,
+        config: IndexConfig,
+    ) -> Result<Arc<Self>> {
         let (dir, spec) = (data_dir.to_owned(), store_spec(embedder.as_ref()));
         let (lock, catalog, blobs, store) = blocking(move || {
             fs_err::create_dir_all(&dir)?;
@@ -69,7 +73,9 @@ impl Pipeline {
             _lock: lock,
         };
         let name = embedder_name(pipeline.embedder.as_ref());
-        pipeline.catalog(move |catalog| catalog.set_meta("embedder", &name)).await?;
+        pipeline
+            .catalog(move |catalog| catalog.set_meta("embedder", &name))
+            .await?;
         pipeline.recover().await?;
         Ok(Arc::new(pipeline))
     }
@@ -81,7 +87,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Error::Locked`] when another process has the data directory.
-    pub async fn reindex(data_dir: &Path, embedder: Arc<dyn Embedder>, progress: &(dyn Fn(usize, usize) + Send + Sync)) -> Result<usize> {
+    pub async fn reindex(
+        data_dir: &Path,
+        embedder: Arc<dyn Embedder>,
+        progress: &(dyn Fn(usize, usize) + Send + Sync),
+    ) -> Result<usize> {
         crate::repair::reindex(data_dir, embedder, progress).await
     }
 
@@ -100,7 +110,8 @@ impl Pipeline {
     /// Creates a collection, or returns the one that has this name.
     pub async fn create_collection(&self, name: &str) -> Result<Collection> {
         let name = name.to_owned();
-        self.catalog(move |catalog| catalog.create_collection(&name)).await
+        self.catalog(move |catalog| catalog.create_collection(&name))
+            .await
     }
 
     /// Returns the collection of this name.
@@ -128,13 +139,27 @@ impl Pipeline {
     /// Returns jobs, newest first, from below the cursor `after`.
     pub async fn jobs(&self, after: Option<&str>, limit: usize) -> Result<Page<Job>> {
         let after = after.map(str::to_owned);
-        self.catalog(move |catalog| catalog.jobs(after.as_deref(), limit)).await
+        self.catalog(move |catalog| catalog.jobs(after.as_deref(), limit))
+            .await
     }
 
     /// Returns documents by source, from after the cursor `after`.
-    pub async fn documents(&self, collections: &Collections, access: &AccessFilter, after: Option<&str>, limit: usize) -> Result<Page<Document>> {
-        let (collections, access, after) = (collections.clone(), access.clone(), after.map(str::to_owned));
-        self.catalog(move |catalog| catalog.documents(&collections, &access, after.as_deref(), limit)).await
+    pub async fn documents(
+        &self,
+        collections: &Collections,
+        access: &AccessFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Document>> {
+        let (collections, access, after) = (
+            collections.clone(),
+            access.clone(),
+            after.map(str::to_owned),
+        );
+        self.catalog(move |catalog| {
+            catalog.documents(&collections, &access, after.as_deref(), limit)
+        })
+        .await
     }
 
     /// Returns a document.
@@ -143,7 +168,8 @@ impl Pipeline {
     /// [`Error::UnknownDocument`] when it is absent, deleted, or not for this principal.
     pub async fn document(&self, id: DocumentId, access: &AccessFilter) -> Result<Document> {
         let access = access.clone();
-        self.catalog(move |catalog| catalog.document(id, &access)).await
+        self.catalog(move |catalog| catalog.document(id, &access))
+            .await
     }
 
     /// Returns the extracted text of the visible version: what spans point into.
@@ -152,7 +178,8 @@ impl Pipeline {
     /// [`Error::UnknownDocument`], also while no version is indexed yet.
     pub async fn document_text(&self, id: DocumentId, access: &AccessFilter) -> Result<String> {
         let access = access.clone();
-        self.catalog(move |catalog| catalog.document_text(id, &access)).await
+        self.catalog(move |catalog| catalog.document_text(id, &access))
+            .await
     }
 
     /// Returns the original bytes of the latest version.
@@ -167,31 +194,50 @@ impl Pipeline {
 
     /// Returns without error when catalog and store answer.
     pub async fn check(&self) -> Result<()> {
-        self.catalog(|catalog| catalog.meta("generation").map(drop)).await?;
+        self.catalog(|catalog| catalog.meta("generation").map(drop))
+            .await?;
         self.store.counts().await.map(drop)
     }
 
-    pub(crate) async fn catalog<T: Send + 'static>(&self, f: impl FnOnce(&Catalog) -> Result<T> + Send + 'static) -> Result<T> {
+    pub(crate) async fn catalog<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Catalog) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let catalog = Arc::clone(&self.catalog);
         blocking(move || f(&catalog)).await
     }
 
     pub(crate) fn check_room(&self, bytes: u64) -> Result<()> {
-        let (free, needed) = (fs4::available_space(&self.dir)?, self.config.min_free_bytes.saturating_add(bytes));
+        let (free, needed) = (
+            fs4::available_space(&self.dir)?,
+            self.config.min_free_bytes.saturating_add(bytes),
+        );
         if free >= needed {
             return Ok(());
         }
-        Err(Error::StorageFull { path: self.dir.clone(), free_mib: free >> 20, needed_mib: (needed >> 20).max(1) })
+        Err(Error::StorageFull {
+            path: self.dir.clone(),
+            free_mib: free >> 20,
+            needed_mib: (needed >> 20).max(1),
+        })
     }
 }
 
 /// Runs blocking work off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(f).await.map_err(|error| Error::Task(error.to_string()))?
+pub(crate) async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(f)
+        .await
+        .map_err(|error| Error::Task(error.to_string()))?
 }
 
 pub(crate) fn store_spec(embedder: &dyn Embedder) -> StoreSpec {
-    StoreSpec { embedder_id: embedder.spec().id.to_string(), embedder_revision: revision(embedder), dim: embedder.dim() }
+    StoreSpec {
+        embedder_id: embedder.spec().id.to_string(),
+        embedder_revision: revision(embedder),
+        dim: embedder.dim(),
+    }
 }
 
 /// Names an embedder with its weights, so that vectors of different weights are never compared.
@@ -201,8 +247,14 @@ pub(crate) fn embedder_name(embedder: &dyn Embedder) -> String {
 
 /// Returns the checksum of an embedder's weights.
 fn revision(embedder: &dyn Embedder) -> String {
-    let weights = embedder.spec().files.iter().find(|file| file.name.ends_with(".safetensors"));
-    weights.and_then(|file| file.sha256.clone()).unwrap_or_else(|| "unpinned".to_owned())
+    let weights = embedder
+        .spec()
+        .files
+        .iter()
+        .find(|file| file.name.ends_with(".safetensors"));
+    weights
+        .and_then(|file| file.sha256.clone())
+        .unwrap_or_else(|| "unpinned".to_owned())
 }
 
 pub(crate) fn index_dir(data_dir: &Path, generation: u64) -> PathBuf {
@@ -213,14 +265,21 @@ pub(crate) fn index_dir(data_dir: &Path, generation: u64) -> PathBuf {
 pub(crate) fn generation(catalog: &Catalog) -> Result<u64> {
     match catalog.meta("generation")? {
         None => Ok(1),
-        Some(text) => text.parse().map_err(|_| Error::Corrupt { reason: "generation number".to_owned() }),
+        Some(text) => text.parse().map_err(|_| Error::Corrupt {
+            reason: "generation number".to_owned(),
+        }),
     }
 }
 
 /// Takes the data directory for this process. The lock goes with the process, however it ends.
 pub(crate) fn take_lock(dir: &Path) -> Result<File> {
     let path = dir.join("LOCK");
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0)?;
@@ -231,7 +290,10 @@ pub(crate) fn take_lock(dir: &Path) -> Result<File> {
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             file.read_to_string(&mut holder)?;
-            Err(Error::Locked { path: dir.to_owned(), holder })
+            Err(Error::Locked {
+                path: dir.to_owned(),
+                holder,
+            })
         }
         Err(TryLockError::Error(error)) => Err(Error::Io(error)),
     }

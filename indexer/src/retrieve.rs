@@ -77,10 +77,16 @@ impl Pipeline {
     ///
     /// # Errors
     /// Any failure of a leg, the embedder or the catalog is an error: it is never an empty list.
-    pub async fn search(&self, request: &SearchRequest, access: &AccessFilter) -> Result<SearchOutput> {
+    pub async fn search(
+        &self,
+        request: &SearchRequest,
+        access: &AccessFilter,
+    ) -> Result<SearchOutput> {
         let start = Instant::now();
         let candidates = self.config.candidates.max(request.limit);
-        let (legs, embed_ms) = self.legs(&request.text, &request.collections, candidates, access).await?;
+        let (legs, embed_ms) = self
+            .legs(&request.text, &request.collections, candidates, access)
+            .await?;
         let fusing = Instant::now();
         let fused = fuse(&legs, &self.config.fusion);
         let fuse_ms = ms(fusing);
@@ -98,11 +104,22 @@ impl Pipeline {
     }
 
     /// Returns the raw legs of a query, `candidates` chunks each, and the milliseconds spent embedding: for evaluation.
-    pub async fn legs(&self, text: &str, collections: &Collections, candidates: usize, access: &AccessFilter) -> Result<(Legs, f64)> {
+    pub async fn legs(
+        &self,
+        text: &str,
+        collections: &Collections,
+        candidates: usize,
+        access: &AccessFilter,
+    ) -> Result<(Legs, f64)> {
         let embedding = Instant::now();
         let vector = self.embedder.embed_query(text).await?;
         let embed_ms = ms(embedding);
-        let query = Query { text: text.to_owned(), vector, collections: collections.clone(), limit: candidates };
+        let query = Query {
+            text: text.to_owned(),
+            vector,
+            collections: collections.clone(),
+            limit: candidates,
+        };
         Ok((self.store.search(&query, access).await?, embed_ms))
     }
 
@@ -112,25 +129,42 @@ impl Pipeline {
         &self.config.fusion
     }
 
-    async fn hydrate(&self, fused: Vec<Fused>, limit: usize, access: &AccessFilter) -> Result<Vec<Hit>> {
-        let (ids, access) = (fused.iter().map(|hit| hit.chunk).collect::<Vec<_>>(), access.clone());
-        let mut found = self.catalog(move |catalog| catalog.hydrate(&ids, &access)).await?;
-        let hits = fused.into_iter().filter_map(|Fused { chunk: id, score, dense, lexical }| {
-            let hydrated = found.remove(&id)?;
-            Some(Hit {
-                chunk: id,
-                text: hydrated.chunk.text,
-                n_tokens: hydrated.chunk.n_tokens,
-                span: hydrated.chunk.span,
-                locator: hydrated.chunk.locator,
-                title: hydrated.title,
-                source: hydrated.source,
-                collection_name: hydrated.collection_name,
-                score,
-                dense,
-                lexical,
-            })
-        });
+    async fn hydrate(
+        &self,
+        fused: Vec<Fused>,
+        limit: usize,
+        access: &AccessFilter,
+    ) -> Result<Vec<Hit>> {
+        let (ids, access) = (
+            fused.iter().map(|hit| hit.chunk).collect::<Vec<_>>(),
+            access.clone(),
+        );
+        let mut found = self
+            .catalog(move |catalog| catalog.hydrate(&ids, &access))
+            .await?;
+        let hits = fused.into_iter().filter_map(
+            |Fused {
+                 chunk: id,
+                 score,
+                 dense,
+                 lexical,
+             }| {
+                let hydrated = found.remove(&id)?;
+                Some(Hit {
+                    chunk: id,
+                    text: hydrated.chunk.text,
+                    n_tokens: hydrated.chunk.n_tokens,
+                    span: hydrated.chunk.span,
+                    locator: hydrated.chunk.locator,
+                    title: hydrated.title,
+                    source: hydrated.source,
+                    collection_name: hydrated.collection_name,
+                    score,
+                    dense,
+                    lexical,
+                })
+            },
+        );
         Ok(hits.take(limit).collect())
     }
 }

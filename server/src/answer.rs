@@ -39,9 +39,18 @@ impl Assistant {
     ///
     /// # Errors
     /// Those of the embedder.
-    pub async fn new(pipeline: Arc<Pipeline>, generator: Option<Arc<dyn Generator>>, config: AnswerConfig) -> kura_models::Result<Self> {
+    pub async fn new(
+        pipeline: Arc<Pipeline>,
+        generator: Option<Arc<dyn Generator>>,
+        config: AnswerConfig,
+    ) -> kura_models::Result<Self> {
         let scale = Scale::measure(pipeline.embedder().as_ref()).await?;
-        Ok(Self { pipeline, generator, config, scale })
+        Ok(Self {
+            pipeline,
+            generator,
+            config,
+            scale,
+        })
     }
 }
 
@@ -107,7 +116,9 @@ pub enum AnswerError {
     #[error("the question is empty")]
     EmptyQuestion,
     /// `generate` was asked for, but no generator is installed.
-    #[error("no generator is installed; run `kura models pull` with the configured generator, or ask in mode `extractive`")]
+    #[error(
+        "no generator is installed; run `kura models pull` with the configured generator, or ask in mode `extractive`"
+    )]
     NoGenerator,
     /// Retrieval failed.
     #[error(transparent)]
@@ -216,7 +227,11 @@ pub struct Timings {
 }
 
 /// Answers a question. Dropping the stream cancels the work.
-pub fn answer(assistant: Arc<Assistant>, question: Question, access: AccessFilter) -> BoxStream<'static, AnswerEvent> {
+pub fn answer(
+    assistant: Arc<Assistant>,
+    question: Question,
+    access: AccessFilter,
+) -> BoxStream<'static, AnswerEvent> {
     stream! {
         let mut steps = std::pin::pin!(run(assistant, question, access));
         while let Some(step) = steps.next().await {
@@ -232,7 +247,11 @@ pub fn answer(assistant: Arc<Assistant>, question: Question, access: AccessFilte
     .boxed()
 }
 
-fn run(assistant: Arc<Assistant>, question: Question, access: AccessFilter) -> impl futures::Stream<Item = Result<AnswerEvent, AnswerError>> {
+fn run(
+    assistant: Arc<Assistant>,
+    question: Question,
+    access: AccessFilter,
+) -> impl futures::Stream<Item = Result<AnswerEvent, AnswerError>> {
     async_stream::try_stream! {
         let start = Instant::now();
         let mut timings = Timings::default();
@@ -328,19 +347,37 @@ fn run(assistant: Arc<Assistant>, question: Question, access: AccessFilter) -> i
     }
 }
 
-fn pick_generator(assistant: &Assistant, mode: AnswerMode) -> Result<Option<Arc<dyn Generator>>, AnswerError> {
-    let mode = if mode == AnswerMode::Auto { assistant.config.mode } else { mode };
+fn pick_generator(
+    assistant: &Assistant,
+    mode: AnswerMode,
+) -> Result<Option<Arc<dyn Generator>>, AnswerError> {
+    let mode = if mode == AnswerMode::Auto {
+        assistant.config.mode
+    } else {
+        mode
+    };
     match (mode, &assistant.generator) {
         (AnswerMode::Extractive, _) | (AnswerMode::Auto, None) => Ok(None),
         (AnswerMode::Generate, None) => Err(AnswerError::NoGenerator),
-        (AnswerMode::Auto | AnswerMode::Generate, Some(generator)) => Ok(Some(Arc::clone(generator))),
+        (AnswerMode::Auto | AnswerMode::Generate, Some(generator)) => {
+            Ok(Some(Arc::clone(generator)))
+        }
     }
 }
 
-fn no_evidence(language: prompt::Language, usage: Usage, generator: Option<String>, timings_ms: Timings) -> Answer {
+fn no_evidence(
+    language: prompt::Language,
+    usage: Usage,
+    generator: Option<String>,
+    timings_ms: Timings,
+) -> Answer {
     Answer {
         outcome: Outcome::NoEvidence,
-        mode: if generator.is_some() { AnswerMode::Generate } else { AnswerMode::Extractive },
+        mode: if generator.is_some() {
+            AnswerMode::Generate
+        } else {
+            AnswerMode::Extractive
+        },
         text: language.no_evidence().to_owned(),
         citations: Vec::new(),
         flags: Vec::new(),

@@ -86,7 +86,10 @@ impl Catalog {
     /// Adds a document or a new version of one, and queues its job, in one transaction.
     ///
     /// The same bytes under the same ACL change nothing. Bytes that failed before are tried again.
-    pub fn add_document(&self, new: &NewVersion<'_>) -> Result<(DocumentId, Option<JobId>, AddOutcome)> {
+    pub fn add_document(
+        &self,
+        new: &NewVersion<'_>,
+    ) -> Result<(DocumentId, Option<JobId>, AddOutcome)> {
         self.write(|tx| {
             let collection_name: String = tx
                 .query_row("SELECT name FROM collections WHERE id = ?1 AND deleted_at IS NULL", [new.collection.to_string()], |row| row.get(0))
@@ -166,7 +169,11 @@ impl Catalog {
 
     /// Returns the bytes' hash, media type and owner of a version that waits for its job;
     /// `None` when it was deleted or replaced meanwhile.
-    pub(crate) fn pending(&self, document: DocumentId, version: u32) -> Result<Option<(String, String, Published)>> {
+    pub(crate) fn pending(
+        &self,
+        document: DocumentId,
+        version: u32,
+    ) -> Result<Option<(String, String, Published)>> {
         self.read(|conn| {
             conn.query_row(
                 "SELECT v.sha256, v.media_type, d.collection_id, d.title,
@@ -213,12 +220,21 @@ impl Catalog {
     }
 
     /// Like [`Catalog::visible`], with the number of chunks of each version.
-    pub(crate) fn visible_counts(&self, after: Option<DocumentId>, limit: usize) -> Result<Vec<(Published, u32)>> {
+    pub(crate) fn visible_counts(
+        &self,
+        after: Option<DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<(Published, u32)>> {
         let visible = self.visible(after, limit)?;
         self.read(|conn| {
-            let mut select = conn.prepare_cached("SELECT n_chunks FROM versions WHERE document_id = ?1 AND version = ?2")?;
+            let mut select = conn.prepare_cached(
+                "SELECT n_chunks FROM versions WHERE document_id = ?1 AND version = ?2",
+            )?;
             let count = |published: Published| {
-                let n = select.query_row(params![published.document.to_string(), published.version], |row| row.get(0))?;
+                let n = select.query_row(
+                    params![published.document.to_string(), published.version],
+                    |row| row.get(0),
+                )?;
                 Ok((published, n))
             };
             visible.into_iter().map(count).collect()
@@ -226,7 +242,12 @@ impl Catalog {
     }
 
     /// Replaces the vectors of a version's chunks.
-    pub(crate) fn set_vectors(&self, document: DocumentId, version: u32, chunks: &[EmbeddedChunk]) -> Result<()> {
+    pub(crate) fn set_vectors(
+        &self,
+        document: DocumentId,
+        version: u32,
+        chunks: &[EmbeddedChunk],
+    ) -> Result<()> {
         self.write(|tx| {
             let mut update = tx.prepare_cached("UPDATE chunks SET vector = ?4 WHERE document_id = ?1 AND version = ?2 AND ordinal = ?3")?;
             for EmbeddedChunk { chunk, vector } in chunks {
@@ -243,10 +264,15 @@ impl Catalog {
                 "SELECT ordinal, text, context, n_tokens, span_start, span_end, locator, vector
                  FROM chunks WHERE document_id = ?1 AND version = ?2 ORDER BY ordinal",
             )?
-            .query_map(params![document.to_string(), version], |row| Ok((chunk(row)?, row.get::<_, Vec<u8>>(7)?)))?
+            .query_map(params![document.to_string(), version], |row| {
+                Ok((chunk(row)?, row.get::<_, Vec<u8>>(7)?))
+            })?
             .map(|row| {
                 let (chunk, vector) = row?;
-                Ok(EmbeddedChunk { chunk: chunk?, vector: from_bytes(&vector)? })
+                Ok(EmbeddedChunk {
+                    chunk: chunk?,
+                    vector: from_bytes(&vector)?,
+                })
             })
             .collect()
         })
@@ -254,7 +280,11 @@ impl Catalog {
 
     /// Returns the chunks of visible versions that may be read, by id. What is missing was deleted,
     /// replaced or is not for this principal.
-    pub(crate) fn hydrate(&self, ids: &[ChunkId], access: &AccessFilter) -> Result<HashMap<ChunkId, Hydrated>> {
+    pub(crate) fn hydrate(
+        &self,
+        ids: &[ChunkId],
+        access: &AccessFilter,
+    ) -> Result<HashMap<ChunkId, Hydrated>> {
         self.read(|conn| {
             let mut select = conn.prepare_cached(
                 "SELECT k.ordinal, k.text, k.context, k.n_tokens, k.span_start, k.span_end, k.locator, d.title, d.source, c.name,
@@ -281,7 +311,13 @@ impl Catalog {
     }
 
     /// Returns documents by source, from after the cursor.
-    pub fn documents(&self, collections: &Collections, access: &AccessFilter, after: Option<&str>, limit: usize) -> Result<Page<Document>> {
+    pub fn documents(
+        &self,
+        collections: &Collections,
+        access: &AccessFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Document>> {
         let only = match collections {
             Collections::All => None,
             Collections::Only(ids) => Some(json_list(ids.iter().map(ToString::to_string))?),
@@ -310,7 +346,9 @@ impl Catalog {
             .map(|row| row?)
             .collect()
         })?;
-        Ok(Page::from_rows(items, limit, |document| format!("{}{}", document.id, document.source)))
+        Ok(Page::from_rows(items, limit, |document| {
+            format!("{}{}", document.id, document.source)
+        }))
     }
 
     /// Returns a document.
@@ -376,13 +414,21 @@ impl Catalog {
 
     /// Returns the hashes of all blobs in use.
     pub fn blobs_in_use(&self) -> Result<HashSet<String>> {
-        self.read(|conn| Ok(conn.prepare_cached("SELECT DISTINCT sha256 FROM versions")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?))
+        self.read(|conn| {
+            Ok(conn
+                .prepare_cached("SELECT DISTINCT sha256 FROM versions")?
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?)
+        })
     }
 }
 
 fn put_chunks(tx: &Transaction<'_>, new: &Indexed) -> Result<()> {
     let id = new.document.to_string();
-    tx.execute("DELETE FROM chunks WHERE document_id = ?1 AND version = ?2", params![id, new.version])?;
+    tx.execute(
+        "DELETE FROM chunks WHERE document_id = ?1 AND version = ?2",
+        params![id, new.version],
+    )?;
     tx.execute(
         "UPDATE versions SET title = ?3, text = ?4, n_chunks = ?5 WHERE document_id = ?1 AND version = ?2",
         params![id, new.version, new.title, new.text, new.chunks.len() as u64],
@@ -421,9 +467,15 @@ fn insert_document(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<Documen
 }
 
 fn set_readers(tx: &Transaction<'_>, document: DocumentId, acl: &Acl) -> Result<()> {
-    tx.execute("DELETE FROM readers WHERE document_id = ?1", [document.to_string()])?;
+    tx.execute(
+        "DELETE FROM readers WHERE document_id = ?1",
+        [document.to_string()],
+    )?;
     for group in &acl.readers {
-        tx.execute("INSERT INTO readers (document_id, group_id) VALUES (?1, ?2)", params![document.to_string(), group.0])?;
+        tx.execute(
+            "INSERT INTO readers (document_id, group_id) VALUES (?1, ?2)",
+            params![document.to_string(), group.0],
+        )?;
     }
     Ok(())
 }
@@ -455,7 +507,14 @@ fn chunk(row: &Row<'_>) -> rusqlite::Result<Result<Chunk>> {
     let (ordinal, text, context): (u32, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let [n_tokens, start, end]: [usize; 3] = [row.get(3)?, row.get(4)?, row.get(5)?];
     let locator: String = row.get(6)?;
-    Ok(rows::json(&locator, "locator").map(|locator| Chunk { ordinal, text, context, n_tokens, span: start..end, locator }))
+    Ok(rows::json(&locator, "locator").map(|locator| Chunk {
+        ordinal,
+        text,
+        context,
+        n_tokens,
+        span: start..end,
+        locator,
+    }))
 }
 
 fn json_list(items: impl Iterator<Item = String>) -> Result<String> {
@@ -468,5 +527,9 @@ fn to_bytes(vector: &[f32]) -> Vec<u8> {
 
 fn from_bytes(bytes: &[u8]) -> Result<Vec<f32>> {
     let (words, rest) = bytes.as_chunks::<4>();
-    if rest.is_empty() { Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect()) } else { Err(corrupt("vector")) }
+    if rest.is_empty() {
+        Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
+    } else {
+        Err(corrupt("vector"))
+    }
 }

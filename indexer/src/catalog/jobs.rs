@@ -99,8 +99,7 @@ impl JobState {
     }
 }
 
-const COLUMNS: &str =
-    "id, document_id, version, source, collection, state, stage, progress, error, created_at, started_at, finished_at";
+const COLUMNS: &str = "id, document_id, version, source, collection, state, stage, progress, error, created_at, started_at, finished_at";
 
 impl Catalog {
     /// Returns a job.
@@ -119,10 +118,12 @@ impl Catalog {
     /// Returns jobs, newest first, from below the cursor `after`.
     pub fn jobs(&self, after: Option<&str>, limit: usize) -> Result<Page<Job>> {
         let rows: Vec<Job> = self.read(|conn| {
-            conn.prepare_cached(&format!("SELECT {COLUMNS} FROM jobs WHERE id < coalesce(?1, 'g') ORDER BY id DESC LIMIT ?2"))?
-                .query_map(params![after, limit as u64 + 1], job)?
-                .map(|row| row?)
-                .collect()
+            conn.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM jobs WHERE id < coalesce(?1, 'g') ORDER BY id DESC LIMIT ?2"
+            ))?
+            .query_map(params![after, limit as u64 + 1], job)?
+            .map(|row| row?)
+            .collect()
         })?;
         Ok(Page::from_rows(rows, limit, |job| job.id.to_string()))
     }
@@ -130,10 +131,12 @@ impl Catalog {
     /// Returns up to `limit` queued jobs, oldest first.
     pub fn queued_jobs(&self, limit: usize) -> Result<Vec<Job>> {
         self.read(|conn| {
-            conn.prepare_cached(&format!("SELECT {COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY id LIMIT ?1"))?
-                .query_map([limit as u64], job)?
-                .map(|row| row?)
-                .collect()
+            conn.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY id LIMIT ?1"
+            ))?
+            .query_map([limit as u64], job)?
+            .map(|row| row?)
+            .collect()
         })
     }
 
@@ -183,7 +186,13 @@ impl Catalog {
     }
 }
 
-pub(super) fn insert(tx: &Transaction<'_>, document: DocumentId, version: u32, source: &str, collection: &str) -> Result<JobId> {
+pub(super) fn insert(
+    tx: &Transaction<'_>,
+    document: DocumentId,
+    version: u32,
+    source: &str,
+    collection: &str,
+) -> Result<JobId> {
     let id = JobId(Uuid::now_v7());
     tx.execute(
         "INSERT INTO jobs (id, document_id, version, source, collection, state, created_at) VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6)",
@@ -193,9 +202,17 @@ pub(super) fn insert(tx: &Transaction<'_>, document: DocumentId, version: u32, s
 }
 
 fn job(row: &Row<'_>) -> rusqlite::Result<Result<Job>> {
-    let [id, document, source, collection_name, state]: [String; 5] = [row.get(0)?, row.get(1)?, row.get(3)?, row.get(4)?, row.get(5)?];
-    let (version, stage, progress, error): (u32, Option<String>, f32, Option<String>) = (row.get(2)?, row.get(6)?, row.get(7)?, row.get(8)?);
-    let (created, started, finished): (String, Option<String>, Option<String>) = (row.get(9)?, row.get(10)?, row.get(11)?);
+    let [id, document, source, collection_name, state]: [String; 5] = [
+        row.get(0)?,
+        row.get(1)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+    ];
+    let (version, stage, progress, error): (u32, Option<String>, f32, Option<String>) =
+        (row.get(2)?, row.get(6)?, row.get(7)?, row.get(8)?);
+    let (created, started, finished): (String, Option<String>, Option<String>) =
+        (row.get(9)?, row.get(10)?, row.get(11)?);
     Ok((|| {
         Ok(Job {
             id: JobId(uuid(&id)?),

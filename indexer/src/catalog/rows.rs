@@ -80,7 +80,11 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Makes a page out of up to `limit + 1` rows: one more than asked for shows that there is a next page.
-    pub(super) fn from_rows(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
+    pub(super) fn from_rows(
+        mut items: Vec<T>,
+        limit: usize,
+        cursor: impl Fn(&T) -> String,
+    ) -> Self {
         let more = items.len() > limit;
         items.truncate(limit);
         let next = if more { items.last().map(cursor) } else { None };
@@ -98,17 +102,39 @@ pub(super) const DOCUMENT_TABLES: &str = "documents d
     JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version";
 
 pub(super) fn collection(row: &Row<'_>) -> rusqlite::Result<Result<Collection>> {
-    let (id, name, created_at, n_documents, n_chunks): (String, String, String, u64, u64) =
-        (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-    Ok((|| Ok(Collection { id: CollectionId(uuid(&id)?), name, n_documents, n_chunks, created_at: timestamp(&created_at)? }))())
+    let (id, name, created_at, n_documents, n_chunks): (String, String, String, u64, u64) = (
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+    );
+    Ok((|| {
+        Ok(Collection {
+            id: CollectionId(uuid(&id)?),
+            name,
+            n_documents,
+            n_chunks,
+            created_at: timestamp(&created_at)?,
+        })
+    })())
 }
 
 pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document>> {
-    let [id, collection, collection_name, source, title, status]: [String; 6] =
-        [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?];
-    let (error, warnings, version): (Option<String>, String, u32) = (row.get(6)?, row.get(7)?, row.get(8)?);
-    let [created_at, updated_at, media_type]: [String; 3] = [row.get(9)?, row.get(10)?, row.get(11)?];
-    let (size_bytes, sha256, n_chunks, readers): (u64, String, u32, String) = (row.get(12)?, row.get(13)?, row.get(14)?, row.get(15)?);
+    let [id, collection, collection_name, source, title, status]: [String; 6] = [
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+    ];
+    let (error, warnings, version): (Option<String>, String, u32) =
+        (row.get(6)?, row.get(7)?, row.get(8)?);
+    let [created_at, updated_at, media_type]: [String; 3] =
+        [row.get(9)?, row.get(10)?, row.get(11)?];
+    let (size_bytes, sha256, n_chunks, readers): (u64, String, u32, String) =
+        (row.get(12)?, row.get(13)?, row.get(14)?, row.get(15)?);
     Ok((|| {
         Ok(Document {
             id: DocumentId(uuid(&id)?),
@@ -137,7 +163,12 @@ pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document>> {
 }
 
 pub(super) fn acl(readers: &str) -> Result<Acl> {
-    Ok(Acl { readers: json::<Vec<String>>(readers, "readers")?.into_iter().map(GroupId).collect() })
+    Ok(Acl {
+        readers: json::<Vec<String>>(readers, "readers")?
+            .into_iter()
+            .map(GroupId)
+            .collect(),
+    })
 }
 
 pub(super) fn uuid(text: &str) -> Result<Uuid> {

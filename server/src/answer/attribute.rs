@@ -43,16 +43,28 @@ pub(super) struct Attributed {
 ///
 /// # Errors
 /// Those of the embedder.
-pub async fn attribute(embedder: &dyn Embedder, scale: Scale, raw: &str, passages: &[Passage]) -> kura_models::Result<Verified> {
+pub async fn attribute(
+    embedder: &dyn Embedder,
+    scale: Scale,
+    raw: &str,
+    passages: &[Passage],
+) -> kura_models::Result<Verified> {
     let written = split(raw);
-    let texts: Vec<String> = written.iter().map(|sentence| sentence.text.clone()).collect();
+    let texts: Vec<String> = written
+        .iter()
+        .map(|sentence| sentence.text.clone())
+        .collect();
     let vectors = embedder.embed_documents(&texts).await?;
     let attributed = written
         .into_iter()
         .zip(&vectors)
         .map(|(sentence, vector)| {
             let supports = supports(scale, &sentence, vector, passages);
-            Attributed { text: sentence.text, separator: sentence.separator, supports }
+            Attributed {
+                text: sentence.text,
+                separator: sentence.separator,
+                supports,
+            }
         })
         .collect();
     Ok(assemble(attributed, passages))
@@ -62,7 +74,12 @@ pub async fn attribute(embedder: &dyn Embedder, scale: Scale, raw: &str, passage
 pub(super) fn assemble(sentences: Vec<Attributed>, passages: &[Passage]) -> Verified {
     let mut verified = Verified::default();
     let mut markers: HashMap<usize, u32> = HashMap::new();
-    for Attributed { text, separator, supports } in sentences {
+    for Attributed {
+        text,
+        separator,
+        supports,
+    } in sentences
+    {
         let start = verified.text.len();
         verified.text.push_str(&text);
         let span = start..verified.text.len();
@@ -74,9 +91,13 @@ pub(super) fn assemble(sentences: Vec<Attributed>, passages: &[Passage]) -> Veri
                 verified.text.push(' ');
             }
             verified.text.push_str(&format!("[{marker}]"));
-            verified.citations.push(citation(marker, &passages[*at], *nth, span.clone()));
+            verified
+                .citations
+                .push(citation(marker, &passages[*at], *nth, span.clone()));
         }
-        verified.flags.extend(flags(&text, &span, &supports, passages));
+        verified
+            .flags
+            .extend(flags(&text, &span, &supports, passages));
         verified.text.push_str(&separator);
     }
     verified.text.truncate(verified.text.trim_end().len());
@@ -97,14 +118,24 @@ fn split(raw: &str) -> Vec<Written> {
         let (text, hints) = without_markers(&raw[range.clone()]);
         let end = ranges.get(nth + 1).map_or(raw.len(), |next| next.start);
         let gap = &raw[range.end.min(end)..end];
-        let separator = if gap.contains('\n') || raw[range.clone()].ends_with('\n') { "\n" } else if text.is_ascii() { " " } else { "" };
+        let separator = if gap.contains('\n') || raw[range.clone()].ends_with('\n') {
+            "\n"
+        } else if text.is_ascii() {
+            " "
+        } else {
+            ""
+        };
         if !text.chars().any(char::is_alphanumeric) {
             if let Some(last) = written.last_mut() {
                 last.hints.extend(hints);
             }
             continue;
         }
-        written.push(Written { text, separator: separator.to_owned(), hints });
+        written.push(Written {
+            text,
+            separator: separator.to_owned(),
+            hints,
+        });
     }
     written
 }
@@ -114,14 +145,24 @@ fn without_markers(text: &str) -> (String, Vec<usize>) {
     let (mut kept, mut hints) = (String::with_capacity(text.len()), Vec::new());
     let mut rest = text;
     while let Some(open) = rest.find(['[', '［', '【']) {
-        let inside = rest[open..].chars().next().map_or(open, |c| open + c.len_utf8());
+        let inside = rest[open..]
+            .chars()
+            .next()
+            .map_or(open, |c| open + c.len_utf8());
         let close = rest[inside..].find([']', '］', '】']).map(|at| inside + at);
         let numbers = close.and_then(|close| numbers(&rest[inside..close]));
         match (close, numbers) {
             (Some(close), Some(numbers)) => {
                 kept.push_str(rest[..open].trim_end_matches(' '));
-                hints.extend(numbers.into_iter().filter_map(|number| number.checked_sub(1)));
-                let after = rest[close..].chars().next().map_or(close, |c| close + c.len_utf8());
+                hints.extend(
+                    numbers
+                        .into_iter()
+                        .filter_map(|number| number.checked_sub(1)),
+                );
+                let after = rest[close..]
+                    .chars()
+                    .next()
+                    .map_or(close, |c| close + c.len_utf8());
                 rest = &rest[after..];
             }
             _ => {
@@ -135,11 +176,20 @@ fn without_markers(text: &str) -> (String, Vec<usize>) {
 }
 
 fn numbers(inside: &str) -> Option<Vec<usize>> {
-    inside.split([',', '、', ' ', ';']).filter(|part| !part.is_empty()).map(|part| part.nfkc().collect::<String>().parse().ok()).collect()
+    inside
+        .split([',', '、', ' ', ';'])
+        .filter(|part| !part.is_empty())
+        .map(|part| part.nfkc().collect::<String>().parse().ok())
+        .collect()
 }
 
 /// Returns the passage sentences that hold a written sentence, best first; none when nothing does.
-fn supports(scale: Scale, sentence: &Written, vector: &[f32], passages: &[Passage]) -> Vec<(usize, usize)> {
+fn supports(
+    scale: Scale,
+    sentence: &Written,
+    vector: &[f32],
+    passages: &[Passage],
+) -> Vec<(usize, usize)> {
     let wanted = terms(&sentence.text);
     let figures = figures(&sentence.text);
     let mut scored: Vec<(f32, usize, usize)> = Vec::new();
@@ -147,11 +197,16 @@ fn supports(scale: Scale, sentence: &Written, vector: &[f32], passages: &[Passag
         let best = (0..passage.sentences.len())
             .map(|nth| (support(scale, &wanted, vector, passage, nth), nth))
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        let Some((mut support, nth)) = best else { continue };
+        let Some((mut support, nth)) = best else {
+            continue;
+        };
         if !figures.is_empty() {
             // A passage without the sentence's figures is not where they come from.
             let present = self::figures(&passage.hit.text);
-            let missing = figures.iter().filter(|figure| !present.contains(*figure)).count();
+            let missing = figures
+                .iter()
+                .filter(|figure| !present.contains(*figure))
+                .count();
             support -= 0.3 * missing as f32 / figures.len() as f32;
         }
         scored.push((support, at, nth));
@@ -168,11 +223,22 @@ fn supports(scale: Scale, sentence: &Written, vector: &[f32], passages: &[Passag
 }
 
 fn rank(scored: &(f32, usize, usize), sentence: &Written) -> f32 {
-    scored.0 + if sentence.hints.contains(&scored.1) { HINT_BONUS } else { 0.0 }
+    scored.0
+        + if sentence.hints.contains(&scored.1) {
+            HINT_BONUS
+        } else {
+            0.0
+        }
 }
 
 /// Returns how well one passage sentence, read with its neighbors and headings, holds a written sentence, 0 to 1.
-fn support(scale: Scale, wanted: &HashSet<String>, vector: &[f32], passage: &Passage, nth: usize) -> f32 {
+fn support(
+    scale: Scale,
+    wanted: &HashSet<String>,
+    vector: &[f32],
+    passage: &Passage,
+    nth: usize,
+) -> f32 {
     let own = &passage.sentences[nth];
     let direct = share(wanted, &own.terms);
     let mut window: HashSet<String> = own.terms.clone();
@@ -181,7 +247,14 @@ fn support(scale: Scale, wanted: &HashSet<String>, vector: &[f32], passage: &Pas
         window.extend(neighbor.terms.iter().cloned());
     }
     window.extend(terms(&passage.hit.title));
-    window.extend(passage.hit.locator.headings.iter().flat_map(|heading| terms(heading)));
+    window.extend(
+        passage
+            .hit
+            .locator
+            .headings
+            .iter()
+            .flat_map(|heading| terms(heading)),
+    );
     let lexical = 0.7 * direct + 0.3 * share(wanted, &window);
     0.55 * lexical + 0.45 * scale.closeness(cosine(vector, &own.vector))
 }
@@ -208,16 +281,35 @@ fn citation(marker: u32, passage: &Passage, nth: usize, answer_span: Range<usize
     }
 }
 
-fn flags(text: &str, span: &Range<usize>, supports: &[(usize, usize)], passages: &[Passage]) -> Vec<Flag> {
-    let flag = |kind, text: String| Flag { kind, text, answer_span: span.clone() };
+fn flags(
+    text: &str,
+    span: &Range<usize>,
+    supports: &[(usize, usize)],
+    passages: &[Passage],
+) -> Vec<Flag> {
+    let flag = |kind, text: String| Flag {
+        kind,
+        text,
+        answer_span: span.clone(),
+    };
     if supports.is_empty() {
         return vec![flag(FlagKind::UncitedSentence, text.to_owned())];
     }
-    let evidence: String = supports.iter().map(|(at, _)| passages[*at].for_prompt()).collect::<Vec<_>>().join("\n");
+    let evidence: String = supports
+        .iter()
+        .map(|(at, _)| passages[*at].for_prompt())
+        .collect::<Vec<_>>()
+        .join("\n");
     let present = figures(&evidence);
     let folded = fold(&evidence);
-    let numbers = figures(text).into_iter().filter(|figure| !present.contains(figure)).map(|figure| flag(FlagKind::UnsupportedNumber, figure));
-    let names = names(text).into_iter().filter(|name| !folded.contains(&fold(name))).map(|name| flag(FlagKind::UnsupportedName, name));
+    let numbers = figures(text)
+        .into_iter()
+        .filter(|figure| !present.contains(figure))
+        .map(|figure| flag(FlagKind::UnsupportedNumber, figure));
+    let names = names(text)
+        .into_iter()
+        .filter(|name| !folded.contains(&fold(name)))
+        .map(|name| flag(FlagKind::UnsupportedName, name));
     numbers.chain(names).collect()
 }
 
@@ -227,7 +319,10 @@ fn figures(text: &str) -> Vec<String> {
     let mut figures = Vec::new();
     let mut figure = String::new();
     for (at, c) in folded.iter().enumerate() {
-        let between = |c: char| c == *folded.get(at).unwrap_or(&' ') && folded.get(at + 1).is_some_and(char::is_ascii_digit);
+        let between = |c: char| {
+            c == *folded.get(at).unwrap_or(&' ')
+                && folded.get(at + 1).is_some_and(char::is_ascii_digit)
+        };
         if c.is_ascii_digit() || (!figure.is_empty() && *c == '.' && between('.')) {
             figure.push(*c);
         } else if !(!figure.is_empty() && *c == ',' && between(',')) && !figure.is_empty() {
@@ -249,17 +344,27 @@ fn names(text: &str) -> Vec<String> {
         if word.is_empty() {
             continue;
         }
-        let capitalized = word.chars().next().is_some_and(char::is_uppercase) && word.chars().count() > 2 && word.is_ascii();
+        let capitalized = word.chars().next().is_some_and(char::is_uppercase)
+            && word.chars().count() > 2
+            && word.is_ascii();
         if capitalized && !sentence_start {
             names.push(word.trim_end_matches("'s").to_owned());
         }
         sentence_start = false;
     }
     let katakana = |c: char| matches!(c, 'ァ'..='ヺ' | 'ー');
-    names.extend(text.split(|c| !katakana(c)).filter(|run| run.chars().count() >= 4).map(str::to_owned));
+    names.extend(
+        text.split(|c| !katakana(c))
+            .filter(|run| run.chars().count() >= 4)
+            .map(str::to_owned),
+    );
     for address in ["さん", "氏", "様"] {
         for (at, _) in text.match_indices(address) {
-            let name: String = text[..at].chars().rev().take_while(|c| matches!(c, '\u{4e00}'..='\u{9fff}')).collect();
+            let name: String = text[..at]
+                .chars()
+                .rev()
+                .take_while(|c| matches!(c, '\u{4e00}'..='\u{9fff}'))
+                .collect();
             if (2..=5).contains(&name.chars().count()) {
                 names.push(name.chars().rev().collect());
             }
@@ -278,8 +383,18 @@ mod tests {
 
     #[test]
     fn markers_of_every_form_are_taken_out() {
-        let check = |text: &str, clean: &str, hints: &[usize]| assert_eq!(without_markers(text), (clean.to_owned(), hints.to_vec()), "{text}");
-        check("A permit costs 45 euros [1].", "A permit costs 45 euros.", &[0]);
+        let check = |text: &str, clean: &str, hints: &[usize]| {
+            assert_eq!(
+                without_markers(text),
+                (clean.to_owned(), hints.to_vec()),
+                "{text}"
+            )
+        };
+        check(
+            "A permit costs 45 euros [1].",
+            "A permit costs 45 euros.",
+            &[0],
+        );
         check("利用料は5,000円です［2］。", "利用料は5,000円です。", &[1]);
         check("Both hold [1, 3].", "Both hold.", &[0, 2]);
         check("An array a[i] stays.", "An array a[i] stays.", &[]);
@@ -289,13 +404,19 @@ mod tests {
 
     #[test]
     fn figures_are_compared_without_separators() {
-        assert_eq!(figures("1,200円、３.５日、2026-04-01"), ["1200", "3.5", "2026", "04", "01"]);
+        assert_eq!(
+            figures("1,200円、３.５日、2026-04-01"),
+            ["1200", "3.5", "2026", "04", "01"]
+        );
         assert_eq!(figures("no figures."), Vec::<String>::new());
     }
 
     #[test]
     fn names_are_found_in_both_scripts() {
         assert_eq!(names("Ask Naoko Shimada about it."), ["Naoko", "Shimada"]);
-        assert_eq!(names("担当は島田さんとアオゾラワークスです。"), ["アオゾラワークス", "島田"]);
+        assert_eq!(
+            names("担当は島田さんとアオゾラワークスです。"),
+            ["アオゾラワークス", "島田"]
+        );
     }
 }

@@ -8,12 +8,39 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Words that point back at something said before.
 const ENGLISH_POINTERS: &[&str] = &[
-    "it", "its", "that", "this", "those", "these", "they", "them", "their", "he", "she", "his", "her", "there", "then", "one", "ones", "same",
-    "also", "else", "instead",
+    "it", "its", "that", "this", "those", "these", "they", "them", "their", "he", "she", "his",
+    "her", "there", "then", "one", "ones", "same", "also", "else", "instead",
 ];
-const ENGLISH_OPENERS: &[&str] = &["and ", "or ", "but ", "what about", "how about", "why", "so ", "what if"];
+const ENGLISH_OPENERS: &[&str] = &[
+    "and ",
+    "or ",
+    "but ",
+    "what about",
+    "how about",
+    "why",
+    "so ",
+    "what if",
+];
 const JAPANESE_POINTERS: &[&str] = &[
-    "それ", "その", "そこ", "そちら", "これ", "この", "ここ", "あれ", "あの", "では", "じゃあ", "なら", "ほかに", "他に", "同じ", "彼", "彼女", "については?", "の場合は?",
+    "それ",
+    "その",
+    "そこ",
+    "そちら",
+    "これ",
+    "この",
+    "ここ",
+    "あれ",
+    "あの",
+    "では",
+    "じゃあ",
+    "なら",
+    "ほかに",
+    "他に",
+    "同じ",
+    "彼",
+    "彼女",
+    "については?",
+    "の場合は?",
 ];
 /// Below this many words (or Japanese characters) a question hardly names its topic.
 const SHORT_WORDS: usize = 4;
@@ -22,12 +49,21 @@ const SHORT_JAPANESE_CHARS: usize = 9;
 /// Returns the question as retrieval should see it: itself, or the previous question and itself.
 #[must_use]
 pub fn standalone(question: &str, history: &[Message]) -> String {
-    let previous = history.iter().rev().find(|message| message.role == Role::User);
+    let previous = history
+        .iter()
+        .rev()
+        .find(|message| message.role == Role::User);
     match previous {
         Some(previous) if leans_back(question) => {
             // The previous question may itself have leaned on the one before.
-            let at = history.iter().rposition(|message| std::ptr::eq(message, previous)).unwrap_or(0);
-            format!("{}\n{question}", standalone(previous.content.trim(), &history[..at]))
+            let at = history
+                .iter()
+                .rposition(|message| std::ptr::eq(message, previous))
+                .unwrap_or(0);
+            format!(
+                "{}\n{question}",
+                standalone(previous.content.trim(), &history[..at])
+            )
         }
         Some(_) | None => question.to_owned(),
     }
@@ -37,11 +73,19 @@ fn leans_back(question: &str) -> bool {
     let folded: String = question.nfkc().collect::<String>().to_lowercase();
     if folded.chars().any(is_japanese) {
         let n_chars = folded.chars().filter(|c| c.is_alphanumeric()).count();
-        return n_chars < SHORT_JAPANESE_CHARS || JAPANESE_POINTERS.iter().any(|pointer| folded.contains(pointer));
+        return n_chars < SHORT_JAPANESE_CHARS
+            || JAPANESE_POINTERS
+                .iter()
+                .any(|pointer| folded.contains(pointer));
     }
-    let words: Vec<&str> = folded.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = folded
+        .split(|c: char| !c.is_alphanumeric() && c != '\'')
+        .filter(|word| !word.is_empty())
+        .collect();
     words.len() < SHORT_WORDS
-        || ENGLISH_OPENERS.iter().any(|opener| folded.starts_with(opener))
+        || ENGLISH_OPENERS
+            .iter()
+            .any(|opener| folded.starts_with(opener))
         || words.iter().any(|word| ENGLISH_POINTERS.contains(word))
 }
 
@@ -55,15 +99,31 @@ mod tests {
     use super::*;
 
     fn history(turns: &[(Role, &str)]) -> Vec<Message> {
-        turns.iter().map(|(role, content)| Message { role: *role, content: (*content).to_owned() }).collect()
+        turns
+            .iter()
+            .map(|(role, content)| Message {
+                role: *role,
+                content: (*content).to_owned(),
+            })
+            .collect()
     }
 
     #[test]
     fn follow_ups_take_their_topic_along() {
-        let turns = history(&[(Role::User, "How many days of parental leave do fathers get?"), (Role::Assistant, "Twenty days [1].")]);
+        let turns = history(&[
+            (
+                Role::User,
+                "How many days of parental leave do fathers get?",
+            ),
+            (Role::Assistant, "Twenty days [1]."),
+        ]);
         let check = |question: &str, leans: bool| {
             let standalone = standalone(question, &turns);
-            assert_eq!(standalone.contains("parental leave do fathers"), leans, "{question}");
+            assert_eq!(
+                standalone.contains("parental leave do fathers"),
+                leans,
+                "{question}"
+            );
             assert!(standalone.ends_with(question));
         };
         check("And for mothers?", true);
@@ -83,6 +143,8 @@ mod tests {
             (Role::User, "Who fixes it?"),
             (Role::Assistant, "The service desk [1]."),
         ]);
-        assert!(standalone("And when are they open?", &turns).starts_with("What does the VPN error"));
+        assert!(
+            standalone("And when are they open?", &turns).starts_with("What does the VPN error")
+        );
     }
 }

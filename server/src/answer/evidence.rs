@@ -65,14 +65,26 @@ impl Evidence {
     ///
     /// # Errors
     /// Those of the embedder.
-    pub async fn weigh(embedder: &dyn Embedder, scale: Scale, question: &str, hits: Vec<Hit>) -> kura_models::Result<Self> {
+    pub async fn weigh(
+        embedder: &dyn Embedder,
+        scale: Scale,
+        question: &str,
+        hits: Vec<Hit>,
+    ) -> kura_models::Result<Self> {
         let vector = embedder.embed_query(question).await?;
         let terms = question_terms(question);
-        let cosines: Vec<Option<f32>> = hits.iter().map(|hit| hit.dense.map(|leg| scale.closeness(leg.score))).collect();
+        let cosines: Vec<Option<f32>> = hits
+            .iter()
+            .map(|hit| hit.dense.map(|leg| scale.closeness(leg.score)))
+            .collect();
         let known: Vec<f32> = cosines.iter().copied().flatten().collect();
         // A hit of the keyword leg alone is at most as close as the furthest one of the dense leg.
         let floor = known.iter().copied().fold(f32::INFINITY, f32::min).min(1.0);
-        let floor = if floor.is_finite() && !known.is_empty() { floor } else { 0.0 };
+        let floor = if floor.is_finite() && !known.is_empty() {
+            floor
+        } else {
+            0.0
+        };
         let background = mean(known.iter().copied().skip(CONSIDERED));
         let mut features = Features::default();
         let mut weighed = Vec::with_capacity(hits.len());
@@ -88,13 +100,23 @@ impl Evidence {
         features.margin = features.closeness - background.unwrap_or(floor).min(features.closeness);
         weighed.truncate(CONSIDERED);
         tracing::debug!(?features, "weighed the evidence");
-        Ok(Self { scale, question: vector, terms, hits: weighed, features })
+        Ok(Self {
+            scale,
+            question: vector,
+            terms,
+            hits: weighed,
+            features,
+        })
     }
 
     /// Returns the probability, 0 to 1, that the best passage supports the question.
     #[must_use]
     pub fn support(&self) -> f32 {
-        if self.hits.is_empty() { 0.0 } else { support(&self.features) }
+        if self.hits.is_empty() {
+            0.0
+        } else {
+            support(&self.features)
+        }
     }
 
     /// Returns what the gate looked at.
@@ -108,7 +130,12 @@ impl Evidence {
     ///
     /// # Errors
     /// Those of the embedder.
-    pub async fn pack(&self, embedder: &dyn Embedder, max_tokens: usize, count: &(dyn Fn(&str) -> usize + Sync)) -> kura_models::Result<Vec<Passage>> {
+    pub async fn pack(
+        &self,
+        embedder: &dyn Embedder,
+        max_tokens: usize,
+        count: &(dyn Fn(&str) -> usize + Sync),
+    ) -> kura_models::Result<Vec<Passage>> {
         let mut ranked: Vec<&(Hit, f32)> = self.hits.iter().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         let best = ranked.first().map_or(0.0, |(_, relevance)| *relevance);
@@ -131,9 +158,21 @@ impl Evidence {
     }
 
     /// Splits passages into sentences and says how well each answers the question.
-    async fn split(&self, embedder: &dyn Embedder, hits: Vec<Hit>) -> kura_models::Result<Vec<Passage>> {
+    async fn split(
+        &self,
+        embedder: &dyn Embedder,
+        hits: Vec<Hit>,
+    ) -> kura_models::Result<Vec<Passage>> {
         let ranges: Vec<Vec<Range<usize>>> = hits.iter().map(|hit| sentences(&hit.text)).collect();
-        let texts: Vec<String> = hits.iter().zip(&ranges).flat_map(|(hit, ranges)| ranges.iter().map(|range| hit.text[range.clone()].to_owned())).collect();
+        let texts: Vec<String> = hits
+            .iter()
+            .zip(&ranges)
+            .flat_map(|(hit, ranges)| {
+                ranges
+                    .iter()
+                    .map(|range| hit.text[range.clone()].to_owned())
+            })
+            .collect();
         let mut vectors = embedder.embed_documents(&texts).await?.into_iter();
         let mut passages = Vec::with_capacity(hits.len());
         for (hit, ranges) in hits.into_iter().zip(ranges) {
@@ -144,9 +183,16 @@ impl Evidence {
                 .zip(vectors.by_ref())
                 .map(|(range, vector)| {
                     let own = terms(&hit.text[range.clone()]);
-                    let covered = share(&self.terms, &own) + 0.3 * share(&self.terms, &inherited.difference(&own).cloned().collect());
-                    let relevance = 0.5 * self.scale.closeness(cosine(&self.question, &vector)) + 0.5 * covered.min(1.0);
-                    Sentence { range, vector, terms: own, relevance }
+                    let covered = share(&self.terms, &own)
+                        + 0.3 * share(&self.terms, &inherited.difference(&own).cloned().collect());
+                    let relevance = 0.5 * self.scale.closeness(cosine(&self.question, &vector))
+                        + 0.5 * covered.min(1.0);
+                    Sentence {
+                        range,
+                        vector,
+                        terms: own,
+                        relevance,
+                    }
                 })
                 .collect();
             passages.push(Passage { hit, sentences });
@@ -193,9 +239,16 @@ impl Scale {
     /// # Errors
     /// Those of the embedder.
     pub async fn measure(embedder: &dyn Embedder) -> kura_models::Result<Self> {
-        let vectors = embedder.embed_documents(&Self::PROBES.map(str::to_owned)).await?;
-        let pairs = vectors.iter().enumerate().flat_map(|(at, a)| vectors[at + 1..].iter().map(move |b| cosine(a, b)));
-        Ok(Self { unrelated: mean(pairs).unwrap_or(0.0).clamp(0.0, 0.95) })
+        let vectors = embedder
+            .embed_documents(&Self::PROBES.map(str::to_owned))
+            .await?;
+        let pairs = vectors
+            .iter()
+            .enumerate()
+            .flat_map(|(at, a)| vectors[at + 1..].iter().map(move |b| cosine(a, b)));
+        Ok(Self {
+            unrelated: mean(pairs).unwrap_or(0.0).clamp(0.0, 0.95),
+        })
     }
 
     /// Maps a cosine to 0 (as unrelated as the probes are) … 1 (the same).
@@ -207,20 +260,67 @@ impl Scale {
 
 /// Words of a question that only ask: they are in no answer.
 const ASKING: &[&str] = &[
-    "what", "when", "where", "who", "whom", "whose", "which", "why", "how", "mani", "many", "much", "tell", "pleas", "please", "can", "could", "should", "would",
-    "do", "does", "did", "いつ", "どこ", "だれ", "誰", "何", "なに", "なん", "どの", "どう", "いくら", "いくつ", "どれ", "教え", "ください", "下さい", "知り", "ですか", "ます", "です",
+    "what",
+    "when",
+    "where",
+    "who",
+    "whom",
+    "whose",
+    "which",
+    "why",
+    "how",
+    "mani",
+    "many",
+    "much",
+    "tell",
+    "pleas",
+    "please",
+    "can",
+    "could",
+    "should",
+    "would",
+    "do",
+    "does",
+    "did",
+    "いつ",
+    "どこ",
+    "だれ",
+    "誰",
+    "何",
+    "なに",
+    "なん",
+    "どの",
+    "どう",
+    "いくら",
+    "いくつ",
+    "どれ",
+    "教え",
+    "ください",
+    "下さい",
+    "知り",
+    "ですか",
+    "ます",
+    "です",
 ];
 
 fn question_terms(question: &str) -> HashSet<String> {
     let all = terms(question);
-    let content: HashSet<String> = all.iter().filter(|term| !ASKING.contains(&term.as_str())).cloned().collect();
+    let content: HashSet<String> = all
+        .iter()
+        .filter(|term| !ASKING.contains(&term.as_str()))
+        .cloned()
+        .collect();
     if content.is_empty() { all } else { content }
 }
 
 /// Returns the distinct terms of a text as the keyword index has them.
 #[must_use]
 pub fn terms(text: &str) -> HashSet<String> {
-    analyze(text).words.into_iter().map(|term| term.text).collect()
+    analyze(text)
+        .words
+        .into_iter()
+        .map(|term| term.text)
+        .collect()
 }
 
 /// Returns the share of `wanted` that `present` has, 0 to 1; nothing wanted gives 0.
@@ -246,7 +346,12 @@ fn hit_terms(hit: &Hit) -> HashSet<String> {
 
 fn header(hit: &Hit) -> String {
     let mut header = hit.title.clone();
-    for heading in hit.locator.headings.iter().filter(|heading| **heading != hit.title) {
+    for heading in hit
+        .locator
+        .headings
+        .iter()
+        .filter(|heading| **heading != hit.title)
+    {
         header.push_str(" / ");
         header.push_str(heading);
     }
@@ -255,7 +360,11 @@ fn header(hit: &Hit) -> String {
 
 /// Cuts a hit that is longer than the whole budget after the last sentence that fits.
 fn cut(mut hit: Hit, max_tokens: usize, count: &(dyn Fn(&str) -> usize + Sync)) -> Hit {
-    let fitting = sentences(&hit.text).into_iter().map(|range| range.end).take_while(|end| count(&hit.text[..*end]) <= max_tokens).last();
+    let fitting = sentences(&hit.text)
+        .into_iter()
+        .map(|range| range.end)
+        .take_while(|end| count(&hit.text[..*end]) <= max_tokens)
+        .last();
     if let Some(end) = fitting {
         hit.text.truncate(end);
         hit.span.end = hit.span.start + end;

@@ -16,19 +16,35 @@ pub fn answer(passages: &[Passage]) -> Answer {
     let mut ranked: Vec<(usize, usize, f32)> = passages
         .iter()
         .enumerate()
-        .flat_map(|(at, passage)| passage.sentences.iter().enumerate().map(move |(nth, sentence)| (at, nth, sentence.relevance)))
+        .flat_map(|(at, passage)| {
+            passage
+                .sentences
+                .iter()
+                .enumerate()
+                .map(move |(nth, sentence)| (at, nth, sentence.relevance))
+        })
         .collect();
     ranked.sort_by(|a, b| b.2.total_cmp(&a.2));
     let best = ranked.first().map_or(0.0, |(_, _, relevance)| *relevance);
-    let mut chosen: Vec<(usize, usize)> =
-        ranked.iter().take(MAX_SENTENCES).filter(|(_, _, relevance)| *relevance >= RELATIVE * best).map(|(at, nth, _)| (*at, *nth)).collect();
+    let mut chosen: Vec<(usize, usize)> = ranked
+        .iter()
+        .take(MAX_SENTENCES)
+        .filter(|(_, _, relevance)| *relevance >= RELATIVE * best)
+        .map(|(at, nth, _)| (*at, *nth))
+        .collect();
     // The passage of the best sentence leads; within a passage sentences keep their order.
     let lead = chosen.first().map(|(at, _)| *at);
     chosen.sort_by_key(|(at, nth)| (Some(*at) != lead, *at, *nth));
     let sentences = chosen.into_iter().map(|(at, nth)| {
         let passage = &passages[at];
-        let text = passage.hit.text[passage.sentences[nth].range.clone()].trim().to_owned();
-        Attributed { text, separator: "\n".to_owned(), supports: vec![(at, nth)] }
+        let text = passage.hit.text[passage.sentences[nth].range.clone()]
+            .trim()
+            .to_owned();
+        Attributed {
+            text,
+            separator: "\n".to_owned(),
+            supports: vec![(at, nth)],
+        }
     });
     let verified = assemble(sentences.collect(), passages);
     Answer {

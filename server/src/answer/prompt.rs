@@ -24,7 +24,11 @@ impl Language {
     /// Returns the language of a text.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        if text.chars().any(is_japanese) { Self::Japanese } else { Self::English }
+        if text.chars().any(is_japanese) {
+            Self::Japanese
+        } else {
+            Self::English
+        }
     }
 
     /// Returns what is said when nothing supports the question.
@@ -58,14 +62,22 @@ impl Language {
             Self::English => {
                 let passages = "[1] Parking\nThe garage opens at 6:30. A monthly permit costs 45 euros.\n\n[2] Bicycles\nBicycle racks are behind building C.";
                 [
-                    (passages, "What does a parking permit cost?", "A monthly parking permit costs 45 euros [1]."),
+                    (
+                        passages,
+                        "What does a parking permit cost?",
+                        "A monthly parking permit costs 45 euros [1].",
+                    ),
                     (passages, "Who repairs bicycles?", REFUSAL),
                 ]
             }
             Self::Japanese => {
                 let passages = "[1] 駐車場\n車庫は6時30分に開きます。月極の利用料は5,000円です。\n\n[2] 自転車\n駐輪場はC棟の裏にあります。";
                 [
-                    (passages, "駐車場の料金はいくらですか。", "駐車場の月極利用料は5,000円です[1]。"),
+                    (
+                        passages,
+                        "駐車場の料金はいくらですか。",
+                        "駐車場の月極利用料は5,000円です[1]。",
+                    ),
                     (passages, "自転車の修理は誰がしますか。", REFUSAL),
                 ]
             }
@@ -76,23 +88,42 @@ impl Language {
 /// Returns the conversation for the generator. Everything before the passages is the same for every question
 /// of a language, so its keys and values are reused.
 #[must_use]
-pub fn messages(language: Language, question: &str, history: &[Message], passages: &[Passage]) -> Vec<Message> {
+pub fn messages(
+    language: Language,
+    question: &str,
+    history: &[Message],
+    passages: &[Passage],
+) -> Vec<Message> {
     let mut messages = vec![message(Role::System, language.system().to_owned())];
     for (passages, question, answer) in language.examples() {
         messages.push(message(Role::User, turn(language, passages, question)));
         messages.push(message(Role::Assistant, answer.to_owned()));
     }
     let shown = history.len().saturating_sub(HISTORY_TURNS);
-    messages.extend(history[shown..].iter().filter(|turn| turn.role != Role::System).map(|turn| message(turn.role, shorten(&turn.content))));
-    let numbered: Vec<String> = passages.iter().enumerate().map(|(at, passage)| format!("[{}] {}", at + 1, passage.for_prompt())).collect();
-    messages.push(message(Role::User, turn(language, &numbered.join("\n\n"), question)));
+    messages.extend(
+        history[shown..]
+            .iter()
+            .filter(|turn| turn.role != Role::System)
+            .map(|turn| message(turn.role, shorten(&turn.content))),
+    );
+    let numbered: Vec<String> = passages
+        .iter()
+        .enumerate()
+        .map(|(at, passage)| format!("[{}] {}", at + 1, passage.for_prompt()))
+        .collect();
+    messages.push(message(
+        Role::User,
+        turn(language, &numbered.join("\n\n"), question),
+    ));
     messages
 }
 
 /// Returns strings after which a generator only goes on with itself.
 #[must_use]
 pub fn stop_strings() -> Vec<String> {
-    ["\n\n[", "\nQuestion:", "\n質問:"].map(str::to_owned).to_vec()
+    ["\n\n[", "\nQuestion:", "\n質問:"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// Returns whether a finished text says that the passages do not answer.
@@ -132,7 +163,11 @@ mod tests {
     fn refusals_are_told_from_answers() {
         assert!(is_refusal(" NOT_FOUND\n") && is_refusal(""));
         assert!(!is_refusal("A permit costs 45 euros [1]."));
-        assert!(may_become_refusal("NOT_") && may_become_refusal("NOT_FOUND") && !may_become_refusal("Notice"));
+        assert!(
+            may_become_refusal("NOT_")
+                && may_become_refusal("NOT_FOUND")
+                && !may_become_refusal("Notice")
+        );
     }
 
     #[test]

@@ -41,11 +41,30 @@ impl Judged {
         let gain = |document: &String| gains.get(document).copied().filter(|gain| *gain > 0.0);
         let mut ideal: Vec<f64> = gains.values().copied().filter(|gain| *gain > 0.0).collect();
         ideal.sort_by(|a, b| b.total_cmp(a));
-        let discounted = |gains: &mut dyn Iterator<Item = f64>| gains.enumerate().map(|(at, gain)| gain / (at as f64 + 2.0).log2()).sum::<f64>();
-        let dcg = discounted(&mut ranking.iter().take(10).map(|document| gain(document).unwrap_or(0.0)));
+        let discounted = |gains: &mut dyn Iterator<Item = f64>| {
+            gains
+                .enumerate()
+                .map(|(at, gain)| gain / (at as f64 + 2.0).log2())
+                .sum::<f64>()
+        };
+        let dcg = discounted(
+            &mut ranking
+                .iter()
+                .take(10)
+                .map(|document| gain(document).unwrap_or(0.0)),
+        );
         let idcg = discounted(&mut ideal.iter().copied().take(10));
-        let found = |depth: usize| ranking.iter().take(depth).filter(|document| gain(document).is_some()).count() as f64;
-        let first = ranking.iter().take(10).position(|document| gain(document).is_some());
+        let found = |depth: usize| {
+            ranking
+                .iter()
+                .take(depth)
+                .filter(|document| gain(document).is_some())
+                .count() as f64
+        };
+        let first = ranking
+            .iter()
+            .take(10)
+            .position(|document| gain(document).is_some());
         let n_relevant = ideal.len().max(1) as f64;
         Self {
             ndcg_10: if idcg > 0.0 { dcg / idcg } else { 0.0 },
@@ -61,11 +80,17 @@ impl Metrics {
     /// Averages over queries. No queries give zeros.
     #[must_use]
     pub fn of(judged: &[Judged]) -> Self {
-        let mean = |value: fn(&Judged) -> f64| judged.iter().map(value).sum::<f64>() / judged.len().max(1) as f64;
+        let mean = |value: fn(&Judged) -> f64| {
+            judged.iter().map(value).sum::<f64>() / judged.len().max(1) as f64
+        };
         let mut ms: Vec<f64> = judged.iter().map(|one| one.ms).collect();
         ms.sort_by(f64::total_cmp);
         // Nearest rank: the smallest latency that at least this share of the queries did not exceed.
-        let percentile = |share: f64| ms.get(((share * ms.len() as f64).ceil() as usize).saturating_sub(1)).copied().unwrap_or(0.0);
+        let percentile = |share: f64| {
+            ms.get(((share * ms.len() as f64).ceil() as usize).saturating_sub(1))
+                .copied()
+                .unwrap_or(0.0)
+        };
         Self {
             ndcg_10: mean(|one| one.ndcg_10),
             recall_10: mean(|one| one.recall_10),
@@ -83,7 +108,14 @@ mod tests {
 
     fn judge(ranking: &[&str], gains: &[(&str, f64)]) -> Judged {
         let ranking: Vec<String> = ranking.iter().map(|id| (*id).to_owned()).collect();
-        Judged::new(&ranking, &gains.iter().map(|(id, gain)| ((*id).to_owned(), *gain)).collect(), 1.0)
+        Judged::new(
+            &ranking,
+            &gains
+                .iter()
+                .map(|(id, gain)| ((*id).to_owned(), *gain))
+                .collect(),
+            1.0,
+        )
     }
 
     #[test]
@@ -95,13 +127,24 @@ mod tests {
         assert!((judged.mrr_10 - 0.5).abs() < 1e-12);
         assert!((judged.recall_10 - 1.0).abs() < 1e-12);
         let missed = judge(&["x", "y"], &[("a", 1.0)]);
-        assert_eq!((missed.ndcg_10, missed.recall_100, missed.mrr_10), (0.0, 0.0, 0.0));
+        assert_eq!(
+            (missed.ndcg_10, missed.recall_100, missed.mrr_10),
+            (0.0, 0.0, 0.0)
+        );
     }
 
     #[test]
     fn percentiles_are_nearest_ranks() {
-        let judged: Vec<Judged> = (1..=100).map(|ms| Judged { ms: f64::from(ms), ..judge(&["a"], &[("a", 1.0)]) }).collect();
+        let judged: Vec<Judged> = (1..=100)
+            .map(|ms| Judged {
+                ms: f64::from(ms),
+                ..judge(&["a"], &[("a", 1.0)])
+            })
+            .collect();
         let metrics = Metrics::of(&judged);
-        assert_eq!((metrics.p50_ms, metrics.p95_ms, metrics.ndcg_10), (50.0, 95.0, 1.0));
+        assert_eq!(
+            (metrics.p50_ms, metrics.p95_ms, metrics.ndcg_10),
+            (50.0, 95.0, 1.0)
+        );
     }
 }
