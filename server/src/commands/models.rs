@@ -4,7 +4,7 @@ use super::{Outcome, print_json, progress_bar};
 use crate::app;
 use crate::config::Config;
 use indicatif::{HumanBytes, ProgressBar};
-use kura_models::fetch::Progress;
+use kura_models::Progress;
 use kura_models::registry::{InstallState, Listed, Manifest};
 use kura_models::{ModelKind, Registry};
 use serde::Serialize;
