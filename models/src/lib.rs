@@ -186,11 +186,3 @@ pub struct Usage {
     /// Tokens written, the end-of-turn token not counted.
     pub completion_tokens: usize,
 }
-
-/// TEMPORARY until the generators land.
-///
-/// # Errors
-/// Always.
-pub fn load_generator(_dir: &std::path::Path, _spec: &ModelSpec, _device: &candle_core::Device) -> Result<std::sync::Arc<dyn Generator>> {
-    Err(Error::Stopped)
-}
