@@ -1,5 +1,7 @@
 //! Pulling and importing: a hub on this machine, a package client that is a script, folders and zips.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

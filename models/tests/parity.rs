@@ -4,6 +4,8 @@
 //! the folder that `make test` names in `KURA_MODELS_DIR`. Architectures whose weights are not at hand run with small
 //! random checkpoints, written here, against Candle's own padded models.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod checkpoint;
 
 use std::path::PathBuf;
@@ -53,6 +55,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
+#[expect(clippy::print_stdout, reason = "shown with --nocapture")]
 async fn compare_with_reference(reference: &str, least: f32) {
     let reference: Reference = serde_json::from_str(reference).unwrap();
     let embedder = installed(&reference.model);
