@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use kura_models::{DeviceChoice, EmbedConfig, Embedder, Registry, load_embedder};
+use kura_models::{DeviceChoice, EmbedConfig, Registry, load_embedder};
 
 const WORDS: &str =
     "the committee approved annual leave for engineers who maintain backup servers every night";
