@@ -21,6 +21,7 @@ pub(crate) const LAYERS: usize = 7; // Gemma 3 then has one global layer among w
 pub(crate) const CONTEXT: usize = 2048;
 pub(crate) const WINDOW: usize = 24;
 const VOCABULARY: usize = 259;
+const PRINTABLE: usize = 94;
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
                       {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
@@ -205,16 +206,10 @@ fn tensors(arch: &str) -> Vec<(String, Tensor)> {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut all = Vec::new();
     let (q, kv) = (HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM);
-    all.push((
-        "token_embd.weight".to_owned(),
-        random.matrix(VOCABULARY, HIDDEN),
-    ));
+    all.push(("token_embd.weight".to_owned(), random.vocabulary()));
     all.push(("output_norm.weight".to_owned(), random.norm(HIDDEN)));
     if arch == "phi3" {
-        all.push((
-            "output.weight".to_owned(),
-            random.matrix(VOCABULARY, HIDDEN),
-        ));
+        all.push(("output.weight".to_owned(), random.vocabulary()));
     }
     for layer in 0..LAYERS {
         let mut push =
@@ -254,6 +249,15 @@ fn tensors(arch: &str) -> Vec<(String, Tensor)> {
 struct Random(u64);
 
 impl Random {
+    /// Vectors of the vocabulary. Those of printable ASCII, which comes first, are the longest: greedy
+    /// answers consist of it, whatever the other weights are.
+    fn vocabulary(&mut self) -> Tensor {
+        let tensor = self.matrix(VOCABULARY, HIDDEN);
+        let printable = tensor.narrow(0, 0, PRINTABLE).unwrap();
+        let rest = tensor.narrow(0, PRINTABLE, VOCABULARY - PRINTABLE).unwrap();
+        Tensor::cat(&[&printable, &(rest * 0.1).unwrap()], 0).unwrap()
+    }
+
     fn matrix(&mut self, rows: usize, columns: usize) -> Tensor {
         let numbers = (0..rows * columns)
             .map(|_| self.next() * 0.6)
