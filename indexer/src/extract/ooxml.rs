@@ -306,7 +306,8 @@ fn parse(bytes: &[u8], format: &'static str, name: &str) -> Result<Element> {
 }
 
 fn element(start: &BytesStart<'_>) -> Element {
-    let attrs = start.attributes().with_checks(false).filter_map(|attr| {
+    let mut raw = start.attributes();
+    let attrs = raw.with_checks(false).filter_map(|attr| {
         let attr = attr.ok()?;
         let value = attr.normalized_value(XmlVersion::Explicit1_0).ok()?;
         Some((
