@@ -217,7 +217,14 @@ impl Walk<'_> {
                     Some(true) | None => self.cell(cell),
                 };
                 let width = texts.len() + span.unwrap_or(1_usize).clamp(1, 64);
-                texts.resize(width, text);
+                // Only a header must name every column; elsewhere a repetition would read as a second value.
+                let repeated = if rows.is_empty() {
+                    text.clone()
+                } else {
+                    String::new()
+                };
+                texts.push(text);
+                texts.resize(width, repeated);
             }
             rows.push(texts);
         }

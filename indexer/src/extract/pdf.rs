@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::extract::guard::caught;
 use crate::extract::outline::Outline;
 use layout::{Collector, Page};
-use pdf_extract::Document;
+use pdf_extract::{Document, Object};
 use std::time::{Duration, Instant};
 
 /// After this long the pages left are given up, so that those read are not lost to the guard's timeout.
@@ -88,7 +88,30 @@ fn open(bytes: &[u8]) -> Result<Document> {
             malformed(&"it has no pages")
         });
     }
+    resolve_filters(&mut document);
     Ok(document)
+}
+
+/// Puts the names of filters in place of references to them, which the parser does not follow.
+fn resolve_filters(document: &mut Document) {
+    let mut resolved = Vec::new();
+    for (id, object) in &document.objects {
+        let Ok(stream) = object.as_stream() else {
+            continue;
+        };
+        for key in [&b"Filter"[..], b"DecodeParms"] {
+            if let Ok(Object::Reference(target)) = stream.dict.get(key)
+                && let Ok(value) = document.get_object(*target)
+            {
+                resolved.push((*id, key, value.clone()));
+            }
+        }
+    }
+    for (id, key, value) in resolved {
+        if let Some(Ok(stream)) = document.objects.get_mut(&id).map(Object::as_stream_mut) {
+            stream.dict.set(key, value);
+        }
+    }
 }
 
 /// The title in the document's information; names of files and programs are none.

@@ -161,7 +161,12 @@ fn rows_of(table: &Element) -> Vec<Vec<String>> {
         for cell in row.children_named("tc") {
             let is_set = |name| matches!(cell.attr(name), Some("1" | "true"));
             let text = if is_set("hMerge") {
-                texts.last().cloned().unwrap_or_default()
+                // Only a header must name every column; elsewhere a repetition would read as a second value.
+                if rows.is_empty() {
+                    texts.last().cloned().unwrap_or_default()
+                } else {
+                    String::new()
+                }
             } else if is_set("vMerge") {
                 rows.last()
                     .and_then(|above| above.get(texts.len()))
