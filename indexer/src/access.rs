@@ -1,7 +1,17 @@
 //! Who may read what. Every read path takes an [`AccessFilter`]; an empty one finds nothing.
 
+use crate::document::CollectionId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+/// The collections a search or listing looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Collections {
+    /// Every collection.
+    All,
+    /// Only these; none of them finds nothing.
+    Only(Vec<CollectionId>),
+}
 
 /// The name of a group of people.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

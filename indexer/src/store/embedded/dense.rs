@@ -1,0 +1,312 @@
+//! Vectors, in qdrant-edge.
+
+use super::super::{IndexOp, Scored, StoredChunk, sort};
+use super::Scope;
+use crate::access::Acl;
+use crate::document::{ChunkId, CollectionId, DocumentId};
+use crate::error::{Error, Result};
+use qdrant_edge::external::uuid::Uuid as EdgeUuid;
+use qdrant_edge::{
+    CountRequest, CreateIndex, Distance, EdgeConfig, EdgeOptimizersConfig, EdgeShard,
+    EdgeVectorParams, FieldIndexOperations, Filter, HnswIndexConfig, NamedQuery, OperationError,
+    Payload, PayloadFieldSchema, PayloadOps, PayloadSchemaType, PointId, PointInsertOperations,
+    PointOperations, PointStruct, QueryEnum, QueryRequest, ScoringQuery, ScrollRequest,
+    SearchParams, SetPayloadOp, UpdateOperation, Vectors, WithPayloadInterface,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use uuid::Uuid;
+
+const VECTOR: &str = "dense";
+
+/// Beam width of filtered searches. At the engine's default of 128 a filter that passes 40 % of 100,000 points gave
+/// recall@10 0.974, at 256 it gave 0.994.
+const FILTERED_EF: usize = 256;
+
+/// Points per scroll page and per upsert.
+const BATCH: usize = 500;
+
+pub(super) struct DenseIndex {
+    shard: EdgeShard,
+    dim: usize,
+}
+
+impl DenseIndex {
+    pub(super) fn create(dir: &Path, dim: usize) -> Result<Self> {
+        let shard = EdgeShard::new(dir, config(dim)).map_err(failed)?;
+        for key in ["document", "collection", "acl"] {
+            let create = CreateIndex {
+                field_name: key
+                    .parse()
+                    .map_err(|()| Error::Dense(format!("invalid key `{key}`")))?,
+                field_schema: Some(PayloadFieldSchema::FieldType(PayloadSchemaType::Keyword)),
+            };
+            let operation = FieldIndexOperations::CreateIndex(create);
+            shard
+                .update(UpdateOperation::FieldIndexOperation(operation))
+                .map_err(failed)?;
+        }
+        shard.flush().map_err(failed)?;
+        Ok(Self { shard, dim })
+    }
+
+    pub(super) fn load(dir: &Path, dim: usize) -> Result<Self> {
+        let damaged = |reason: String| Error::Damaged {
+            path: dir.to_owned(),
+            reason: format!("vector index: {reason}"),
+        };
+        if !dir.join("segments").is_dir() {
+            return Err(damaged("its segments are missing".to_owned()));
+        }
+        // The engine panics on some kinds of damage.
+        let loaded = catch_unwind(AssertUnwindSafe(|| EdgeShard::load(dir, Some(config(dim)))));
+        match loaded {
+            Ok(Ok(shard)) => Ok(Self { shard, dim }),
+            Ok(Err(error)) if error.to_string().contains("WouldBlock") => Err(Error::Locked {
+                path: dir.to_owned(),
+                holder: "it holds the vector index".to_owned(),
+            }),
+            Ok(Err(error)) => Err(damaged(error.to_string())),
+            Err(_) => Err(damaged("the engine gave up while reading it".to_owned())),
+        }
+    }
+
+    pub(super) fn apply(&self, op: &IndexOp) -> Result<()> {
+        match op {
+            IndexOp::Put {
+                collection,
+                acl,
+                chunks,
+            } => self.put(*collection, acl, chunks),
+            IndexOp::Prune { document, keep } => self.delete(json!({"must": [
+                {"key": "document", "match": {"value": document}},
+                {"key": "version", "range": {"lt": keep}},
+            ]})),
+            IndexOp::Remove { document } => {
+                self.delete(json!({"must": [{"key": "document", "match": {"value": document}}]}))
+            }
+            IndexOp::RemoveCollection { collection } => self
+                .delete(json!({"must": [{"key": "collection", "match": {"value": collection}}]})),
+            IndexOp::SetAcl { document, acl } => {
+                let set = SetPayloadOp {
+                    payload: payload(json!({"acl": acl.readers}))?,
+                    points: None,
+                    filter: Some(filter(
+                        json!({"must": [{"key": "document", "match": {"value": document}}]}),
+                    )?),
+                    key: None,
+                };
+                let operation = PayloadOps::SetPayload(set);
+                self.update(UpdateOperation::PayloadOperation(operation))
+            }
+        }
+    }
+
+    /// Makes everything applied so far durable.
+    pub(super) fn flush(&self) -> Result<()> {
+        self.shard.flush().map_err(failed)
+    }
+
+    pub(super) fn search(
+        &self,
+        vector: Vec<f32>,
+        scope: &Scope,
+        limit: usize,
+    ) -> Result<Vec<Scored>> {
+        self.check(&vector)?;
+        let filter = scope.filter()?;
+        let request = QueryRequest {
+            query: Some(ScoringQuery::Vector(QueryEnum::Nearest(NamedQuery {
+                query: vector.into(),
+                using: Some(VECTOR.to_owned()),
+            }))),
+            params: filter.is_some().then(|| SearchParams {
+                hnsw_ef: Some(FILTERED_EF),
+                ..SearchParams::default()
+            }),
+            filter,
+            with_payload: WithPayloadInterface::Bool(true),
+            ..QueryRequest::new(limit)
+        };
+        let points = self.shard.query(request).map_err(failed)?;
+        let mut hits = points
+            .into_iter()
+            .map(|point| {
+                Ok(Scored {
+                    chunk: chunk_id(point.payload.as_ref())?,
+                    score: point.score,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        sort(&mut hits);
+        Ok(hits)
+    }
+
+    /// Returns the number of chunks by document and version.
+    pub(super) fn inventory(&self) -> Result<BTreeMap<(DocumentId, u32), usize>> {
+        let mut found = BTreeMap::new();
+        let mut offset = None;
+        loop {
+            let request = ScrollRequest {
+                offset,
+                limit: Some(BATCH),
+                with_payload: Some(WithPayloadInterface::Bool(true)),
+                ..ScrollRequest::new()
+            };
+            let (points, next) = self.shard.scroll(request).map_err(failed)?;
+            for point in points {
+                let id = chunk_id(point.payload.as_ref())?;
+                *found.entry((id.document, id.version)).or_default() += 1;
+            }
+            if next.is_none() {
+                return Ok(found);
+            }
+            offset = next;
+        }
+    }
+
+    pub(super) fn count(&self) -> Result<usize> {
+        self.shard.count(CountRequest::new()).map_err(failed)
+    }
+
+    /// Builds the graph over new points and merges segments.
+    pub(super) fn optimize(&self) -> Result<()> {
+        self.shard.optimize().map_err(failed)?;
+        // Frees the segments that were replaced.
+        self.flush()
+    }
+
+    fn put(&self, collection: CollectionId, acl: &Acl, chunks: &[StoredChunk]) -> Result<()> {
+        for chunk in chunks {
+            self.check(&chunk.vector)?;
+        }
+        for batch in chunks.chunks(BATCH) {
+            let points = batch
+                .iter()
+                .map(|chunk| {
+                    let ChunkId {
+                        document,
+                        version,
+                        ordinal,
+                    } = chunk.id;
+                    let payload = json!({
+                        "document": document,
+                        "version": version,
+                        "ordinal": ordinal,
+                        "collection": collection,
+                        "acl": acl.readers,
+                    });
+                    let vectors = Vectors::new_named([(VECTOR, chunk.vector.clone())]);
+                    PointStruct::new(point_id(&chunk.id), vectors, payload).into()
+                })
+                .collect();
+            let operation =
+                PointOperations::UpsertPoints(PointInsertOperations::PointsList(points));
+            self.update(UpdateOperation::PointOperation(operation))?;
+        }
+        Ok(())
+    }
+
+    fn delete(&self, condition: Value) -> Result<()> {
+        let operation = PointOperations::DeletePointsByFilter(filter(condition)?);
+        self.update(UpdateOperation::PointOperation(operation))
+    }
+
+    fn update(&self, operation: UpdateOperation) -> Result<()> {
+        self.shard.update(operation).map_err(failed)
+    }
+
+    fn check(&self, vector: &[f32]) -> Result<()> {
+        if vector.len() != self.dim {
+            return Err(Error::Dense(format!(
+                "a vector has {} dimensions, the index has {}",
+                vector.len(),
+                self.dim
+            )));
+        }
+        if !vector.iter().all(|x| x.is_finite()) {
+            return Err(Error::Dense(
+                "a vector has values that are no numbers".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Scope {
+    fn filter(&self) -> Result<Option<Filter>> {
+        let groups = self
+            .groups
+            .as_ref()
+            .map(|groups| json!({"key": "acl", "match": {"any": groups}}));
+        let collections = self
+            .collections
+            .as_ref()
+            .map(|only| json!({"key": "collection", "match": {"any": only}}));
+        let must: Vec<Value> = groups.into_iter().chain(collections).collect();
+        if must.is_empty() {
+            return Ok(None);
+        }
+        filter(json!({ "must": must })).map(Some)
+    }
+}
+
+fn config(dim: usize) -> EdgeConfig {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    EdgeConfig {
+        vectors: [(
+            VECTOR.to_owned(),
+            EdgeVectorParams::builder(dim, Distance::Cosine).build(),
+        )]
+        .into(),
+        hnsw_config: Some(HnswIndexConfig {
+            m: 16,
+            ef_construct: 128,
+            payload_m: Some(16),
+            ..HnswIndexConfig::default()
+        }),
+        optimizers: Some(EdgeOptimizersConfig {
+            default_segment_number: Some(1),
+            ..EdgeOptimizersConfig::default()
+        }),
+        // The default is four times the cores.
+        max_search_threads: Some(threads),
+        ..EdgeConfig::default()
+    }
+}
+
+fn point_id(id: &ChunkId) -> PointId {
+    PointId::Uuid(EdgeUuid::from_bytes(id.point().into_bytes()))
+}
+
+/// Reads the chunk id back from a point's payload; the point id is a hash of it.
+fn chunk_id(payload: Option<&Payload>) -> Result<ChunkId> {
+    let field = |key: &str| payload.and_then(|payload| payload.0.get(key));
+    let number = |key: &str| field(key)?.as_u64().and_then(|n| u32::try_from(n).ok());
+    let document = || field("document")?.as_str()?.parse::<Uuid>().ok();
+    match (document(), number("version"), number("ordinal")) {
+        (Some(document), Some(version), Some(ordinal)) => Ok(ChunkId {
+            document: DocumentId(document),
+            version,
+            ordinal,
+        }),
+        _ => Err(Error::Dense(
+            "a point has no chunk id; rebuild the index with `kura admin reindex`".to_owned(),
+        )),
+    }
+}
+
+fn filter(condition: Value) -> Result<Filter> {
+    serde_json::from_value(condition).map_err(|error| Error::Dense(error.to_string()))
+}
+
+fn payload(fields: Value) -> Result<Payload> {
+    serde_json::from_value(fields).map_err(|error| Error::Dense(error.to_string()))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
+fn failed(error: OperationError) -> Error {
+    Error::Dense(error.to_string())
+}

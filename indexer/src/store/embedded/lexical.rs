@@ -1,0 +1,478 @@
+//! Words, in tantivy. Terms come from [`analyze`]; tantivy's own tokenizers are not used.
+
+use super::super::{IndexOp, Scored, StoredChunk, sort};
+use super::Scope;
+use crate::access::{Acl, GroupId};
+use crate::analyze::{Analysis, analyze};
+use crate::document::{ChunkId, CollectionId, DocumentId};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tantivy::collector::{DocSetCollector, TopDocs};
+use tantivy::query::{
+    BooleanQuery, BoostQuery, ConstScoreQuery, Occur, RangeQuery, TermQuery, TermSetQuery,
+};
+use tantivy::schema::{
+    FAST, Field, INDEXED, IndexRecordOption, OwnedValue, STORED, STRING, Schema, TextFieldIndexing,
+    TextOptions,
+};
+use tantivy::tokenizer::{PreTokenizedString, Token};
+use tantivy::{
+    Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, TantivyError, Term,
+};
+use uuid::Uuid;
+
+/// Memory for documents not yet committed; the writer's one thread starts a new segment beyond it.
+const WRITER_MEMORY: usize = 64 << 20;
+
+/// From so many values on, a set query is faster than a disjunction of terms (measured with 3 to 150 groups).
+const SET_QUERY_FROM: usize = 32;
+
+/// Most distinct terms of a query in one field, to bound the work a single request can ask for.
+const MAX_QUERY_TERMS: usize = 256;
+
+pub(super) struct LexicalIndex {
+    fields: Fields,
+    reader: IndexReader,
+    writer: Mutex<IndexWriter>,
+}
+
+impl LexicalIndex {
+    pub(super) fn create(dir: &Path) -> Result<Self> {
+        fs_err::create_dir_all(dir)?;
+        let (schema, fields) = Fields::schema();
+        Ok(Self::new(Index::create_in_dir(dir, schema)?, fields)?)
+    }
+
+    pub(super) fn load(dir: &Path) -> Result<Self> {
+        let damaged = |reason: String| Error::Damaged {
+            path: dir.to_owned(),
+            reason: format!("lexical index: {reason}"),
+        };
+        let (schema, fields) = Fields::schema();
+        let open = || {
+            let index = Index::open_in_dir(dir)?;
+            if index.schema() != schema {
+                return Err(TantivyError::SchemaError(
+                    "its fields are not this version's".to_owned(),
+                ));
+            }
+            Self::new(index, fields)
+        };
+        match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok(index)) => Ok(index),
+            Ok(Err(TantivyError::LockFailure(..))) => Err(Error::Locked {
+                path: dir.to_owned(),
+                holder: "it holds the lexical index".to_owned(),
+            }),
+            Ok(Err(error)) => Err(damaged(error.to_string())),
+            Err(_) => Err(damaged("the engine gave up while reading it".to_owned())),
+        }
+    }
+
+    fn new(index: Index, fields: Fields) -> tantivy::Result<Self> {
+        Ok(Self {
+            fields,
+            writer: Mutex::new(index.writer_with_num_threads(1, WRITER_MEMORY)?),
+            reader: index
+                .reader_builder()
+                .reload_policy(ReloadPolicy::Manual)
+                .try_into()?,
+        })
+    }
+
+    pub(super) fn apply(&self, op: &IndexOp) -> Result<()> {
+        match op {
+            IndexOp::Put {
+                collection,
+                acl,
+                chunks,
+            } => {
+                let writer = self.writer();
+                for chunk in chunks {
+                    let source = Source::new(*collection, chunk);
+                    writer.delete_term(self.fields.chunk_term(&chunk.id));
+                    writer.add_document(self.fields.document(&source, acl)?)?;
+                }
+            }
+            IndexOp::Prune { document, keep } => {
+                let older = RangeQuery::new(
+                    Bound::Unbounded,
+                    Bound::Excluded(Term::from_field_u64(self.fields.version, u64::from(*keep))),
+                );
+                let document = TermQuery::new(
+                    self.fields.document_term(*document),
+                    IndexRecordOption::Basic,
+                );
+                let query = BooleanQuery::intersection(vec![Box::new(document), Box::new(older)]);
+                self.writer().delete_query(Box::new(query))?;
+            }
+            IndexOp::Remove { document } => {
+                self.writer()
+                    .delete_term(self.fields.document_term(*document));
+            }
+            IndexOp::RemoveCollection { collection } => {
+                self.writer()
+                    .delete_term(self.fields.collection_term(*collection));
+            }
+            IndexOp::SetAcl { document, acl } => self.set_acl(*document, acl)?,
+        }
+        Ok(())
+    }
+
+    /// Makes everything applied so far durable and visible.
+    pub(super) fn commit(&self) -> Result<()> {
+        self.writer().commit()?;
+        self.reader.reload()?;
+        Ok(())
+    }
+
+    pub(super) fn search(&self, text: &str, scope: &Scope, limit: usize) -> Result<Vec<Scored>> {
+        let Some(query) = self.fields.query(&analyze(text), scope) else {
+            return Ok(Vec::new());
+        };
+        let searcher = self.reader.searcher();
+        let top = searcher.search(&query, &TopDocs::with_limit(limit).order_by_score())?;
+        let mut keys = Keys::new(&searcher)?;
+        let mut hits = top
+            .into_iter()
+            .map(|(score, at)| {
+                Ok(Scored {
+                    chunk: keys.get(at.segment_ord, at.doc_id)?,
+                    score,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        sort(&mut hits);
+        Ok(hits)
+    }
+
+    /// Returns the number of chunks by document and version, as of the last commit.
+    pub(super) fn inventory(&self) -> Result<BTreeMap<(DocumentId, u32), usize>> {
+        let searcher = self.reader.searcher();
+        let mut keys = Keys::new(&searcher)?;
+        let mut found = BTreeMap::new();
+        for (segment, reader) in (0..).zip(searcher.segment_readers()) {
+            for doc in reader.doc_ids_alive() {
+                let id = keys.get(segment, doc)?;
+                *found.entry((id.document, id.version)).or_default() += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        usize::try_from(self.reader.searcher().num_docs()).unwrap_or(usize::MAX)
+    }
+
+    /// Writes a document's chunks anew from their stored source: tantivy cannot change a document in place.
+    fn set_acl(&self, document: DocumentId, acl: &Acl) -> Result<()> {
+        // What was just applied can be read only once committed.
+        self.commit()?;
+        let searcher = self.reader.searcher();
+        let term = self.fields.document_term(document);
+        let query = TermQuery::new(term.clone(), IndexRecordOption::Basic);
+        let sources = searcher
+            .search(&query, &DocSetCollector)?
+            .into_iter()
+            .map(|at| self.fields.source(&searcher.doc(at)?))
+            .collect::<Result<Vec<_>>>()?;
+        let writer = self.writer();
+        writer.delete_term(term);
+        for source in sources {
+            writer.add_document(self.fields.document(&source, acl)?)?;
+        }
+        Ok(())
+    }
+
+    fn writer(&self) -> MutexGuard<'_, IndexWriter> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The schema's fields.
+#[derive(Clone, Copy)]
+struct Fields {
+    /// [`key`] of the chunk.
+    chunk: Field,
+    document: Field,
+    version: Field,
+    collection: Field,
+    acl: Field,
+    /// Words of title, headings and text.
+    words: Field,
+    /// Words of the title, again.
+    title: Field,
+    /// Words of the headings, again.
+    headings: Field,
+    /// Bigrams of title, headings and text.
+    bigrams: Field,
+    /// Single kanji of title, headings and text.
+    kanji: Field,
+    /// [`Source`] as JSON.
+    source: Field,
+}
+
+impl Fields {
+    fn schema() -> (Schema, Self) {
+        // "raw" is never run: these fields get their terms ready-made.
+        let terms = |option| {
+            let indexing = TextFieldIndexing::default()
+                .set_tokenizer("raw")
+                .set_index_option(option);
+            TextOptions::default().set_indexing_options(indexing)
+        };
+        let mut builder = Schema::builder();
+        let fields = Self {
+            chunk: builder.add_bytes_field("chunk", INDEXED | FAST),
+            document: builder.add_bytes_field("document", INDEXED),
+            version: builder.add_u64_field("version", FAST),
+            collection: builder.add_bytes_field("collection", INDEXED),
+            acl: builder.add_text_field("acl", STRING),
+            words: builder.add_text_field("words", terms(IndexRecordOption::WithFreqs)),
+            title: builder.add_text_field("title", terms(IndexRecordOption::WithFreqs)),
+            headings: builder.add_text_field("headings", terms(IndexRecordOption::WithFreqs)),
+            bigrams: builder.add_text_field("bigrams", terms(IndexRecordOption::WithFreqs)),
+            kanji: builder.add_text_field("kanji", terms(IndexRecordOption::Basic)),
+            source: builder.add_bytes_field("source", STORED),
+        };
+        (builder.build(), fields)
+    }
+
+    fn document(&self, source: &Source, acl: &Acl) -> Result<TantivyDocument> {
+        let mut document = TantivyDocument::default();
+        document.add_bytes(self.chunk, &key(&source.chunk));
+        document.add_bytes(self.document, source.chunk.document.0.as_bytes());
+        document.add_u64(self.version, u64::from(source.chunk.version));
+        document.add_bytes(self.collection, source.collection.0.as_bytes());
+        for GroupId(group) in &acl.readers {
+            document.add_text(self.acl, group);
+        }
+        let (title, headings) = (analyze(&source.title), analyze(&source.headings));
+        let text = analyze(&source.text);
+        let all = [&title, &headings, &text];
+        document.add_pre_tokenized_text(
+            self.words,
+            tokens(all.iter().flat_map(|a| a.words.iter().map(|t| &t.text))),
+        );
+        document.add_pre_tokenized_text(self.title, tokens(title.words.iter().map(|t| &t.text)));
+        document.add_pre_tokenized_text(
+            self.headings,
+            tokens(headings.words.iter().map(|t| &t.text)),
+        );
+        document.add_pre_tokenized_text(self.bigrams, tokens(all.iter().flat_map(|a| &a.bigrams)));
+        document.add_pre_tokenized_text(self.kanji, tokens(all.iter().flat_map(|a| &a.kanji)));
+        let json = serde_json::to_vec(source).map_err(std::io::Error::from)?;
+        document.add_bytes(self.source, &json);
+        Ok(document)
+    }
+
+    fn source(&self, document: &TantivyDocument) -> Result<Source> {
+        let json = document.get_first(self.source).map(OwnedValue::from);
+        let unreadable = |reason: String| {
+            TantivyError::SchemaError(format!("a stored chunk cannot be read back: {reason}"))
+        };
+        let Some(OwnedValue::Bytes(json)) = json else {
+            return Err(unreadable("it has no source".to_owned()).into());
+        };
+        serde_json::from_slice(&json).map_err(|error| unreadable(error.to_string()).into())
+    }
+
+    fn chunk_term(&self, id: &ChunkId) -> Term {
+        Term::from_field_bytes(self.chunk, &key(id))
+    }
+
+    fn document_term(&self, id: DocumentId) -> Term {
+        Term::from_field_bytes(self.document, id.0.as_bytes())
+    }
+
+    fn collection_term(&self, id: CollectionId) -> Term {
+        Term::from_field_bytes(self.collection, id.0.as_bytes())
+    }
+
+    /// Returns `None` if the analysis has no terms.
+    fn query(&self, analysis: &Analysis, scope: &Scope) -> Option<BooleanQuery> {
+        let weights = Weights::get();
+        let words: Vec<&str> = distinct(analysis.query_words().map(|term| &term.text));
+        let mut any: Clauses = Vec::new();
+        for (field, boost) in [
+            (self.words, weights.words),
+            (self.title, weights.title),
+            (self.headings, weights.headings),
+        ] {
+            let clauses = words.iter().map(|word| should(field, word, boost));
+            any.extend(clauses);
+        }
+        for gram in distinct(analysis.bigrams.iter()) {
+            let single = gram.chars().nth(1).is_none();
+            let field = if single { self.kanji } else { self.bigrams };
+            any.push(should(field, gram, weights.bigrams));
+        }
+        if any.is_empty() {
+            return None;
+        }
+        let mut all: Clauses = vec![(Occur::Must, Box::new(BooleanQuery::new(any)))];
+        if let Some(groups) = &scope.groups {
+            let terms = groups
+                .iter()
+                .map(|GroupId(group)| Term::from_field_text(self.acl, group));
+            all.push((Occur::Must, any_of(terms.collect())));
+        }
+        if let Some(collections) = &scope.collections {
+            let terms = collections.iter().map(|&id| self.collection_term(id));
+            all.push((Occur::Must, any_of(terms.collect())));
+        }
+        Some(BooleanQuery::new(all))
+    }
+}
+
+type Clauses = Vec<(Occur, Box<dyn tantivy::query::Query>)>;
+
+struct Weights {
+    words: f32,
+    title: f32,
+    headings: f32,
+    bigrams: f32,
+}
+impl Weights {
+    fn get() -> Self {
+        let get = |name: &str, default: f32| {
+            std::env::var(name)
+                .ok()
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(default)
+        };
+        Self {
+            words: get("W_WORDS", 1.0),
+            title: get("W_TITLE", 0.3),
+            headings: get("W_HEAD", 0.3),
+            bigrams: get("W_BI", 0.3),
+        }
+    }
+}
+
+fn should(field: Field, text: &str, boost: f32) -> (Occur, Box<dyn tantivy::query::Query>) {
+    let term = TermQuery::new(
+        Term::from_field_text(field, text),
+        IndexRecordOption::WithFreqs,
+    );
+    (
+        Occur::Should,
+        Box::new(BoostQuery::new(Box::new(term), boost)),
+    )
+}
+
+/// Matches documents with any of `terms`, without changing scores.
+fn any_of(terms: Vec<Term>) -> Box<dyn tantivy::query::Query> {
+    let query: Box<dyn tantivy::query::Query> = if terms.len() < SET_QUERY_FROM {
+        Box::new(BooleanQuery::new_multiterms_query(terms))
+    } else {
+        Box::new(TermSetQuery::new(terms))
+    };
+    Box::new(ConstScoreQuery::new(query, 0.0))
+}
+
+/// Returns the first [`MAX_QUERY_TERMS`] different terms.
+fn distinct<'a>(terms: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
+    let mut seen = HashSet::new();
+    terms
+        .map(String::as_str)
+        .filter(|term| seen.insert(*term))
+        .take(MAX_QUERY_TERMS)
+        .collect()
+}
+
+fn tokens<'a>(terms: impl Iterator<Item = &'a String>) -> PreTokenizedString {
+    let token = |(position, text): (usize, &String)| Token {
+        position,
+        text: text.clone(),
+        ..Token::default()
+    };
+    PreTokenizedString {
+        text: String::new(),
+        tokens: terms.enumerate().map(token).collect(),
+    }
+}
+
+/// What a chunk was indexed from, kept to index it again.
+#[derive(Serialize, Deserialize)]
+struct Source {
+    chunk: ChunkId,
+    collection: CollectionId,
+    title: String,
+    headings: String,
+    text: String,
+}
+
+impl Source {
+    fn new(collection: CollectionId, chunk: &StoredChunk) -> Self {
+        Self {
+            chunk: chunk.id,
+            collection,
+            title: chunk.title.clone(),
+            headings: chunk.headings.clone(),
+            text: chunk.text.clone(),
+        }
+    }
+}
+
+const KEY_LEN: usize = 24;
+
+/// Returns document, version and ordinal, big-endian.
+fn key(id: &ChunkId) -> [u8; KEY_LEN] {
+    let mut key = [0; KEY_LEN];
+    key[..16].copy_from_slice(id.document.0.as_bytes());
+    key[16..20].copy_from_slice(&id.version.to_be_bytes());
+    key[20..].copy_from_slice(&id.ordinal.to_be_bytes());
+    key
+}
+
+fn from_key(key: &[u8]) -> Option<ChunkId> {
+    let (document, rest) = key.split_first_chunk::<16>()?;
+    let (version, rest) = rest.split_first_chunk::<4>()?;
+    let ordinal = rest.try_into().ok()?;
+    Some(ChunkId {
+        document: DocumentId(Uuid::from_bytes(*document)),
+        version: u32::from_be_bytes(*version),
+        ordinal: u32::from_be_bytes(ordinal),
+    })
+}
+
+/// Reads the keys of found documents.
+struct Keys {
+    columns: Vec<tantivy::columnar::BytesColumn>,
+    buffer: Vec<u8>,
+}
+
+impl Keys {
+    fn new(searcher: &Searcher) -> Result<Self> {
+        let mut columns = Vec::new();
+        for reader in searcher.segment_readers() {
+            let column = reader.fast_fields().bytes("chunk")?.ok_or_else(no_key)?;
+            columns.push(column);
+        }
+        Ok(Self {
+            columns,
+            buffer: Vec::new(),
+        })
+    }
+
+    fn get(&mut self, segment: u32, doc: u32) -> Result<ChunkId> {
+        let column = &self.columns[segment as usize];
+        let ord = column.term_ords(doc).next().ok_or_else(no_key)?;
+        self.buffer.clear();
+        column.ord_to_bytes(ord, &mut self.buffer)?;
+        from_key(&self.buffer).ok_or_else(no_key)
+    }
+}
+
+fn no_key() -> Error {
+    TantivyError::SchemaError(
+        "a document has no chunk id; rebuild the index with `kura admin reindex`".to_owned(),
+    )
+    .into()
+}
