@@ -425,7 +425,7 @@ fn data_tables(root: NodeRef<'_>) -> Vec<Option<DataTable>> {
                 found[slot] = table.into_data();
             }
         }
-        edge => {
+        edge @ (Visit::Open(_) | Visit::Close(_) | Visit::Text(_)) => {
             if let Some(table) = open.last_mut() {
                 table.take(&edge);
             }
