@@ -115,6 +115,10 @@ pub struct Chunk {
     pub text: String,
     /// Tokens of `text`, counted by the embedder's tokenizer.
     pub n_tokens: usize,
+    /// What one must know to read `text` alone: the heading path, and the header rows of a table it continues. It is
+    /// embedded and searched with the text, but never quoted.
+    #[serde(default)]
+    pub context: String,
     /// Byte range in the document's text (the blocks' texts joined by a blank line).
     pub span: Range<usize>,
     /// Where it stands.

@@ -7,7 +7,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// What can go wrong with documents and indexes.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// kura cannot read this kind of file.
     #[error(
@@ -84,6 +83,16 @@ pub enum Error {
         /// What was asked for.
         wanted: String,
     },
+    /// The data directory's file system is full or nearly so.
+    #[error("not enough room in `{}`: {free_mib} MiB free, {needed_mib} MiB needed; nothing stored is harmed: free some space and try again", path.display())]
+    StorageFull {
+        /// The data directory.
+        path: PathBuf,
+        /// What is left.
+        free_mib: u64,
+        /// What must be left for safe work.
+        needed_mib: u64,
+    },
     /// The index cannot be opened.
     #[error("the index in `{}` cannot be opened: {reason}; rebuild it with `kura admin reindex`", path.display())]
     Damaged {
@@ -107,6 +116,15 @@ pub enum Error {
     /// An error of the models.
     #[error(transparent)]
     Model(Box<kura_models::Error>),
+    /// The catalog's schema could not be brought up to date.
+    #[error("catalog migration: {0}")]
+    Migration(#[from] rusqlite_migration::Error),
+    /// A stored value is not what kura wrote.
+    #[error("the catalog holds an invalid value: {reason}")]
+    Corrupt {
+        /// Which value.
+        reason: String,
+    },
     /// A background task ended unexpectedly.
     #[error("a background task failed: {0}")]
     Task(String),

@@ -1,20 +1,34 @@
 //! Documents in, hits out.
 //!
 //! In reading order:
-//! - [`document`]: documents, blocks, chunks and their ids.
-//! - [`access`]: who may read what.
-//! - [`analyze`]: text to index terms, the same for documents and queries.
-//! - [`store`]: the searchable index, and [`fuse`]: its two result lists made one.
+//! - [`document`]: documents, blocks, chunks and their ids; [`access`]: who may read what.
+//! - [`extract`]: bytes to blocks; [`chunk`]: blocks to chunks; [`analyze`]: text to terms.
+//! - [`catalog`] and [`blobs`]: the truth; [`store`]: the index derived from it; [`fuse`]: two legs to one list.
+//! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`] and `repair` work on it.
+//!
+//! Invariants: the catalog is the truth and the index can be rebuilt from it; no search without an
+//! [`AccessFilter`]; nothing here knows of HTTP or of users; nothing reads configuration or environment.
 
 pub mod access;
 pub mod analyze;
+pub mod blobs;
+pub mod catalog;
+pub mod chunk;
 pub mod document;
 pub mod error;
+pub mod extract;
 pub mod fuse;
+pub mod ingest;
+pub mod pipeline;
+mod repair;
+pub mod retrieve;
 pub mod store;
 
 pub use access::{AccessFilter, Acl, Collections, GroupId};
+pub use chunk::{ChunkConfig, Chunks, chunk, sentences};
 pub use document::{
     Block, BlockKind, Chunk, ChunkId, CollectionId, DocumentId, Extracted, Locator, Warning,
 };
 pub use error::{Error, Result};
+pub use extract::{MediaType, detect, extract};
+pub use pipeline::{IndexConfig, Pipeline};

@@ -7,7 +7,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// What can go wrong with models.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// No model of that name is registered.
     #[error("unknown model `{id}`; `kura models list` shows the known ones")]

@@ -2,20 +2,40 @@
 //!
 //! In reading order:
 //! - [`spec`]: what a model is: sources, files, licence, architecture, prompts.
-//! - `registry`: the models kura knows and those installed: list, pull, verify, import, locate.
-//! - `device`: CPU or GPU, decided once.
-//! - `embed`, `rerank`, `generate`: the implementations of the three traits on Candle.
+//! - [`registry`]: the models kura knows and those installed: list, pull, verify, import, locate.
+//! - [`device`]: CPU or GPU, decided once.
+//! - [`embed`], [`rerank`], `generate`: the implementations of the three traits on Candle.
 //!
 //! Invariants: nothing here knows of documents, users or HTTP servers; nothing reads the environment;
 //! nothing opens a network connection except the registry's explicit `pull`.
 
+mod arch;
+mod batch;
+pub mod device;
+pub mod embed;
 pub mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
+mod fetch;
+pub mod generate;
+mod gguf;
+pub mod registry;
+pub mod rerank;
+mod sampling;
 pub mod spec;
+mod template;
+mod tokenizer;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+pub use device::DeviceChoice;
+pub use embed::{EmbedConfig, load_embedder};
 pub use error::{Error, Result};
+pub use fetch::{PackageClient, Progress};
+pub use generate::{CandleGenerator, load_generator};
+pub use registry::{InstallState, Installed, Listed, Manifest, ManifestFile, Registry};
+pub use rerank::load_reranker;
 pub use spec::{ModelId, ModelKind, ModelSpec, Pooling};
 
 /// An embedding: `dim` components, unit L2 norm.

@@ -124,7 +124,8 @@ pub enum Source {
         repo: String,
         /// Commit hash or tag.
         revision: String,
-        /// Installed name to path in the repository, where the two differ.
+        /// Installed name to path in the repository, where the two differ. A file of another
+        /// repository is written `owner/name@revision:path`.
         #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
         paths: std::collections::BTreeMap<String, String>,
     },

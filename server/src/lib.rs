@@ -1,1 +1,33 @@
 //! The kura server: a private knowledge assistant.
+//!
+//! In reading order:
+//! - [`cli`] and [`commands`]: the command line; [`config`]: what it runs with.
+//! - [`app`]: everything a request needs; [`router`]: every route and layer; [`auth`]: who is asking.
+//! - [`routes`], one module per resource, and [`openai`]: handlers and wire types; [`openapi`] describes them.
+//! - [`answer`]: questions to cited answers, as one stream of events that every interface renders.
+//! - [`jobs`]: the background worker; [`conversations`]: past questions and answers.
+//! - [`evaluate`]: retrieval quality on labelled data.
+//! - [`error`]: the only place that knows both kura's errors and HTTP; [`telemetry`]: logs and metrics.
+//! - [`run_file`] and [`client`]: how commands find and use a server that holds the data directory.
+//!
+//! Invariants: only this crate reads configuration or environment; handlers are thin and never block; a
+//! failure is never an empty result; wire types are not core types.
+
+pub mod answer;
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod client;
+pub mod commands;
+pub mod config;
+pub mod conversations;
+pub mod error;
+pub mod evaluate;
+pub mod jobs;
+pub mod openai;
+pub mod openapi;
+pub mod router;
+pub mod routes;
+pub mod run_file;
+pub mod telemetry;
+pub mod web;

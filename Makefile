@@ -1,0 +1,58 @@
+# Recipes only name commands; anything longer is a subcommand of kura or a script.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export KURA_MODELS_DIR ?= $(HOME)/.cache/kura/models
+export KURA_BIN ?= $(CARGO_TARGET_DIR)/release/kura
+export KURA_TEST_VENV ?= $(HOME)/.cache/kura/test-venv
+
+.PHONY: demo stop test check fmt web build models models-test openapi deps deps-test cuda
+
+## Installs, fetches models, builds, indexes the sample handbook, answers two questions, leaves the server up.
+demo: deps models
+	deploy/demo.sh start
+
+## Stops the server that `make demo` left up.
+stop:
+	deploy/demo.sh stop
+
+## Everything: unit, property, parity and integration tests, official clients, a real browser.
+test: deps-test models-test
+	tests/run.sh
+
+## Formatting and lints, warnings as errors.
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt:
+	cargo fmt --all
+
+## The page, built into web/dist, which the binary embeds.
+web:
+	deploy/web.sh
+
+build: web
+	cargo build --release --workspace
+
+## The demo's models.
+models: build
+	$(KURA_BIN) models --dir $(KURA_MODELS_DIR) pull multilingual-e5-small qwen2.5-coder-1.5b-instruct
+
+## Those of the tests.
+models-test: build
+	$(KURA_BIN) models --dir $(KURA_MODELS_DIR) pull multilingual-e5-small all-minilm-l6-v2 smollm2-135m-instruct qwen2.5-coder-1.5b-instruct
+
+## Writes the API's description to the snapshot that the page's client types are generated from.
+openapi: build
+	$(KURA_BIN) openapi > tests/it/snapshots/openapi.json
+	cd web && npm run generate
+
+## System packages: compiler, Python's package client, Node.
+deps:
+	deploy/deps.sh run
+
+deps-test:
+	deploy/deps.sh test
+
+## One binary for machines with and without an NVIDIA GPU. Needs no GPU to build; see docs/GPU.md.
+cuda: web
+	deploy/cuda.sh

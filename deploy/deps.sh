@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what building (`run`) and testing (`test`) kura needs beyond Rust, on Debian and its kin.
+# What is there already is left alone; without root or sudo it says what is missing.
+set -euo pipefail
+
+declare -A package=([cc]=build-essential [python3]=python3 [node]=nodejs [npm]=npm [curl]=curl)
+commands=(cc python3 node npm curl)
+missing=()
+for command in "${commands[@]}"; do
+	command -v "$command" >/dev/null || missing+=("${package[$command]}")
+done
+python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+if [ "${1:-run}" = test ]; then
+	command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
+	fc-list 2>/dev/null | grep -qi cjk || missing+=(fontconfig fonts-noto-cjk)
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+	run=()
+	[ "$(id -u)" -eq 0 ] || run=(sudo)
+	if ! command -v apt-get >/dev/null || { [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; }; then
+		echo "missing: ${missing[*]}; install them and run again" >&2
+		exit 1
+	fi
+	echo "installing ${missing[*]}" >&2
+	"${run[@]}" apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive "${run[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+fi
+if ! command -v cargo >/dev/null; then
+	echo "missing: Rust 1.95 or newer (rustup.rs)" >&2
+	exit 1
+fi

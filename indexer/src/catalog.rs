@@ -1,0 +1,205 @@
+//! The source of truth: collections, documents, their versions, chunks and jobs, in SQLite.
+//!
+//! `journal_mode=WAL` with `synchronous=FULL`: a transaction that has returned survives a power cut.
+//! One connection writes, a few others read. Every method blocks: callers use the blocking pool.
+
+mod documents;
+mod jobs;
+mod rows;
+
+pub use documents::{Deleted, EmbeddedChunk, Indexed, NewVersion, Published};
+pub use jobs::{Job, JobId, JobState, Stage};
+pub use rows::{Collection, Document, DocumentStatus, Page};
+
+use crate::{CollectionId, Error, Result};
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite_migration::{M, Migrations};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Reads run beside the writer; more than the blocking pool uses at once would only cost memory.
+const MAX_IDLE_READERS: usize = 8;
+
+/// The catalog of one data directory.
+pub struct Catalog {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Catalog {
+    /// Opens the catalog at `path`, creating it or bringing its schema up to date.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`] when the file is not a catalog or cannot be written,
+    /// [`Error::Migration`] when it was written by a newer kura.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut writer = Connection::open(path)?;
+        writer.busy_timeout(Duration::from_secs(10))?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.pragma_update(None, "foreign_keys", "ON")?;
+        // Deleted text is overwritten with zeros, not only unlinked.
+        writer.pragma_update(None, "secure_delete", "ON")?;
+        Migrations::new(vec![M::up(include_str!("../migrations/01.sql"))])
+            .to_latest(&mut writer)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+        })
+    }
+
+    /// Returns a value kept for the whole data directory.
+    pub fn meta(&self, key: &str) -> Result<Option<String>> {
+        self.read(|conn| {
+            Ok(conn
+                .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                    row.get(0)
+                })
+                .optional()?)
+        })
+    }
+
+    /// Keeps a value for the whole data directory.
+    pub fn set_meta(&self, key: &str, value: &str) -> Result<()> {
+        self.write(|tx| {
+            tx.execute("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", [key, value])?;
+            Ok(())
+        })
+    }
+
+    /// Creates a collection, or returns the one that has this name.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCollectionName`].
+    pub fn create_collection(&self, name: &str) -> Result<Collection> {
+        check_name(name)?;
+        self.write(|tx| {
+            tx.execute(
+                "INSERT INTO collections (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
+                params![Uuid::now_v7().to_string(), name, now()],
+            )?;
+            Ok(())
+        })?;
+        self.collection(name)
+    }
+
+    /// Returns the collection of this name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`], which names those that exist.
+    pub fn collection(&self, name: &str) -> Result<Collection> {
+        let all = self.collections()?;
+        match all.iter().position(|collection| collection.name == name) {
+            Some(at) => all
+                .into_iter()
+                .nth(at)
+                .ok_or_else(|| corrupt("collection list")),
+            None => Err(Error::UnknownCollection {
+                name: name.to_owned(),
+                existing: all.into_iter().map(|collection| collection.name).collect(),
+            }),
+        }
+    }
+
+    /// Returns all collections by name, with what they hold.
+    pub fn collections(&self) -> Result<Vec<Collection>> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT c.id, c.name, c.created_at, count(d.id), coalesce(sum(v.n_chunks), 0)
+                 FROM collections c
+                 LEFT JOIN documents d ON d.collection_id = c.id AND d.deleted_at IS NULL
+                 LEFT JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
+                 WHERE c.deleted_at IS NULL GROUP BY c.id ORDER BY c.name",
+            )?
+            .query_map([], rows::collection)?
+            .map(|row| row?)
+            .collect()
+        })
+    }
+
+    /// Marks a collection and its documents deleted: from the commit on nothing of them is returned.
+    /// What the stores still hold is listed by [`Catalog::deleted`].
+    pub fn delete_collection(&self, id: CollectionId) -> Result<()> {
+        self.write(|tx| {
+            let at = now();
+            // The name is freed at once for a new collection.
+            tx.execute(
+                "UPDATE collections SET deleted_at = ?2, name = 'deleted:' || id WHERE id = ?1 AND deleted_at IS NULL",
+                params![id.to_string(), at],
+            )?;
+            tx.execute(
+                "UPDATE documents SET deleted_at = ?2 WHERE collection_id = ?1 AND deleted_at IS NULL",
+                params![id.to_string(), at],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = lock(&self.readers).pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => {
+                let conn = Connection::open_with_flags(
+                    &self.path,
+                    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+                )?;
+                conn.busy_timeout(Duration::from_secs(10))?;
+                conn.pragma_update(None, "query_only", "ON")?;
+                conn
+            }
+        };
+        let result = f(&conn);
+        let mut idle = lock(&self.readers);
+        if idle.len() < MAX_IDLE_READERS {
+            idle.push(conn);
+        }
+        result
+    }
+
+    fn write<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let mut conn = lock(&self.writer);
+        let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let value = f(&tx)?;
+        tx.commit()?;
+        Ok(value)
+    }
+}
+
+/// A panic while holding the lock rolled its transaction back, so the connection is still sound.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now() -> String {
+    Timestamp::now().to_string()
+}
+
+fn corrupt(what: &str) -> Error {
+    Error::Corrupt {
+        reason: what.to_owned(),
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let ok = (1..=64).contains(&name.chars().count())
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && !name.starts_with('.');
+    if ok {
+        Ok(())
+    } else {
+        Err(Error::InvalidCollectionName {
+            name: name.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

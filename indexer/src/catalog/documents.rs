@@ -1,0 +1,535 @@
+//! Documents, their versions and chunks: add, put, publish, hydrate, delete.
+
+use super::rows::{self, DOCUMENT_COLUMNS, DOCUMENT_TABLES, Document, Page};
+use super::{Catalog, JobId, corrupt, jobs, now};
+use crate::access::Collections;
+use crate::ingest::AddOutcome;
+use crate::{AccessFilter, Acl, Chunk, ChunkId, CollectionId, DocumentId, Error, Result};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
+
+/// A file that is about to become a document's newest version.
+#[derive(Debug, Clone)]
+pub struct NewVersion<'a> {
+    /// Where it belongs.
+    pub collection: CollectionId,
+    /// Path or external id, unique in the collection.
+    pub source: &'a str,
+    /// Media type.
+    pub media_type: &'a str,
+    /// Size of the bytes.
+    pub size_bytes: u64,
+    /// Lower-case hex; the blob of that name is already durable.
+    pub sha256: &'a str,
+    /// Who may read it.
+    pub acl: &'a Acl,
+}
+
+/// A version whose chunks are durable in the store, about to become visible.
+#[derive(Debug, Clone)]
+pub struct Indexed {
+    /// The job that made it.
+    pub job: JobId,
+    /// The document.
+    pub document: DocumentId,
+    /// The version.
+    pub version: u32,
+    /// Its title.
+    pub title: String,
+    /// Its text, which the chunks' spans point into.
+    pub text: String,
+    /// Its chunks with their vectors.
+    pub chunks: Vec<EmbeddedChunk>,
+    /// Parts that could not be read.
+    pub warnings: Vec<String>,
+}
+
+/// The visible version of a document with everything an index needs.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The document.
+    pub document: DocumentId,
+    /// Its visible version.
+    pub version: u32,
+    /// Its collection.
+    pub collection: CollectionId,
+    /// Its title.
+    pub title: String,
+    /// Who may read it.
+    pub acl: Acl,
+}
+
+/// A chunk as the catalog keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddedChunk {
+    /// Text and place.
+    pub chunk: Chunk,
+    /// Its vector by the embedder of the data directory.
+    pub vector: Vec<f32>,
+}
+
+/// A deleted document that stores may still hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deleted(pub DocumentId);
+
+/// What a search shows of a chunk besides its score.
+#[derive(Debug, Clone)]
+pub(crate) struct Hydrated {
+    pub(crate) chunk: Chunk,
+    pub(crate) title: String,
+    pub(crate) source: String,
+    pub(crate) collection_name: String,
+}
+
+impl Catalog {
+    /// Adds a document or a new version of one, and queues its job, in one transaction.
+    ///
+    /// The same bytes under the same ACL change nothing. Bytes that failed before are tried again.
+    pub fn add_document(
+        &self,
+        new: &NewVersion<'_>,
+    ) -> Result<(DocumentId, Option<JobId>, AddOutcome)> {
+        self.write(|tx| {
+            let collection_name: String = tx
+                .query_row("SELECT name FROM collections WHERE id = ?1 AND deleted_at IS NULL", [new.collection.to_string()], |row| row.get(0))
+                .optional()?
+                .ok_or_else(|| Error::UnknownCollection { name: new.collection.to_string(), existing: Vec::new() })?;
+            let known: Option<(String, u32, String, String, String)> = tx
+                .query_row(
+                    "SELECT d.id, d.latest_version, d.status, v.sha256,
+                            (SELECT json_group_array(group_id) FROM (SELECT group_id FROM readers r WHERE r.document_id = d.id ORDER BY group_id))
+                     FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
+                     WHERE d.collection_id = ?1 AND d.source = ?2 AND d.deleted_at IS NULL",
+                    params![new.collection.to_string(), new.source],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+                )
+                .optional()?;
+            let (document, version, outcome) = match known {
+                None => (insert_document(tx, new)?, 1, AddOutcome::New),
+                Some((id, latest, status, sha256, readers)) => {
+                    let document = DocumentId(rows::uuid(&id)?);
+                    let same = sha256 == new.sha256 && rows::acl(&readers)? == *new.acl;
+                    match status.as_str() {
+                        "indexed" if same => return Ok((document, None, AddOutcome::Unchanged)),
+                        "pending" if same => return Ok((document, open_job(tx, document)?, AddOutcome::Unchanged)),
+                        _ => {}
+                    }
+                    tx.execute(
+                        "UPDATE documents SET latest_version = ?2, status = 'pending', error = NULL, updated_at = ?3 WHERE id = ?1",
+                        params![id, latest + 1, now()],
+                    )?;
+                    // A job for a version that is no longer the latest would publish old text over new.
+                    tx.execute(
+                        "UPDATE jobs SET state = 'failed', error = 'replaced by a newer version', finished_at = ?2 WHERE document_id = ?1 AND state IN ('queued', 'running')",
+                        params![id, now()],
+                    )?;
+                    (document, latest + 1, AddOutcome::Replaced)
+                }
+            };
+            tx.execute(
+                "INSERT INTO versions (document_id, version, sha256, size_bytes, media_type) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![document.to_string(), version, new.sha256, new.size_bytes, new.media_type],
+            )?;
+            set_readers(tx, document, new.acl)?;
+            let job = jobs::insert(tx, document, version, new.source, &collection_name)?;
+            Ok((document, Some(job), outcome))
+        })
+    }
+
+    /// Keeps the text and chunks of versions, makes them visible and their jobs done, in one transaction.
+    /// The text of older versions goes.
+    ///
+    /// A document that was deleted or replaced meanwhile stays as it is and is not among those returned.
+    pub fn publish(&self, indexed: &[Indexed]) -> Result<Vec<DocumentId>> {
+        self.write(|tx| {
+            let mut published = Vec::with_capacity(indexed.len());
+            for new in indexed {
+                let (id, at) = (new.document.to_string(), now());
+                let warnings = serde_json::to_string(&new.warnings).map_err(|_| corrupt("warnings"))?;
+                let changed = tx.execute(
+                    "UPDATE documents SET visible_version = ?2, status = 'indexed', error = NULL, warnings = ?3, title = ?4, updated_at = ?5
+                     WHERE id = ?1 AND latest_version = ?2 AND deleted_at IS NULL",
+                    params![id, new.version, warnings, new.title, at],
+                )?;
+                if changed == 0 {
+                    continue;
+                }
+                put_chunks(tx, new)?;
+                tx.execute("DELETE FROM versions WHERE document_id = ?1 AND version < ?2", params![id, new.version])?;
+                tx.execute(
+                    "UPDATE jobs SET state = 'done', stage = NULL, progress = 1, finished_at = ?2 WHERE id = ?1",
+                    params![new.job.to_string(), at],
+                )?;
+                published.push(new.document);
+            }
+            Ok(published)
+        })
+    }
+
+    /// Returns the bytes' hash, media type and owner of a version that waits for its job;
+    /// `None` when it was deleted or replaced meanwhile.
+    pub(crate) fn pending(
+        &self,
+        document: DocumentId,
+        version: u32,
+    ) -> Result<Option<(String, String, Published)>> {
+        self.read(|conn| {
+            conn.query_row(
+                "SELECT v.sha256, v.media_type, d.collection_id, d.title,
+                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id)
+                 FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
+                 WHERE d.id = ?1 AND d.latest_version = ?2 AND d.deleted_at IS NULL",
+                params![document.to_string(), version],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?, row.get::<_, String>(4)?)),
+            )
+            .optional()?
+            .map(|(sha256, media_type, collection, title, readers)| {
+                let published =
+                    Published { document, version, collection: CollectionId(rows::uuid(&collection)?), title, acl: rows::acl(&readers)? };
+                Ok((sha256, media_type, published))
+            })
+            .transpose()
+        })
+    }
+
+    /// Returns the text and chunks of every visible version from after `after`, `limit` at a time: to rebuild an index.
+    pub fn visible(&self, after: Option<DocumentId>, limit: usize) -> Result<Vec<Published>> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT d.id, d.visible_version, d.collection_id, d.title,
+                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id)
+                 FROM documents d WHERE d.visible_version IS NOT NULL AND d.deleted_at IS NULL AND d.id > coalesce(?1, '')
+                 ORDER BY d.id LIMIT ?2",
+            )?
+            .query_map(params![after.map(|id| id.to_string()), limit as u64], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?, row.get::<_, String>(4)?))
+            })?
+            .map(|row| {
+                let (id, version, collection, title, readers) = row?;
+                Ok(Published {
+                    document: DocumentId(rows::uuid(&id)?),
+                    version,
+                    collection: CollectionId(rows::uuid(&collection)?),
+                    title,
+                    acl: rows::acl(&readers)?,
+                })
+            })
+            .collect()
+        })
+    }
+
+    /// Like [`Catalog::visible`], with the number of chunks of each version.
+    pub(crate) fn visible_counts(
+        &self,
+        after: Option<DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<(Published, u32)>> {
+        let visible = self.visible(after, limit)?;
+        self.read(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT n_chunks FROM versions WHERE document_id = ?1 AND version = ?2",
+            )?;
+            let count = |published: Published| {
+                let n = select.query_row(
+                    params![published.document.to_string(), published.version],
+                    |row| row.get(0),
+                )?;
+                Ok((published, n))
+            };
+            visible.into_iter().map(count).collect()
+        })
+    }
+
+    /// Replaces the vectors of a version's chunks.
+    pub(crate) fn set_vectors(
+        &self,
+        document: DocumentId,
+        version: u32,
+        chunks: &[EmbeddedChunk],
+    ) -> Result<()> {
+        self.write(|tx| {
+            let mut update = tx.prepare_cached("UPDATE chunks SET vector = ?4 WHERE document_id = ?1 AND version = ?2 AND ordinal = ?3")?;
+            for EmbeddedChunk { chunk, vector } in chunks {
+                update.execute(params![document.to_string(), version, chunk.ordinal, to_bytes(vector)])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns a version's chunks in order.
+    pub fn chunks(&self, document: DocumentId, version: u32) -> Result<Vec<EmbeddedChunk>> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT ordinal, text, context, n_tokens, span_start, span_end, locator, vector
+                 FROM chunks WHERE document_id = ?1 AND version = ?2 ORDER BY ordinal",
+            )?
+            .query_map(params![document.to_string(), version], |row| {
+                Ok((chunk(row)?, row.get::<_, Vec<u8>>(7)?))
+            })?
+            .map(|row| {
+                let (chunk, vector) = row?;
+                Ok(EmbeddedChunk {
+                    chunk: chunk?,
+                    vector: from_bytes(&vector)?,
+                })
+            })
+            .collect()
+        })
+    }
+
+    /// Returns the chunks of visible versions that may be read, by id. What is missing was deleted,
+    /// replaced or is not for this principal.
+    pub(crate) fn hydrate(
+        &self,
+        ids: &[ChunkId],
+        access: &AccessFilter,
+    ) -> Result<HashMap<ChunkId, Hydrated>> {
+        self.read(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT k.ordinal, k.text, k.context, k.n_tokens, k.span_start, k.span_end, k.locator, d.title, d.source, c.name,
+                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id)
+                 FROM chunks k
+                 JOIN documents d ON d.id = k.document_id AND d.visible_version = k.version
+                 JOIN collections c ON c.id = d.collection_id
+                 WHERE k.document_id = ?1 AND k.version = ?2 AND k.ordinal = ?3 AND d.deleted_at IS NULL",
+            )?;
+            let mut found = HashMap::with_capacity(ids.len());
+            for id in ids {
+                let row = select
+                    .query_row(params![id.document.to_string(), id.version, id.ordinal], |row| {
+                        Ok((chunk(row)?, row.get(7)?, row.get(8)?, row.get(9)?, row.get::<_, String>(10)?))
+                    })
+                    .optional()?;
+                let Some((chunk, title, source, collection_name, readers)) = row else { continue };
+                if access.allows(&rows::acl(&readers)?) {
+                    found.insert(*id, Hydrated { chunk: chunk?, title, source, collection_name });
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Returns documents by source, from after the cursor.
+    pub fn documents(
+        &self,
+        collections: &Collections,
+        access: &AccessFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Document>> {
+        let only = match collections {
+            Collections::All => None,
+            Collections::Only(ids) => Some(json_list(ids.iter().map(ToString::to_string))?),
+        };
+        let groups = match access.as_groups() {
+            None => None,
+            Some(groups) => Some(json_list(groups.iter().map(|group| group.0.clone()))?),
+        };
+        let (after_source, after_id) = match after {
+            None => (None, String::new()),
+            Some(cursor) => {
+                let (id, source) = cursor.split_at_checked(36).unwrap_or((cursor, ""));
+                (Some(source.to_owned()), id.to_owned())
+            }
+        };
+        let items: Vec<Document> = self.read(|conn| {
+            conn.prepare_cached(&format!(
+                "SELECT {DOCUMENT_COLUMNS} FROM {DOCUMENT_TABLES}
+                 WHERE d.deleted_at IS NULL
+                   AND (?1 IS NULL OR d.collection_id IN (SELECT value FROM json_each(?1)))
+                   AND (?2 IS NULL OR EXISTS (SELECT 1 FROM readers r WHERE r.document_id = d.id AND r.group_id IN (SELECT value FROM json_each(?2))))
+                   AND (?3 IS NULL OR (d.source, d.id) > (?3, ?4))
+                 ORDER BY d.source, d.id LIMIT ?5"
+            ))?
+            .query_map(params![only, groups, after_source, after_id, limit as u64 + 1], rows::document)?
+            .map(|row| row?)
+            .collect()
+        })?;
+        Ok(Page::from_rows(items, limit, |document| {
+            format!("{}{}", document.id, document.source)
+        }))
+    }
+
+    /// Returns a document.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`] when it is absent, deleted, or not for this principal: the three cannot be told apart.
+    pub fn document(&self, id: DocumentId, access: &AccessFilter) -> Result<Document> {
+        self.read(|conn| document(conn, id, access))
+    }
+
+    /// Returns the text of the visible version: what spans of chunks point into.
+    pub fn document_text(&self, id: DocumentId, access: &AccessFilter) -> Result<String> {
+        self.read(|conn| {
+            document(conn, id, access)?;
+            let text: Option<String> = conn
+                .query_row(
+                    "SELECT v.text FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version WHERE d.id = ?1",
+                    [id.to_string()],
+                    |row| row.get(0),
+                )
+                .optional()?
+                .flatten();
+            text.ok_or_else(|| Error::UnknownDocument { id: id.to_string() })
+        })
+    }
+
+    /// Marks a document deleted: from the commit on nothing of it is returned, and its open jobs end.
+    pub fn delete_document(&self, id: DocumentId) -> Result<()> {
+        self.write(|tx| {
+            let at = now();
+            tx.execute("UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL", params![id.to_string(), at])?;
+            tx.execute(
+                "UPDATE jobs SET state = 'failed', error = 'the document was deleted', finished_at = ?2 WHERE document_id = ?1 AND state IN ('queued', 'running')",
+                params![id.to_string(), at],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Returns deleted documents that the stores may still hold.
+    pub fn deleted(&self) -> Result<Vec<Deleted>> {
+        self.read(|conn| {
+            conn.prepare_cached("SELECT id FROM documents WHERE deleted_at IS NOT NULL")?
+                .query_map([], |row| row.get::<_, String>(0))?
+                .map(|id| Ok(Deleted(DocumentId(rows::uuid(&id?)?))))
+                .collect()
+        })
+    }
+
+    /// Forgets deleted documents, once no store holds them any more. Text, chunks and vectors go.
+    pub fn purge(&self, deleted: &[Deleted]) -> Result<()> {
+        self.write(|tx| {
+            for Deleted(id) in deleted {
+                tx.execute("DELETE FROM documents WHERE id = ?1 AND deleted_at IS NOT NULL", [id.to_string()])?;
+            }
+            tx.execute(
+                "DELETE FROM collections WHERE deleted_at IS NOT NULL AND id NOT IN (SELECT collection_id FROM documents)",
+                [],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Returns the hashes of all blobs in use.
+    pub fn blobs_in_use(&self) -> Result<HashSet<String>> {
+        self.read(|conn| {
+            Ok(conn
+                .prepare_cached("SELECT DISTINCT sha256 FROM versions")?
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
+
+fn put_chunks(tx: &Transaction<'_>, new: &Indexed) -> Result<()> {
+    let id = new.document.to_string();
+    tx.execute(
+        "DELETE FROM chunks WHERE document_id = ?1 AND version = ?2",
+        params![id, new.version],
+    )?;
+    tx.execute(
+        "UPDATE versions SET title = ?3, text = ?4, n_chunks = ?5 WHERE document_id = ?1 AND version = ?2",
+        params![id, new.version, new.title, new.text, new.chunks.len() as u64],
+    )?;
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO chunks (document_id, version, ordinal, text, context, n_tokens, span_start, span_end, locator, vector)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    for EmbeddedChunk { chunk, vector } in &new.chunks {
+        let locator = serde_json::to_string(&chunk.locator).map_err(|_| corrupt("locator"))?;
+        insert.execute(params![
+            id,
+            new.version,
+            chunk.ordinal,
+            chunk.text,
+            chunk.context,
+            chunk.n_tokens as u64,
+            chunk.span.start as u64,
+            chunk.span.end as u64,
+            locator,
+            to_bytes(vector),
+        ])?;
+    }
+    Ok(())
+}
+
+fn insert_document(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<DocumentId> {
+    let id = DocumentId(Uuid::now_v7());
+    let title = new.source.rsplit('/').next().unwrap_or(new.source);
+    tx.execute(
+        "INSERT INTO documents (id, collection_id, source, title, status, latest_version, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, 'pending', 1, ?5, ?5)",
+        params![id.to_string(), new.collection.to_string(), new.source, title, now()],
+    )?;
+    Ok(id)
+}
+
+fn set_readers(tx: &Transaction<'_>, document: DocumentId, acl: &Acl) -> Result<()> {
+    tx.execute(
+        "DELETE FROM readers WHERE document_id = ?1",
+        [document.to_string()],
+    )?;
+    for group in &acl.readers {
+        tx.execute(
+            "INSERT INTO readers (document_id, group_id) VALUES (?1, ?2)",
+            params![document.to_string(), group.0],
+        )?;
+    }
+    Ok(())
+}
+
+fn open_job(tx: &Transaction<'_>, document: DocumentId) -> Result<Option<JobId>> {
+    let id: Option<String> = tx
+        .query_row(
+            "SELECT id FROM jobs WHERE document_id = ?1 AND state IN ('queued', 'running') ORDER BY id DESC LIMIT 1",
+            [document.to_string()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    id.map(|id| Ok(JobId(rows::uuid(&id)?))).transpose()
+}
+
+fn document(conn: &Connection, id: DocumentId, access: &AccessFilter) -> Result<Document> {
+    let found = conn
+        .prepare_cached(&format!("SELECT {DOCUMENT_COLUMNS} FROM {DOCUMENT_TABLES} WHERE d.id = ?1 AND d.deleted_at IS NULL"))?
+        .query_row([id.to_string()], rows::document)
+        .optional()?
+        .transpose()?;
+    match found {
+        Some(document) if access.allows(&document.acl) => Ok(document),
+        Some(_) | None => Err(Error::UnknownDocument { id: id.to_string() }),
+    }
+}
+
+fn chunk(row: &Row<'_>) -> rusqlite::Result<Result<Chunk>> {
+    let (ordinal, text, context): (u32, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let [n_tokens, start, end]: [usize; 3] = [row.get(3)?, row.get(4)?, row.get(5)?];
+    let locator: String = row.get(6)?;
+    Ok(rows::json(&locator, "locator").map(|locator| Chunk {
+        ordinal,
+        text,
+        context,
+        n_tokens,
+        span: start..end,
+        locator,
+    }))
+}
+
+fn json_list(items: impl Iterator<Item = String>) -> Result<String> {
+    serde_json::to_string(&items.collect::<Vec<_>>()).map_err(|_| corrupt("list"))
+}
+
+fn to_bytes(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+fn from_bytes(bytes: &[u8]) -> Result<Vec<f32>> {
+    let (words, rest) = bytes.as_chunks::<4>();
+    if rest.is_empty() {
+        Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
+    } else {
+        Err(corrupt("vector"))
+    }
+}

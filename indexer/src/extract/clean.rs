@@ -1,0 +1,135 @@
+//! Text as it is kept: NFKC, without invisible characters, with tidy whitespace.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// Returns `text` as one line: NFKC, invisible characters dropped, runs of whitespace made one space.
+pub(crate) fn inline(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in visible(text).split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out
+}
+
+/// Returns `text` with its lines and indentation kept: NFKC, tabs as four spaces, no trailing blanks, no outer empty lines.
+pub(crate) fn preformatted(text: &str) -> String {
+    let text = visible(text).replace('\t', "    ");
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let first = lines.iter().position(|line| !line.is_empty()).unwrap_or(0);
+    let last = lines
+        .iter()
+        .rposition(|line| !line.is_empty())
+        .map_or(0, |last| last + 1);
+    lines[first..last.max(first)].join("\n")
+}
+
+/// Joins the lines of one wrapped paragraph and cleans the result as [`inline`] does.
+///
+/// Lines that meet in Chinese or Japanese characters are joined without a space, and a Latin word that was hyphenated
+/// at the line's end is made whole.
+pub(crate) fn join_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
+    let mut out = String::new();
+    for line in lines {
+        let line = inline(line);
+        let (Some(before), Some(after)) = (out.chars().next_back(), line.chars().next()) else {
+            out.push_str(&line);
+            continue;
+        };
+        if is_hyphenated(&out) && after.is_lowercase() {
+            out.pop();
+        } else if !(is_cjk(before) && is_cjk(after)) {
+            out.push(' ');
+        }
+        out.push_str(&line);
+    }
+    out
+}
+
+/// Whether the character is of a script written without spaces between words (Chinese, Japanese), punctuation included.
+pub(crate) fn is_cjk(c: char) -> bool {
+    matches!(c,
+        '\u{2E80}'..='\u{312F}' | '\u{31A0}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{F900}'..='\u{FAFF}'
+        | '\u{FE30}'..='\u{FE4F}' | '\u{FF00}'..='\u{FFEF}' | '\u{20000}'..='\u{3FFFF}')
+}
+
+fn is_hyphenated(text: &str) -> bool {
+    let mut tail = text.chars().rev();
+    matches!(tail.next(), Some('-' | '\u{2010}')) && tail.next().is_some_and(char::is_lowercase)
+}
+
+/// NFKC with every kind of line end as `\n` and without characters that cannot be seen.
+fn visible(text: &str) -> String {
+    let text = text.replace("\r\n", "\n");
+    text.chars()
+        .map(|c| match c {
+            '\r' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => '\n',
+            other => other,
+        })
+        .filter(|&c| !is_invisible(c))
+        .nfkc()
+        // Normalization can bring some back (U+FFA0 becomes the Hangul filler).
+        .filter(|&c| !is_invisible(c))
+        .collect()
+}
+
+/// Controls, zero-width and bidirectional marks, variation selectors, and the tag characters that hide text.
+fn is_invisible(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        '\u{AD}'
+        | '\u{34F}'
+        | '\u{61C}'
+        | '\u{115F}'
+        | '\u{1160}'
+        | '\u{17B4}'
+        | '\u{17B5}'
+        | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}'
+        | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}'
+        | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}'
+        | '\u{FFF9}'..='\u{FFFB}'
+        | '\u{FFFE}'
+        | '\u{FFFF}'
+        | '\u{E0000}'..='\u{E0FFF}' => true,
+        other => other.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inline_normalizes_and_drops_what_cannot_be_seen() {
+        assert_eq!(
+            inline("  ＡＢＣ\u{200B}１２３\u{3000}ｶﾞ\r\n\u{202E}x\u{E0041} "),
+            "ABC123 ガ x"
+        );
+        assert_eq!(inline("\u{FEFF}\u{0}\u{7}"), "");
+    }
+
+    #[test]
+    fn preformatted_keeps_lines() {
+        assert_eq!(preformatted("\n\n  a\t b \r\nc\r\n\n"), "  a     b\nc");
+        assert_eq!(preformatted(" \n "), "");
+    }
+
+    #[test]
+    fn wrapped_lines_are_joined_by_script() {
+        assert_eq!(
+            join_lines(["日本語の", "文章です。", "次の文"]),
+            "日本語の文章です。次の文"
+        );
+        assert_eq!(
+            join_lines(["a hyphen-", "ated word", "Kura-", "Server"]),
+            "a hyphenated word Kura- Server"
+        );
+        assert_eq!(join_lines(["版は", "Rust で書く"]), "版は Rust で書く");
+    }
+}

@@ -1,0 +1,71 @@
+//! Keeps a parser that panics, overflows its stack or never ends from taking kura with it.
+
+use crate::document::Extracted;
+use crate::error::{Error, Result};
+use crate::extract::detect::MediaType;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Longest time for one file.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Address space of the parsers' stack; memory is used only as deep as they go.
+const STACK_SIZE: usize = 256 << 20;
+
+type Extractor = fn(&[u8], &MediaType, usize) -> Result<Extracted>;
+
+/// Runs `extractor` on a thread of its own; a panic is [`Error::Malformed`], a timeout [`Error::TooLarge`].
+///
+/// A nested file (`depth` > 0) runs on its outer file's thread, under that file's timeout.
+pub(crate) fn run(
+    bytes: &[u8],
+    media_type: &MediaType,
+    depth: usize,
+    extractor: Extractor,
+) -> Result<Extracted> {
+    if depth > 0 {
+        return caught(media_type.format(), || extractor(bytes, media_type, depth));
+    }
+    let (sender, receiver) = mpsc::channel();
+    let bytes: Arc<[u8]> = bytes.into();
+    let format = media_type.format();
+    let media_type = media_type.clone();
+    std::thread::Builder::new()
+        .name("extract".to_owned())
+        .stack_size(STACK_SIZE)
+        .spawn(move || {
+            // The receiver is gone only after a timeout; then nobody waits for the outcome.
+            let _ = sender.send(caught(format, || extractor(&bytes, &media_type, depth)));
+        })?;
+    receiver.recv_timeout(TIMEOUT).unwrap_or_else(|_| {
+        Err(Error::TooLarge {
+            reason: format!("reading it took longer than {} s", TIMEOUT.as_secs()),
+        })
+    })
+}
+
+/// Turns a panic of a parser into [`Error::Malformed`]. The panic's message stays out: it may quote the document.
+pub(crate) fn caught<T>(format: &'static str, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| {
+        Err(Error::Malformed {
+            format,
+            reason: "its structure is damaged".to_owned(),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_malformed_file() {
+        let outcome = run(b"x", &MediaType::Pdf, 0, |_, _, _| panic!("boom"));
+        assert!(matches!(
+            outcome,
+            Err(Error::Malformed { format: "PDF", .. })
+        ));
+    }
+}

@@ -1,0 +1,122 @@
+//! Blocks gathered in reading order, each under the headings above it.
+
+use crate::document::{Block, BlockKind, Extracted, Locator, Warning};
+use crate::extract::{clean, table};
+
+/// Longest heading kept in a heading path; a "heading" above this is a mislabeled paragraph.
+const MAX_PATH_CHARS: usize = 160;
+
+/// Collects blocks; cleans their text and drops those without any.
+#[derive(Debug, Default)]
+pub(crate) struct Outline {
+    extracted: Extracted,
+    headings: Vec<(u8, String)>,
+    page: Option<u32>,
+    range: Option<String>,
+}
+
+impl Outline {
+    pub(crate) fn set_title(&mut self, title: &str) {
+        let title = clean::inline(title);
+        if self.extracted.title.is_none() && !title.is_empty() {
+            self.extracted.title = Some(title);
+        }
+    }
+
+    pub(crate) fn set_page(&mut self, page: Option<u32>) {
+        self.page = page;
+    }
+
+    pub(crate) fn set_range(&mut self, range: Option<String>) {
+        self.range = range;
+    }
+
+    pub(crate) fn warn(&mut self, message: impl Into<String>) {
+        self.extracted.warnings.push(Warning {
+            message: message.into(),
+        });
+    }
+
+    /// Adds a heading of `level` 1 to 6; what follows stands under it.
+    pub(crate) fn heading(&mut self, level: u8, text: &str) {
+        let level = level.clamp(1, 6);
+        let text = clean::inline(text);
+        if text.is_empty() {
+            return;
+        }
+        self.headings.retain(|(above, _)| *above < level);
+        let short = text.chars().take(MAX_PATH_CHARS).collect();
+        self.headings.push((level, short));
+        self.push(BlockKind::Heading(level), text);
+    }
+
+    pub(crate) fn paragraph(&mut self, text: &str) {
+        self.push(BlockKind::Paragraph, clean::inline(text));
+    }
+
+    /// Adds one list item; `marker` is `-` or a number such as `1.`.
+    pub(crate) fn list_item(&mut self, marker: &str, text: &str) {
+        let text = clean::inline(text);
+        if !text.is_empty() {
+            self.push(
+                BlockKind::ListItem,
+                clean::inline(&format!("{marker} {text}")),
+            );
+        }
+    }
+
+    pub(crate) fn code(&mut self, text: &str) {
+        self.push(BlockKind::Code, clean::preformatted(text));
+    }
+
+    /// Adds a table whose first row is its header; one of a single column becomes paragraphs.
+    pub(crate) fn table(&mut self, rows: Vec<Vec<String>>) {
+        match table::render(rows) {
+            table::Rendered::Table(text) => self.push(BlockKind::Table, text),
+            table::Rendered::Column(cells) => {
+                for cell in cells {
+                    self.push(BlockKind::Paragraph, cell);
+                }
+            }
+        }
+    }
+
+    /// Adds what was extracted from a part (an attachment) under the current headings, one level down.
+    pub(crate) fn nest(&mut self, part: Extracted, name: &str) {
+        let above: Vec<String> = self.headings.iter().map(|(_, text)| text.clone()).collect();
+        let depth = self.headings.last().map_or(0, |(level, _)| *level);
+        for mut block in part.blocks {
+            if let BlockKind::Heading(level) = block.kind {
+                block.kind = BlockKind::Heading((level + depth).min(6));
+            }
+            block.locator.headings.splice(0..0, above.iter().cloned());
+            self.extracted.blocks.push(block);
+        }
+        for warning in part.warnings {
+            self.warn(format!("attachment `{name}`: {}", warning.message));
+        }
+    }
+
+    pub(crate) fn has_text(&self) -> bool {
+        !self.extracted.blocks.is_empty()
+    }
+
+    pub(crate) fn finish(self) -> Extracted {
+        self.extracted
+    }
+
+    fn push(&mut self, kind: BlockKind, text: String) {
+        if text.is_empty() {
+            return;
+        }
+        self.extracted.blocks.push(Block {
+            kind,
+            text,
+            locator: Locator {
+                page: self.page,
+                range: self.range.clone(),
+                headings: self.headings.iter().map(|(_, text)| text.clone()).collect(),
+            },
+        });
+    }
+}

@@ -1,0 +1,488 @@
+//! Documents in: add → extract → chunk → embed → store → publish; resumable and idempotent.
+//!
+//! Durability, always in this order: blob fsync → vector store flush → lexical commit → catalog COMMIT.
+//! A crash between any two steps leaves the old version served and the job queued; running it again
+//! overwrites the same ids.
+
+use crate::catalog::{
+    Deleted, Document, EmbeddedChunk, Indexed, Job, JobId, JobState, NewVersion, Published, Stage,
+};
+use crate::chunk::{Chunks, chunk};
+use crate::pipeline::{Pipeline, blocking};
+use crate::store::{IndexOp, StoredChunk};
+use crate::{
+    AccessFilter, Acl, ChunkId, CollectionId, DocumentId, Error, Extracted, Result, extract,
+};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The media type of content that was extracted elsewhere: an [`Extracted`] as JSON.
+pub const EXTRACTED_MEDIA_TYPE: &str = "application/vnd.kura.extracted+json";
+
+/// Documents indexed with one checkpoint: large enough to hide its fsyncs, small enough to show progress.
+const BATCH_DOCUMENTS: usize = 32;
+/// Bytes of files held in memory per batch.
+const BATCH_BYTES: u64 = 64 << 20;
+/// Chunks embedded per call, between two progress reports.
+const EMBED_CHUNKS: usize = 64;
+
+/// A file to index.
+#[derive(Debug, Clone)]
+pub struct NewDocument {
+    /// Where it belongs.
+    pub collection: CollectionId,
+    /// Path or external id, unique in the collection: the same source again is a new version.
+    pub source: String,
+    /// Media type, if the caller knows it; else it is found from content and name.
+    pub media_type: Option<String>,
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Who may read it.
+    pub acl: Acl,
+}
+
+/// What adding a file meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddOutcome {
+    /// A document not seen before.
+    New,
+    /// A new version of a known document; the old one is served until this one is indexed.
+    Replaced,
+    /// The same bytes as before.
+    Unchanged,
+}
+
+/// An added file.
+#[derive(Debug, Clone)]
+pub struct Added {
+    /// The document.
+    pub document: Document,
+    /// The job that will index it; none when nothing changed.
+    pub job: Option<JobId>,
+    /// What adding it meant.
+    pub outcome: AddOutcome,
+}
+
+impl Pipeline {
+    /// Keeps a file and queues its indexing. When it returns, neither can be lost.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`] before anything was written.
+    pub async fn add_document(&self, new: NewDocument) -> Result<Added> {
+        self.check_room(new.bytes.len() as u64)?;
+        let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
+        blocking(move || {
+            let media_type = match new.media_type {
+                Some(given) if given == EXTRACTED_MEDIA_TYPE => given,
+                given => extract::detect(&new.bytes, &new.source, given.as_deref())
+                    .as_str()
+                    .to_owned(),
+            };
+            let _adding = blobs.adding();
+            let sha256 = blobs.put(&new.bytes)?;
+            let version = NewVersion {
+                collection: new.collection,
+                source: &new.source,
+                media_type: &media_type,
+                size_bytes: new.bytes.len() as u64,
+                sha256: &sha256,
+                acl: &new.acl,
+            };
+            let (id, job, outcome) = catalog.add_document(&version)?;
+            let document =
+                catalog.document(id, &AccessFilter::unrestricted("reply to the adder"))?;
+            Ok(Added {
+                document,
+                job,
+                outcome,
+            })
+        })
+        .await
+    }
+
+    /// Returns the oldest job waiting, if any.
+    pub async fn next_job(&self) -> Result<Option<JobId>> {
+        Ok(self
+            .catalog(|catalog| catalog.queued_jobs(1))
+            .await?
+            .first()
+            .map(|job| job.id))
+    }
+
+    /// Runs one job. A file that cannot be indexed gives `Ok` with the failed job and its reason.
+    ///
+    /// # Errors
+    /// Only when kura itself fails; the job is then queued again.
+    pub async fn run_job(
+        &self,
+        id: JobId,
+        progress: &(dyn Fn(Stage, f32) + Send + Sync),
+    ) -> Result<Job> {
+        let job = self.job(id).await?;
+        self.run_batch(vec![job], &|_, stage, fraction| progress(stage, fraction))
+            .await?;
+        self.job(id).await
+    }
+
+    /// Runs waiting jobs, oldest first, as one batch with one checkpoint. Returns their final states;
+    /// none when nothing waits.
+    ///
+    /// `progress` is told a job, its stage and how far it is, 0 to 1.
+    ///
+    /// # Errors
+    /// Only when kura itself fails; the jobs are then queued again.
+    pub async fn run_queued(
+        &self,
+        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
+    ) -> Result<Vec<Job>> {
+        let jobs = self
+            .catalog(|catalog| catalog.queued_jobs(BATCH_DOCUMENTS))
+            .await?;
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        self.run_batch(jobs, progress).await?;
+        let mut done = Vec::with_capacity(ids.len());
+        for id in ids {
+            let job = self.job(id).await?;
+            if matches!(job.state, JobState::Done | JobState::Failed) {
+                done.push(job);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Deletes a document. When it returns, no search, answer or list has it, and no store holds its text.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`] when it is absent or not for this principal.
+    pub async fn delete_document(&self, id: DocumentId, access: &AccessFilter) -> Result<()> {
+        self.document(id, access).await?;
+        // From this commit on it is invisible, whatever happens below.
+        self.catalog(move |catalog| catalog.delete_document(id))
+            .await?;
+        self.drop_deleted().await
+    }
+
+    /// Deletes a collection with its documents.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`].
+    pub async fn delete_collection(&self, name: &str) -> Result<()> {
+        let id = self.collection(name).await?.id;
+        self.catalog(move |catalog| catalog.delete_collection(id))
+            .await?;
+        self.drop_deleted().await
+    }
+
+    /// Takes what the catalog has marked deleted out of the stores, then out of the catalog and the blobs.
+    pub(crate) async fn drop_deleted(&self) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let deleted = self.catalog(crate::catalog::Catalog::deleted).await?;
+        if deleted.is_empty() {
+            return Ok(());
+        }
+        let ops: Vec<IndexOp> = deleted
+            .iter()
+            .map(|Deleted(document)| IndexOp::Remove {
+                document: *document,
+            })
+            .collect();
+        self.store.apply(ops).await?;
+        self.store.checkpoint().await?;
+        let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
+        blocking(move || {
+            catalog.purge(&deleted)?;
+            blobs.sweep(|| catalog.blobs_in_use()).map(drop)
+        })
+        .await
+    }
+
+    async fn run_batch(
+        &self,
+        jobs: Vec<Job>,
+        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
+    ) -> Result<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let _changing = self.changing.lock().await;
+        self.check_room(0)?;
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        let started = ids.clone();
+        self.catalog(move |catalog| catalog.start_jobs(&started))
+            .await?;
+        let result = self.index(jobs, progress).await;
+        if result.is_err() {
+            self.catalog(move |catalog| catalog.requeue(&ids)).await?;
+        }
+        result
+    }
+
+    async fn index(
+        &self,
+        jobs: Vec<Job>,
+        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
+    ) -> Result<()> {
+        let mut batch = Vec::with_capacity(jobs.len());
+        let (mut n_bytes, mut put_back) = (0, Vec::new());
+        for job in jobs {
+            if n_bytes > BATCH_BYTES {
+                put_back.push(job.id);
+                continue;
+            }
+            progress(&job, Stage::Extract, 0.0);
+            let Some((prepared, size)) = self.prepare(&job).await? else {
+                continue;
+            };
+            n_bytes += size;
+            progress(&job, Stage::Embed, 0.1);
+            batch.push((job, prepared));
+        }
+        if !put_back.is_empty() {
+            self.catalog(move |catalog| catalog.requeue(&put_back))
+                .await?;
+        }
+        self.embed(&mut batch, progress).await?;
+        for (job, _) in &batch {
+            progress(job, Stage::Store, 0.9);
+        }
+        self.store_and_publish(batch).await
+    }
+
+    /// Extracts and chunks a file. `None` when the job is done with: deleted, replaced or unreadable.
+    async fn prepare(&self, job: &Job) -> Result<Option<(Prepared, u64)>> {
+        let (catalog, blobs, embedder) = (
+            Arc::clone(&self.catalog),
+            Arc::clone(&self.blobs),
+            Arc::clone(&self.embedder),
+        );
+        let (job, config) = (job.clone(), self.config.chunking.clone());
+        blocking(move || {
+            let Some((sha256, media_type, target)) = catalog.pending(job.document, job.version)? else { return Ok(None) };
+            let bytes = blobs.get(&sha256)?;
+            match read(&bytes, &job.source, &media_type) {
+                Ok(extracted) => {
+                    let title = title(&extracted, &job.source);
+                    let chunks = chunk(&extracted.blocks, &|text| embedder.count_tokens(text), &config);
+                    let warnings = extracted.warnings.into_iter().map(|warning| warning.message).collect();
+                    let prepared = Prepared { target: Published { title, ..target }, chunks, vectors: Vec::new(), warnings };
+                    Ok(Some((prepared, bytes.len() as u64)))
+                }
+                Err(error) if is_about_file(&error) => {
+                    tracing::info!(document.id = %job.document, error = %error, "document cannot be indexed");
+                    catalog.fail_job(job.id, &error.to_string())?;
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    /// Embeds the chunks of a batch together, so that short documents fill the model's batches too.
+    async fn embed(
+        &self,
+        batch: &mut [(Job, Prepared)],
+        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
+    ) -> Result<()> {
+        let mut places = Vec::new();
+        let mut texts = Vec::new();
+        for (at, (_, prepared)) in batch.iter_mut().enumerate() {
+            prepared.vectors = vec![Vec::new(); prepared.chunks.chunks.len()];
+            for (ordinal, chunk) in prepared.chunks.chunks.iter().enumerate() {
+                places.push((at, ordinal));
+                texts.push(embedded_text(
+                    &prepared.target.title,
+                    &chunk.context,
+                    &chunk.text,
+                ));
+            }
+        }
+        for (places, texts) in places.chunks(EMBED_CHUNKS).zip(texts.chunks(EMBED_CHUNKS)) {
+            let vectors = self.embedder.embed_documents(texts).await?;
+            for ((at, ordinal), vector) in places.iter().zip(vectors) {
+                let (_, prepared) = &mut batch[*at];
+                prepared.vectors[*ordinal] = vector;
+            }
+            if let Some((at, ordinal)) = places.last() {
+                let (job, prepared) = &batch[*at];
+                progress(
+                    job,
+                    Stage::Embed,
+                    0.1 + 0.8 * (*ordinal + 1) as f32 / prepared.vectors.len().max(1) as f32,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn store_and_publish(&self, batch: Vec<(Job, Prepared)>) -> Result<()> {
+        let ops: Vec<IndexOp> = batch
+            .iter()
+            .map(|(_, prepared)| {
+                put_op(
+                    &prepared.target,
+                    prepared.chunks.chunks.iter().zip(&prepared.vectors),
+                )
+            })
+            .collect();
+        self.store.apply(ops).await?;
+        self.store.checkpoint().await?;
+
+        let indexed: Vec<Indexed> = batch
+            .into_iter()
+            .map(|(job, prepared)| prepared.into_indexed(job.id))
+            .collect();
+        let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
+        let prunes = blocking(move || {
+            let published: HashSet<DocumentId> = catalog.publish(&indexed)?.into_iter().collect();
+            let replaced = indexed
+                .iter()
+                .any(|new| new.version > 1 && published.contains(&new.document));
+            if replaced {
+                blobs.sweep(|| catalog.blobs_in_use())?;
+            }
+            // Only where an older version exists is there anything to take out.
+            let prune = |new: &Indexed| IndexOp::Prune {
+                document: new.document,
+                keep: new.version,
+            };
+            Ok(indexed
+                .iter()
+                .filter(|new| new.version > 1 && published.contains(&new.document))
+                .map(prune)
+                .collect::<Vec<_>>())
+        })
+        .await?;
+        if prunes.is_empty() {
+            return Ok(());
+        }
+        // The new versions are served already; older ones no longer hydrate, so a crash only delays this.
+        self.store.apply(prunes).await?;
+        self.store.checkpoint().await
+    }
+}
+
+/// A file between extraction and storing.
+struct Prepared {
+    target: Published,
+    chunks: Chunks,
+    vectors: Vec<Vec<f32>>,
+    warnings: Vec<String>,
+}
+
+impl Prepared {
+    fn into_indexed(self, job: JobId) -> Indexed {
+        let chunks = self
+            .chunks
+            .chunks
+            .into_iter()
+            .zip(self.vectors)
+            .map(|(chunk, vector)| EmbeddedChunk { chunk, vector })
+            .collect();
+        Indexed {
+            job,
+            document: self.target.document,
+            version: self.target.version,
+            title: self.target.title,
+            text: self.chunks.text,
+            chunks,
+            warnings: self.warnings,
+        }
+    }
+}
+
+/// Returns what is embedded for a chunk: its title and context lead, the quoted text follows.
+pub(crate) fn embedded_text(title: &str, context: &str, text: &str) -> String {
+    let mut whole = String::with_capacity(title.len() + context.len() + text.len() + 2);
+    for part in [title, context] {
+        if !part.is_empty() {
+            whole.push_str(part);
+            whole.push('\n');
+        }
+    }
+    whole.push_str(text);
+    whole
+}
+
+pub(crate) fn put_op<'a>(
+    target: &Published,
+    chunks: impl Iterator<Item = (&'a crate::Chunk, &'a Vec<f32>)>,
+) -> IndexOp {
+    IndexOp::Put {
+        collection: target.collection,
+        acl: target.acl.clone(),
+        chunks: chunks
+            .map(|(chunk, vector)| StoredChunk {
+                id: ChunkId {
+                    document: target.document,
+                    version: target.version,
+                    ordinal: chunk.ordinal,
+                },
+                title: target.title.clone(),
+                headings: chunk.context.clone(),
+                text: chunk.text.clone(),
+                vector: vector.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn read(bytes: &[u8], source: &str, media_type: &str) -> Result<Extracted> {
+    if media_type == EXTRACTED_MEDIA_TYPE {
+        let reason = |error: serde_json::Error| Error::Malformed {
+            format: "extracted JSON",
+            reason: error.to_string(),
+        };
+        return serde_json::from_slice(bytes).map_err(reason);
+    }
+    extract::extract(bytes, source, Some(media_type))
+}
+
+/// Returns the title a file gives itself, else its first heading, else its name.
+fn title(extracted: &Extracted, source: &str) -> String {
+    let given = extracted
+        .title
+        .as_deref()
+        .map(str::trim)
+        .filter(|title| !title.is_empty());
+    let heading = extracted
+        .blocks
+        .iter()
+        .find(|block| matches!(block.kind, crate::BlockKind::Heading(1 | 2)))
+        .map(|block| block.text.trim());
+    let name = source.rsplit('/').next().unwrap_or(source);
+    given
+        .or(heading)
+        .unwrap_or(name)
+        .chars()
+        .take(300)
+        .collect()
+}
+
+/// Returns whether an error says something about the file, not about kura or the machine.
+fn is_about_file(error: &Error) -> bool {
+    match error {
+        Error::UnsupportedFormat { .. }
+        | Error::EmptyFile
+        | Error::NoText
+        | Error::Encrypted
+        | Error::Malformed { .. }
+        | Error::TooLarge { .. } => true,
+        Error::UnknownCollection { .. }
+        | Error::InvalidCollectionName { .. }
+        | Error::UnknownDocument { .. }
+        | Error::UnknownJob { .. }
+        | Error::Locked { .. }
+        | Error::Incompatible { .. }
+        | Error::Damaged { .. }
+        | Error::StorageFull { .. }
+        | Error::Catalog(_)
+        | Error::Migration(_)
+        | Error::Corrupt { .. }
+        | Error::Lexical(_)
+        | Error::Dense(_)
+        | Error::Io(_)
+        | Error::Model(_)
+        | Error::Task(_) => false,
+    }
+}

@@ -1,0 +1,300 @@
+//! One data directory, opened: catalog, blobs, store and embedder together.
+//!
+//! Layout: `LOCK`, `catalog.db`, `blobs/`, `index/<generation>/`. The catalog and the blobs are the truth.
+
+use crate::access::Collections;
+use crate::blobs::Blobs;
+use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page};
+use crate::chunk::ChunkConfig;
+use crate::fuse::Fusion;
+use crate::store::{EmbeddedStore, Store, StoreSpec};
+use crate::{AccessFilter, DocumentId, Error, Result};
+use kura_models::Embedder;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How documents are cut and found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexConfig {
+    /// How documents are cut.
+    pub chunking: ChunkConfig,
+    /// Chunks each leg contributes before fusion.
+    pub candidates: usize,
+    /// How the two legs become one list.
+    pub fusion: Fusion,
+    /// Room that must be left on the data directory's file system before anything is added.
+    pub min_free_bytes: u64,
+}
+
+/// One data directory, opened. Only one process has it at a time.
+pub struct Pipeline {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) embedder: Arc<dyn Embedder>,
+    pub(crate) config: IndexConfig,
+    /// Ingest, delete and repair change catalog and store together: one at a time.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Pipeline {
+    /// Opens a data directory, creating it, and repairs what a crash may have left between catalog and store.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process has it, [`Error::Incompatible`] when its index was built
+    /// with another embedder.
+    pub async fn open(
+        data_dir: &Path,
+        embedder: Arc<dyn Embedder>,
+        config: IndexConfig,
+    ) -> Result<Arc<Self>> {
+        let (dir, spec) = (data_dir.to_owned(), store_spec(embedder.as_ref()));
+        let (lock, catalog, blobs, store) = blocking(move || {
+            fs_err::create_dir_all(&dir)?;
+            let lock = take_lock(&dir)?;
+            let catalog = Catalog::open(&dir.join("catalog.db"))?;
+            let blobs = Blobs::open(&dir.join("blobs"))?;
+            let store = EmbeddedStore::open(&index_dir(&dir, generation(&catalog)?), &spec)?;
+            Ok((lock, catalog, blobs, store))
+        })
+        .await?;
+        let pipeline = Self {
+            catalog: Arc::new(catalog),
+            blobs: Arc::new(blobs),
+            store: Arc::new(store),
+            embedder,
+            config,
+            changing: tokio::sync::Mutex::default(),
+            dir: data_dir.to_owned(),
+            _lock: lock,
+        };
+        let name = embedder_name(pipeline.embedder.as_ref());
+        pipeline
+            .catalog(move |catalog| catalog.set_meta("embedder", &name))
+            .await?;
+        pipeline.recover().await?;
+        Ok(Arc::new(pipeline))
+    }
+
+    /// Builds a new index generation from the catalog with `embedder`, switches to it and drops the old one.
+    ///
+    /// Chunks keep their vectors when the embedder is still the same; else they are embedded again.
+    /// A crash leaves the old generation in place. Returns the number of documents.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process has the data directory.
+    pub async fn reindex(
+        data_dir: &Path,
+        embedder: Arc<dyn Embedder>,
+        progress: &(dyn Fn(usize, usize) + Send + Sync),
+    ) -> Result<usize> {
+        crate::repair::reindex(data_dir, embedder, progress).await
+    }
+
+    /// Returns the model that made the vectors.
+    #[must_use]
+    pub fn embedder(&self) -> &Arc<dyn Embedder> {
+        &self.embedder
+    }
+
+    /// Returns the data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Creates a collection, or returns the one that has this name.
+    pub async fn create_collection(&self, name: &str) -> Result<Collection> {
+        let name = name.to_owned();
+        self.catalog(move |catalog| catalog.create_collection(&name))
+            .await
+    }
+
+    /// Returns the collection of this name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`].
+    pub async fn collection(&self, name: &str) -> Result<Collection> {
+        let name = name.to_owned();
+        self.catalog(move |catalog| catalog.collection(&name)).await
+    }
+
+    /// Returns all collections by name.
+    pub async fn collections(&self) -> Result<Vec<Collection>> {
+        self.catalog(Catalog::collections).await
+    }
+
+    /// Returns a job.
+    ///
+    /// # Errors
+    /// [`Error::UnknownJob`].
+    pub async fn job(&self, id: JobId) -> Result<Job> {
+        self.catalog(move |catalog| catalog.job(id)).await
+    }
+
+    /// Returns jobs, newest first, from below the cursor `after`.
+    pub async fn jobs(&self, after: Option<&str>, limit: usize) -> Result<Page<Job>> {
+        let after = after.map(str::to_owned);
+        self.catalog(move |catalog| catalog.jobs(after.as_deref(), limit))
+            .await
+    }
+
+    /// Returns documents by source, from after the cursor `after`.
+    pub async fn documents(
+        &self,
+        collections: &Collections,
+        access: &AccessFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Document>> {
+        let (collections, access, after) = (
+            collections.clone(),
+            access.clone(),
+            after.map(str::to_owned),
+        );
+        self.catalog(move |catalog| {
+            catalog.documents(&collections, &access, after.as_deref(), limit)
+        })
+        .await
+    }
+
+    /// Returns a document.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`] when it is absent, deleted, or not for this principal.
+    pub async fn document(&self, id: DocumentId, access: &AccessFilter) -> Result<Document> {
+        let access = access.clone();
+        self.catalog(move |catalog| catalog.document(id, &access))
+            .await
+    }
+
+    /// Returns the extracted text of the visible version: what spans point into.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`], also while no version is indexed yet.
+    pub async fn document_text(&self, id: DocumentId, access: &AccessFilter) -> Result<String> {
+        let access = access.clone();
+        self.catalog(move |catalog| catalog.document_text(id, &access))
+            .await
+    }
+
+    /// Returns the original bytes of the latest version.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub async fn document_bytes(&self, id: DocumentId, access: &AccessFilter) -> Result<Vec<u8>> {
+        let sha256 = self.document(id, access).await?.sha256;
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || blobs.get(&sha256)).await
+    }
+
+    /// Returns without error when catalog and store answer.
+    pub async fn check(&self) -> Result<()> {
+        self.catalog(|catalog| catalog.meta("generation").map(drop))
+            .await?;
+        self.store.counts().await.map(drop)
+    }
+
+    pub(crate) async fn catalog<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Catalog) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let catalog = Arc::clone(&self.catalog);
+        blocking(move || f(&catalog)).await
+    }
+
+    pub(crate) fn check_room(&self, bytes: u64) -> Result<()> {
+        let (free, needed) = (
+            fs4::available_space(&self.dir)?,
+            self.config.min_free_bytes.saturating_add(bytes),
+        );
+        if free >= needed {
+            return Ok(());
+        }
+        Err(Error::StorageFull {
+            path: self.dir.clone(),
+            free_mib: free >> 20,
+            needed_mib: (needed >> 20).max(1),
+        })
+    }
+}
+
+/// Runs blocking work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(f)
+        .await
+        .map_err(|error| Error::Task(error.to_string()))?
+}
+
+pub(crate) fn store_spec(embedder: &dyn Embedder) -> StoreSpec {
+    StoreSpec {
+        embedder_id: embedder.spec().id.to_string(),
+        embedder_revision: revision(embedder),
+        dim: embedder.dim(),
+    }
+}
+
+/// Names an embedder with its weights, so that vectors of different weights are never compared.
+pub(crate) fn embedder_name(embedder: &dyn Embedder) -> String {
+    format!("{}@{}", embedder.spec().id, revision(embedder))
+}
+
+/// Returns the checksum of an embedder's weights.
+fn revision(embedder: &dyn Embedder) -> String {
+    let weights = embedder
+        .spec()
+        .files
+        .iter()
+        .find(|file| file.name.ends_with(".safetensors"));
+    weights
+        .and_then(|file| file.sha256.clone())
+        .unwrap_or_else(|| "unpinned".to_owned())
+}
+
+pub(crate) fn index_dir(data_dir: &Path, generation: u64) -> PathBuf {
+    data_dir.join("index").join(generation.to_string())
+}
+
+/// Returns the number of the active index generation, from 1.
+pub(crate) fn generation(catalog: &Catalog) -> Result<u64> {
+    match catalog.meta("generation")? {
+        None => Ok(1),
+        Some(text) => text.parse().map_err(|_| Error::Corrupt {
+            reason: "generation number".to_owned(),
+        }),
+    }
+}
+
+/// Takes the data directory for this process. The lock goes with the process, however it ends.
+pub(crate) fn take_lock(dir: &Path) -> Result<File> {
+    let path = dir.join("LOCK");
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)?;
+            file.rewind()?;
+            write!(file, "process {}", std::process::id())?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder)?;
+            Err(Error::Locked {
+                path: dir.to_owned(),
+                holder,
+            })
+        }
+        Err(TryLockError::Error(error)) => Err(Error::Io(error)),
+    }
+}

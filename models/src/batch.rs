@@ -1,0 +1,410 @@
+//! The threads that run forward passes, and the queue before them.
+//!
+//! Callers hand in token sequences and wait. Sequences of one call are sorted by length and cut into batches of a
+//! bounded number of tokens, which any thread may take. Queries go before documents, so that a search does not wait
+//! for an ingest. A batch nobody waits for anymore is dropped.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::tokenizer::Sequence;
+use crate::{Error, Result};
+
+/// One row of numbers per sequence, in order.
+pub(crate) type Forward = dyn Fn(&[&Sequence]) -> Result<Vec<Vec<f32>>> + Send + Sync;
+
+/// Queries that may wait; beyond that callers are told to come back later.
+const MAX_URGENT: usize = 256;
+/// Batches of documents that may wait, per thread; beyond that callers wait before the queue.
+const QUEUED_PER_THREAD: usize = 4;
+
+/// How batches are cut and run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchConfig {
+    pub(crate) threads: usize,
+    pub(crate) max_batch_tokens: usize,
+    /// Sequences are padded to the longest of their batch, which counts.
+    pub(crate) padded: bool,
+}
+
+/// Owns the threads; they end when it is dropped.
+pub(crate) struct Batcher {
+    shared: Arc<Shared>,
+    room: Arc<Semaphore>,
+    config: BatchConfig,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    urgent: VecDeque<Batch>,
+    patient: VecDeque<Batch>,
+    closed: bool,
+}
+
+struct Batch {
+    request: Arc<Mutex<Request>>,
+    /// Position in the request, and what to run.
+    items: Vec<(usize, Sequence)>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+struct Request {
+    rows: Vec<Vec<f32>>,
+    missing: usize,
+    /// Absent once answered.
+    reply: Option<oneshot::Sender<Result<Vec<Vec<f32>>>>>,
+}
+
+impl Batcher {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread.
+    pub(crate) fn start(name: &str, config: BatchConfig, forward: Arc<Forward>) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let batcher = Self {
+            shared: Arc::clone(&shared),
+            room: Arc::new(Semaphore::new(config.threads * QUEUED_PER_THREAD)),
+            config,
+        };
+        for _ in 0..config.threads {
+            let (shared, forward) = (Arc::clone(&shared), Arc::clone(&forward));
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || work(&shared, &*forward))?;
+        }
+        Ok(batcher)
+    }
+
+    /// Runs one sequence before everything that is not urgent.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when too many are waiting; [`Error::Stopped`]; what the forward pass says.
+    pub(crate) async fn run_urgent(&self, sequence: Sequence) -> Result<Vec<f32>> {
+        let (request, reply) = Request::new(1);
+        {
+            let mut queue = lock(&self.shared.queue);
+            if queue.urgent.len() >= MAX_URGENT {
+                return Err(Error::Overloaded);
+            }
+            queue.urgent.push_back(Batch {
+                request,
+                items: vec![(0, sequence)],
+                _room: None,
+            });
+        }
+        self.shared.changed.notify_one();
+        let mut rows = reply.await.map_err(|_| Error::Stopped)??;
+        rows.pop().ok_or(Error::Stopped)
+    }
+
+    /// Runs sequences in batches and returns their rows in the given order. Waits for room in the queue.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]; the first thing a forward pass says.
+    pub(crate) async fn run(&self, sequences: Vec<Sequence>) -> Result<Vec<Vec<f32>>> {
+        if sequences.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (request, reply) = Request::new(sequences.len());
+        for items in cut(sequences, self.config) {
+            let room = Arc::clone(&self.room)
+                .acquire_owned()
+                .await
+                .map_err(|_| Error::Stopped)?;
+            let batch = Batch {
+                request: Arc::clone(&request),
+                items,
+                _room: Some(room),
+            };
+            lock(&self.shared.queue).patient.push_back(batch);
+            self.shared.changed.notify_one();
+        }
+        drop(request); // when the threads end, nobody holds the sender and the wait ends too
+        reply.await.map_err(|_| Error::Stopped)?
+    }
+}
+
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.shared.queue);
+        queue.closed = true;
+        queue.urgent.clear();
+        queue.patient.clear();
+        drop(queue);
+        self.shared.changed.notify_all();
+    }
+}
+
+/// Sorts by length, longest first, and cuts into batches within the token budget (one sequence at least).
+fn cut(sequences: Vec<Sequence>, config: BatchConfig) -> Vec<Vec<(usize, Sequence)>> {
+    let mut items: Vec<(usize, Sequence)> = sequences.into_iter().enumerate().collect();
+    items.sort_by_key(|(_, s)| std::cmp::Reverse(s.len()));
+    let mut batches: Vec<Vec<(usize, Sequence)>> = Vec::new();
+    let mut used = 0;
+    for item in items {
+        // The first of a batch is its longest.
+        let longest = batches
+            .last()
+            .and_then(|b| b.first())
+            .map_or(0, |(_, s)| s.len());
+        let cost = if config.padded { longest } else { item.1.len() };
+        match batches.last_mut() {
+            Some(batch) if used + cost <= config.max_batch_tokens => {
+                used += cost;
+                batch.push(item);
+            }
+            _ => {
+                used = item.1.len();
+                batches.push(vec![item]);
+            }
+        }
+    }
+    batches
+}
+
+impl Request {
+    fn new(count: usize) -> (Arc<Mutex<Self>>, oneshot::Receiver<Result<Vec<Vec<f32>>>>) {
+        let (reply, receiver) = oneshot::channel();
+        let request = Self {
+            rows: vec![Vec::new(); count],
+            missing: count,
+            reply: Some(reply),
+        };
+        (Arc::new(Mutex::new(request)), receiver)
+    }
+
+    fn abandoned(&self) -> bool {
+        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    fn complete(&mut self, items: &[(usize, Sequence)], outcome: Result<Vec<Vec<f32>>>) {
+        let answer = match outcome {
+            Ok(rows) => {
+                for ((position, _), row) in items.iter().zip(rows) {
+                    self.rows[*position] = row;
+                }
+                self.missing -= items.len();
+                if self.missing > 0 {
+                    return;
+                }
+                Ok(std::mem::take(&mut self.rows))
+            }
+            Err(error) => Err(error),
+        };
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(answer); // the caller may have gone away
+        }
+    }
+}
+
+/// A thread's life: take a batch, run it, answer.
+fn work(shared: &Shared, forward: &Forward) {
+    // Candle splits products over the pool it finds itself in. Threads work on different batches instead, which is
+    // faster than splitting small products, so each has a pool of its own with nobody else in it.
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .use_current_thread()
+        .build();
+    if let Err(error) = &pool {
+        tracing::warn!(%error, "forward passes share one pool; embedding may be slower");
+    }
+    while let Some(batch) = next(shared) {
+        if lock(&batch.request).abandoned() {
+            continue;
+        }
+        let sequences: Vec<&Sequence> = batch.items.iter().map(|(_, s)| s).collect();
+        let outcome = catch_unwind(AssertUnwindSafe(|| forward(&sequences))).unwrap_or_else(|_| {
+            Err(Error::Candle(candle_core::Error::Msg(
+                "the forward pass panicked; see the log".to_owned(),
+            )))
+        });
+        let outcome = outcome.and_then(|rows| {
+            if rows.len() == sequences.len() {
+                Ok(rows)
+            } else {
+                Err(Error::Candle(candle_core::Error::Msg(
+                    "the forward pass lost rows".to_owned(),
+                )))
+            }
+        });
+        lock(&batch.request).complete(&batch.items, outcome);
+    }
+}
+
+fn next(shared: &Shared) -> Option<Batch> {
+    let mut queue = lock(&shared.queue);
+    loop {
+        if queue.closed {
+            return None;
+        }
+        if let Some(batch) = queue.urgent.pop_front() {
+            return Some(batch);
+        }
+        if let Some(batch) = queue.patient.pop_front() {
+            return Some(batch);
+        }
+        queue = shared
+            .changed
+            .wait(queue)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// Panics are caught before they can poison, so a poisoned lock is still sound.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn sequence(length: usize) -> Sequence {
+        Sequence {
+            ids: vec![7; length],
+            types: vec![0; length],
+        }
+    }
+
+    const CONFIG: BatchConfig = BatchConfig {
+        threads: 2,
+        max_batch_tokens: 10,
+        padded: false,
+    };
+
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    fn lengths(sequences: &[&Sequence]) -> Result<Vec<Vec<f32>>> {
+        Ok(sequences.iter().map(|s| vec![s.len() as f32]).collect())
+    }
+
+    #[test]
+    fn batches_stay_within_the_budget() {
+        let lengths = [3, 9, 1, 4, 25, 6];
+        let sizes = |padded| -> Vec<Vec<usize>> {
+            let batches = cut(
+                lengths.map(sequence).into(),
+                BatchConfig { padded, ..CONFIG },
+            );
+            batches
+                .iter()
+                .map(|b| b.iter().map(|(_, s)| s.len()).collect())
+                .collect()
+        };
+        assert_eq!(sizes(false), [vec![25], vec![9], vec![6, 4], vec![3, 1]]);
+        assert_eq!(
+            sizes(true),
+            [vec![25], vec![9], vec![6], vec![4, 3], vec![1]]
+        );
+    }
+
+    #[tokio::test]
+    async fn rows_come_back_in_order() {
+        let batcher = Batcher::start("test", CONFIG, Arc::new(lengths)).unwrap();
+        let rows = batcher
+            .run([3, 9, 1, 4, 25, 6].map(sequence).into())
+            .await
+            .unwrap();
+        assert_eq!(rows, [[3.0], [9.0], [1.0], [4.0], [25.0], [6.0]]);
+        assert_eq!(batcher.run_urgent(sequence(5)).await.unwrap(), [5.0]);
+        assert!(batcher.run(Vec::new()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn queries_go_first_and_abandoned_work_is_dropped() {
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let seen = Arc::clone(&order);
+        let forward = move |s: &[&Sequence]| {
+            lock(&gate).recv().map_err(|_| Error::Stopped)?;
+            lock(&seen).extend(s.iter().map(|s| s.len()));
+            lengths(s)
+        };
+        let config = BatchConfig {
+            threads: 1,
+            ..CONFIG
+        };
+        let batcher = Arc::new(Batcher::start("test", config, Arc::new(forward)).unwrap());
+        let spawn = |lengths: Vec<usize>| {
+            let batcher = Arc::clone(&batcher);
+            tokio::spawn(async move {
+                batcher
+                    .run(lengths.into_iter().map(sequence).collect())
+                    .await
+            })
+        };
+        let first = spawn(vec![10]);
+        tokio::time::sleep(Duration::from_millis(50)).await; // the thread now holds it
+        let dropped = spawn(vec![9]);
+        let second = spawn(vec![8]);
+        let urgent = {
+            let b = Arc::clone(&batcher);
+            tokio::spawn(async move { b.run_urgent(sequence(2)).await })
+        };
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        dropped.abort();
+        assert!(dropped.await.unwrap_err().is_cancelled());
+        for _ in 0..4 {
+            release.send(()).unwrap();
+        }
+        first.await.unwrap().unwrap();
+        second.await.unwrap().unwrap();
+        urgent.await.unwrap().unwrap();
+        assert_eq!(*lock(&order), [10, 2, 8]);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_of_queries_is_refused_and_errors_and_panics_are_answers() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let forward = move |s: &[&Sequence]| match s[0].len() {
+            1 => Err(Error::Overloaded),
+            2 => panic!("test"),
+            _ => {
+                count.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(200));
+                lengths(s)
+            }
+        };
+        let config = BatchConfig {
+            threads: 1,
+            ..CONFIG
+        };
+        let batcher = Arc::new(Batcher::start("test", config, Arc::new(forward)).unwrap());
+        assert!(matches!(
+            batcher.run(vec![sequence(1)]).await,
+            Err(Error::Overloaded)
+        ));
+        assert!(matches!(
+            batcher.run(vec![sequence(2)]).await,
+            Err(Error::Candle(_))
+        ));
+        let waiting: Vec<_> = (0..MAX_URGENT + 1)
+            .map(|_| {
+                let b = Arc::clone(&batcher);
+                tokio::spawn(async move { b.run_urgent(sequence(3)).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(matches!(
+            batcher.run_urgent(sequence(3)).await,
+            Err(Error::Overloaded)
+        ));
+        drop(waiting);
+    }
+}

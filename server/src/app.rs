@@ -1,0 +1,204 @@
+//! [`App`]: everything a request needs, built once from [`Config`].
+
+use crate::answer::Assistant;
+use crate::auth::{ApiKeys, Created};
+use crate::config::Config;
+use crate::conversations::Conversations;
+use crate::jobs::{self, Jobs};
+use crate::telemetry;
+use anyhow::Context as _;
+use kura_indexer::chunk::ChunkConfig;
+use kura_indexer::fuse::Fusion;
+use kura_indexer::{IndexConfig, Pipeline};
+use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry};
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::SecretString;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What handlers get as state.
+pub type AppState = Arc<App>;
+
+/// Everything a request needs.
+pub struct App {
+    /// The configuration in effect.
+    pub config: Config,
+    /// Documents and search.
+    pub pipeline: Arc<Pipeline>,
+    /// Answers.
+    pub assistant: Arc<Assistant>,
+    /// Who may call.
+    pub keys: ApiKeys,
+    /// Past conversations.
+    pub conversations: Conversations,
+    /// The way to the background worker.
+    pub jobs: Jobs,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// Cancelled when the server stops; streams that would go on for ever end then.
+    pub stopping: CancellationToken,
+}
+
+/// The models in memory.
+#[derive(Clone)]
+pub struct Models {
+    /// Turns text into vectors.
+    pub embedder: Arc<dyn Embedder>,
+    /// Writes answers; without one, answers are extracted.
+    pub generator: Option<Arc<dyn Generator>>,
+}
+
+/// An [`App`] and the secrets of its start.
+pub struct Started {
+    /// The app.
+    pub app: AppState,
+    /// The admin key, if this start made it.
+    pub admin_key: Option<SecretString>,
+    /// The token of this run for commands on this machine.
+    pub local_token: SecretString,
+}
+
+impl App {
+    /// Opens the data directory and the stores in it. Must run within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the data directory is in use, a store cannot be opened or the key file is damaged.
+    pub async fn start(config: Config, models: Models) -> anyhow::Result<Started> {
+        let pipeline = open_pipeline(&config, Arc::clone(&models.embedder)).await?;
+        let Created { keys, admin, local } = ApiKeys::open(&config.data_dir)?;
+        let conversations = Conversations::open(&config.data_dir.join("conversations.db"))?;
+        let assistant = assistant(&config, Arc::clone(&pipeline), models.generator).await?;
+        let app = Arc::new(Self {
+            pipeline,
+            assistant,
+            keys,
+            conversations,
+            jobs: Jobs::default(),
+            metrics: telemetry::metrics()?,
+            stopping: CancellationToken::new(),
+            config,
+        });
+        Ok(Started {
+            app,
+            admin_key: admin,
+            local_token: local,
+        })
+    }
+
+    /// Starts the background worker; it ends with [`App::stopping`].
+    pub fn spawn_worker(&self) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(jobs::work(
+            Arc::clone(&self.pipeline),
+            self.jobs.clone(),
+            self.stopping.clone(),
+        ))
+    }
+}
+
+/// Loads the configured embedder.
+///
+/// # Errors
+/// When it is not installed or cannot be loaded.
+pub fn load_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
+    let registry = registry(config)?;
+    let installed = registry.locate(&config.models.embedder)?;
+    let embedder = kura_models::load_embedder(&installed, &device(config)?, &embed_config(config))
+        .with_context(|| format!("cannot load the embedder `{}`", config.models.embedder))?;
+    Ok(embedder)
+}
+
+/// Loads the configured generator: `None` if none is configured or it is not installed, which is logged.
+///
+/// # Errors
+/// When it is installed but cannot be loaded.
+pub fn load_generator(config: &Config) -> anyhow::Result<Option<Arc<dyn Generator>>> {
+    let Some(id) = config.generator() else {
+        return Ok(None);
+    };
+    let registry = registry(config)?;
+    let installed = match registry.locate(id) {
+        Ok(installed) => installed,
+        Err(kura_models::Error::NotInstalled { .. }) => {
+            tracing::warn!(
+                "the generator `{id}` is not installed, so answers are extracted; run `kura models pull {id}`"
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let generator =
+        kura_models::load_generator(&installed.dir, &installed.spec, &device(config)?.open()?)
+            .with_context(|| format!("cannot load the generator `{id}`"))?;
+    Ok(Some(generator))
+}
+
+/// Opens the pipeline of the configured data directory.
+///
+/// # Errors
+/// When the directory is in use or a store cannot be opened.
+pub async fn open_pipeline(
+    config: &Config,
+    embedder: Arc<dyn Embedder>,
+) -> anyhow::Result<Arc<Pipeline>> {
+    fs_err::create_dir_all(&config.data_dir).context(
+        "cannot create the data directory; choose another with --data-dir or `data_dir`",
+    )?;
+    Ok(Pipeline::open(&config.data_dir, embedder, index_config(config)).await?)
+}
+
+/// Puts together what answers questions.
+///
+/// # Errors
+/// Those of the embedder.
+pub async fn assistant(
+    config: &Config,
+    pipeline: Arc<Pipeline>,
+    generator: Option<Arc<dyn Generator>>,
+) -> anyhow::Result<Arc<Assistant>> {
+    Ok(Arc::new(
+        Assistant::new(pipeline, generator, config.answer.clone()).await?,
+    ))
+}
+
+/// Returns how documents are cut and found.
+#[must_use]
+pub fn index_config(config: &Config) -> IndexConfig {
+    let retrieval = &config.retrieval;
+    IndexConfig {
+        chunking: ChunkConfig {
+            max_tokens: config.chunking.max_tokens,
+            overlap_tokens: config.chunking.overlap_tokens,
+            min_tokens: config.chunking.min_tokens,
+        },
+        candidates: retrieval.candidates,
+        fusion: Fusion::Rrf {
+            k: retrieval.rrf_k,
+            dense_weight: retrieval.dense_weight,
+            lexical_weight: retrieval.lexical_weight,
+        },
+        min_free_bytes: config.storage.min_free_bytes,
+    }
+}
+
+/// Returns the device that the configuration asks for.
+///
+/// # Errors
+/// When it is none of the known forms; a validated configuration never is.
+pub fn device(config: &Config) -> anyhow::Result<DeviceChoice> {
+    Ok(config.models.device.parse()?)
+}
+
+fn embed_config(config: &Config) -> EmbedConfig {
+    EmbedConfig {
+        threads: Some(config.models.threads).filter(|n| *n > 0),
+        max_batch_tokens: Some(config.models.max_batch_tokens).filter(|n| *n > 0),
+    }
+}
+
+/// Returns the registry of the configured models folder.
+///
+/// # Errors
+/// When its `registry.toml` is invalid.
+pub fn registry(config: &Config) -> anyhow::Result<Registry> {
+    Ok(Registry::open(&config.models_dir())?.with_hub(&config.models.hub_endpoint))
+}

@@ -1,0 +1,70 @@
+//! The command line.
+
+use crate::commands::{ask, config, doctor, eval, extract, ingest, models, search, serve};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A private knowledge assistant: your documents in, cited answers out.
+///
+/// Results go to stdout, logs to stderr. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration,
+/// 3 partial failure.
+#[derive(Debug, Parser)]
+#[command(name = "kura", version, propagate_version = true)]
+pub struct Cli {
+    /// What all commands take.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What all commands take.
+#[derive(Debug, clap::Args)]
+pub struct Globals {
+    /// Folder of everything kura keeps.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Configuration file; without it /etc/kura/kura.toml is read if there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "KURA_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or a filter.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server.
+    Serve(serve::Args),
+    /// Add files and folders to a collection and index them.
+    Ingest(ingest::Args),
+    /// Search by meaning and by words.
+    Search(search::Args),
+    /// Ask a question and get a cited answer.
+    Ask(ask::Args),
+    /// Show what would be indexed of a file.
+    Extract(extract::Args),
+    /// List, fetch, check and import models.
+    Models(models::Args),
+    /// Show and check the configuration.
+    Config(config::Args),
+    /// Find out what is wrong with this installation.
+    Doctor(doctor::Args),
+    /// Measure quality on labelled data.
+    Eval(eval::Args),
+    /// Print the OpenAPI document of the server.
+    Openapi,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn verify_cli() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,213 @@
+//! Talks to the server that holds the data directory, for commands. Blocking: callers use the blocking pool.
+
+use crate::error::Problem;
+use crate::routes::ask::{AnswerBody, AskRequest};
+use crate::routes::documents::{Document, Upload, Uploads};
+use crate::routes::jobs::Job;
+use crate::routes::search::{SearchRequest, SearchResponse};
+use crate::run_file::RunFile;
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::BufRead;
+use std::time::Duration;
+use ureq::http::{Response, StatusCode};
+use ureq::unversioned::multipart::{Form, Part};
+use ureq::{Agent, Body};
+
+/// A server on this machine.
+#[derive(Debug, Clone)]
+pub struct Client {
+    agent: Agent,
+    url: String,
+    token: String,
+}
+
+/// A problem that the server answered with.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.detail)]
+pub struct Refused(pub Problem);
+
+impl Client {
+    /// Returns a client of the server that wrote `run`.
+    #[must_use]
+    pub fn new(run: &RunFile) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(2)))
+            // The server is on this machine: no proxy has a say.
+            .proxy(None)
+            .build();
+        Self {
+            agent: config.into(),
+            url: run.url.clone(),
+            token: run.token.clone(),
+        }
+    }
+
+    /// Returns whether the server answers and takes our token.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        let request = self
+            .agent
+            .get(format!("{}/api/v1/collections?limit=1", self.url))
+            .header("authorization", self.authorization())
+            .config()
+            .timeout_global(Some(Duration::from_secs(5)))
+            .build();
+        request
+            .call()
+            .is_ok_and(|response| response.status() == StatusCode::OK)
+    }
+
+    /// Returns the server's address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Searches.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn search(&self, request: &SearchRequest) -> anyhow::Result<SearchResponse> {
+        read(self.post("/api/v1/search", request)?)
+    }
+
+    /// Asks. Streaming, because a long answer would pass the time limit
+    /// of a plain request. The conversation that the server opens for it is removed again.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer or breaks off.
+    pub fn ask(&self, request: &AskRequest) -> anyhow::Result<AnswerBody> {
+        let response = self.post("/api/v1/ask", request)?;
+        if response.status() != StatusCode::OK {
+            return Err(refused(response));
+        }
+        let reader = std::io::BufReader::new(response.into_body().into_reader());
+        let answer = last_event(reader)?;
+        if let Some(conversation) = &answer.conversation {
+            self.delete(&format!("/api/v1/conversations/{conversation}"))?;
+        }
+        Ok(answer)
+    }
+
+    /// Uploads one file under `source`.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn upload(&self, collection: &str, source: &str, bytes: &[u8]) -> anyhow::Result<Upload> {
+        let form = Form::new()
+            .text("collection", collection)
+            .text("source", source)
+            .part(
+                "file",
+                Part::bytes(bytes)
+                    .file_name("file")
+                    .mime_str("application/octet-stream")?,
+            );
+        let response = self
+            .agent
+            .post(format!("{}/api/v1/documents", self.url))
+            .header("authorization", self.authorization())
+            .send(form)
+            .with_context(|| self.silent())?;
+        let uploads: Uploads = read(response)?;
+        uploads
+            .items
+            .into_iter()
+            .next()
+            .context("the server's reply has no document")
+    }
+
+    /// Returns a job.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn job(&self, id: &str) -> anyhow::Result<Job> {
+        read(self.get(&format!("/api/v1/jobs/{id}"))?)
+    }
+
+    /// Returns a document.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn document(&self, id: &str) -> anyhow::Result<Document> {
+        read(self.get(&format!("/api/v1/documents/{id}"))?)
+    }
+
+    fn get(&self, path: &str) -> anyhow::Result<Response<Body>> {
+        self.agent
+            .get(format!("{}{path}", self.url))
+            .header("authorization", self.authorization())
+            .call()
+            .with_context(|| self.silent())
+    }
+
+    fn post<T: Serialize>(&self, path: &str, body: &T) -> anyhow::Result<Response<Body>> {
+        self.agent
+            .post(format!("{}{path}", self.url))
+            .header("authorization", self.authorization())
+            .send_json(body)
+            .with_context(|| self.silent())
+    }
+
+    fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let response = self
+            .agent
+            .delete(format!("{}{path}", self.url))
+            .header("authorization", self.authorization())
+            .call()
+            .with_context(|| self.silent())?;
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(refused(response))
+        }
+    }
+
+    fn authorization(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    fn silent(&self) -> String {
+        format!("the kura server at {} does not answer", self.url)
+    }
+}
+
+fn read<T: DeserializeOwned>(mut response: Response<Body>) -> anyhow::Result<T> {
+    if !response.status().is_success() {
+        return Err(refused(response));
+    }
+    // Hits and texts of a search are larger than the default limit allows in the worst case.
+    let body = response.body_mut().with_config().limit(256 * 1024 * 1024);
+    body.read_json().context(
+        "the server's reply is not understood; do server and command have the same version?",
+    )
+}
+
+fn refused(mut response: Response<Body>) -> anyhow::Error {
+    let status = response.status();
+    match response.body_mut().read_json::<Problem>() {
+        Ok(problem) => Refused(problem).into(),
+        Err(_) => anyhow::anyhow!("the server answered with status {status}"),
+    }
+}
+
+/// Reads server-sent events until the answer.
+fn last_event(reader: impl BufRead) -> anyhow::Result<AnswerBody> {
+    let mut name = String::new();
+    for line in reader.lines() {
+        let line = line.context("the server broke off")?;
+        if let Some(value) = line.strip_prefix("event: ") {
+            value.clone_into(&mut name);
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            match name.as_str() {
+                "completed" => return Ok(serde_json::from_str(data)?),
+                "failed" => return Err(Refused(serde_json::from_str(data)?).into()),
+                _ => {}
+            }
+        }
+    }
+    bail!("the server broke off before the answer was complete; its log may say why")
+}

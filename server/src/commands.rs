@@ -1,0 +1,228 @@
+//! One module per subcommand, and what they share: dispatch, exit codes and how an error reads.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "commands print results to stdout and errors to stderr"
+)]
+
+pub mod ask;
+mod backend;
+pub mod config;
+pub mod doctor;
+pub mod eval;
+pub mod extract;
+pub mod ingest;
+pub mod models;
+pub mod search;
+pub mod serve;
+
+use crate::cli::{Cli, Command, Globals};
+use crate::config::{Config, Flags, Loaded, Problem};
+use crate::{error, openapi, telemetry};
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well: exit code 0.
+    Success,
+    /// The command did its work and found something wrong: exit code 1.
+    Failure,
+    /// Part of the work failed: exit code 3.
+    Partial,
+}
+
+/// The configuration is wrong, so nothing was started: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is invalid:{}", list(.0))]
+pub(crate) struct InvalidConfig(pub(crate) Vec<Problem>);
+
+/// An error with a remedy of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Hinted {
+    message: String,
+    hint: String,
+}
+
+impl Hinted {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// Runs a command; returns the process's exit code.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli) {
+        Ok(Outcome::Success) => ExitCode::SUCCESS,
+        Ok(Outcome::Failure) => ExitCode::from(1),
+        Ok(Outcome::Partial) => ExitCode::from(3),
+        Err(failure) => {
+            eprintln!("error: {}", error::chain(failure.as_ref()));
+            if let Some(hint) = hint(&failure) {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(if failure.is::<InvalidConfig>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
+    let flags = flags(&cli.globals, &cli.command);
+    match cli.command {
+        // These must work whatever the configuration says.
+        Command::Openapi => {
+            print!("{}", openapi::json());
+            Ok(Outcome::Success)
+        }
+        Command::Config(args) => config::run(&flags, &args),
+        Command::Doctor(args) => runtime()?.block_on(doctor::run(&flags, &args)),
+        Command::Serve(_) => {
+            let config = configured(&flags)?;
+            runtime()?.block_on(serve::run(config))
+        }
+        Command::Ingest(args) => runtime()?.block_on(ingest::run(configured(&flags)?, args)),
+        Command::Search(args) => runtime()?.block_on(search::run(configured(&flags)?, args)),
+        Command::Ask(args) => runtime()?.block_on(ask::run(configured(&flags)?, args)),
+        Command::Extract(args) => {
+            configured(&flags)?;
+            extract::run(&args)
+        }
+        Command::Models(args) => models::run(&configured(&flags)?, args),
+        Command::Eval(args) => runtime()?.block_on(eval::run(configured(&flags)?, args)),
+    }
+}
+
+fn flags(globals: &Globals, command: &Command) -> Flags {
+    let is_server = matches!(command, Command::Serve(_));
+    let listen = match command {
+        Command::Serve(args) => args.listen.clone(),
+        Command::Ingest(_)
+        | Command::Search(_)
+        | Command::Ask(_)
+        | Command::Extract(_)
+        | Command::Models(_)
+        | Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Eval(_)
+        | Command::Openapi => None,
+    };
+    Flags {
+        config: globals.config.clone(),
+        data_dir: globals.data_dir.clone(),
+        log_level: globals.log_level.clone(),
+        listen,
+        is_server,
+    }
+}
+
+/// Loads the configuration and starts logging as it says.
+fn configured(flags: &Flags) -> anyhow::Result<Config> {
+    let Loaded {
+        config, settings, ..
+    } = crate::config::load(flags).map_err(InvalidConfig)?;
+    let mut log = config.log.clone();
+    // Between a person and a command's result only warnings belong, unless the level was chosen.
+    let chosen = settings.iter().any(|setting| {
+        setting.key == "log.level" && setting.origin != crate::config::Origin::Default
+    });
+    if !flags.is_server && !chosen {
+        "warn".clone_into(&mut log.level);
+    }
+    telemetry::init_logs(&log)?;
+    Ok(config)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// Prints a result for programs.
+fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Returns a progress bar on stderr; hidden where that is no terminal.
+fn progress_bar(template: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Returns what to do about an error, where that is known and its message does not say it.
+fn hint(failure: &anyhow::Error) -> Option<String> {
+    for cause in failure.chain() {
+        if let Some(hinted) = cause.downcast_ref::<Hinted>() {
+            return Some(hinted.hint.clone());
+        }
+        if let Some(error) = cause.downcast_ref::<kura_indexer::Error>() {
+            use kura_indexer::Error as E;
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "the other messages carry their remedy"
+            )]
+            match error {
+                E::Locked { .. } => {
+                    return Some(
+                        "wait for the other command to end, or if a server is starting, until it is ready".to_owned(),
+                    );
+                }
+                E::UnknownCollection { .. } => {
+                    return Some(
+                        "`kura ingest PATH --collection NAME` makes a collection".to_owned(),
+                    );
+                }
+                _ => {}
+            }
+        }
+        if cause.is::<InvalidConfig>() {
+            return Some("`kura config show --defaults` documents every key".to_owned());
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return io_hint(io);
+        }
+    }
+    None
+}
+
+fn io_hint(error: &std::io::Error) -> Option<String> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "foreign and large")]
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "check the permissions, or choose another data directory with --data-dir"
+        }
+        std::io::ErrorKind::StorageFull => "free some space; nothing already stored is harmed",
+        std::io::ErrorKind::AddrInUse => {
+            "choose another address with --listen, or stop what listens there"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("\n  {problem}"))
+        .collect()
+}

@@ -1,0 +1,53 @@
+//! Where a command's work is done: in this process, or by the server that holds the data directory.
+
+use super::Hinted;
+use crate::app;
+use crate::client::Client;
+use crate::config::Config;
+use crate::run_file;
+use anyhow::Context as _;
+use kura_indexer::Pipeline;
+use std::sync::Arc;
+
+pub(super) enum Backend {
+    /// This process has the data directory.
+    Local(Arc<Pipeline>),
+    /// That server has it.
+    Server(Client),
+}
+
+impl Backend {
+    /// Finds the server that holds the data directory, or opens the directory.
+    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let data_dir = config.data_dir.clone();
+        let server = blocking(move || find_server(&data_dir)).await?;
+        if let Some(client) = server {
+            tracing::debug!("using the server at {}", client.url());
+            return Ok(Self::Server(client));
+        }
+        let loading = config.clone();
+        let embedder = blocking(move || app::load_embedder(&loading)).await?;
+        Ok(Self::Local(app::open_pipeline(config, embedder).await?))
+    }
+}
+
+/// Runs blocking work on the pool for it.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .context("a background task failed")?
+}
+
+/// Returns the server that holds the data directory, if one answers. A file left over from a server that was killed
+/// is no reason to fail: then the directory's lock is free.
+fn find_server(data_dir: &std::path::Path) -> anyhow::Result<Option<Client>> {
+    let run = run_file::read(data_dir).map_err(|error| {
+        Hinted::new(
+            format!("cannot find out whether a server runs: {error:#}"),
+            "run this command as the account that the server runs under",
+        )
+    })?;
+    Ok(run.map(|run| Client::new(&run)).filter(Client::answers))
+}

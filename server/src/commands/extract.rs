@@ -1,0 +1,102 @@
+//! `kura extract`
+
+use super::{Outcome, print_json};
+use kura_indexer::{Block, BlockKind, Extracted, Locator};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Arguments of `kura extract`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The file to read.
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Output {
+    title: Option<String>,
+    blocks: Vec<BlockOutput>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct BlockOutput {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<u8>,
+    text: String,
+    page: Option<u32>,
+    range: Option<String>,
+    headings: Vec<String>,
+}
+
+/// Prints what would be indexed of a file.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let bytes = fs_err::read(&args.file)?;
+    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
+    let extracted = kura_indexer::extract::extract(&bytes, &name, None)?;
+    if args.json {
+        print_json(&Output::from(extracted))?;
+    } else {
+        print(&extracted);
+    }
+    Ok(Outcome::Success)
+}
+
+fn print(extracted: &Extracted) {
+    if let Some(title) = &extracted.title {
+        println!("{title}\n");
+    }
+    for block in &extracted.blocks {
+        let Locator { page, range, .. } = &block.locator;
+        let place = super::search::place(*page, range.as_deref());
+        println!("[{}{place}]\n{}\n", kind(block.kind).0, block.text);
+    }
+    for warning in &extracted.warnings {
+        eprintln!("warning: {}", warning.message);
+    }
+}
+
+impl From<Extracted> for Output {
+    fn from(extracted: Extracted) -> Self {
+        Self {
+            title: extracted.title,
+            blocks: extracted.blocks.into_iter().map(Into::into).collect(),
+            warnings: extracted
+                .warnings
+                .into_iter()
+                .map(|warning| warning.message)
+                .collect(),
+        }
+    }
+}
+
+impl From<Block> for BlockOutput {
+    fn from(block: Block) -> Self {
+        let (kind, level) = kind(block.kind);
+        Self {
+            kind,
+            level,
+            text: block.text,
+            page: block.locator.page,
+            range: block.locator.range,
+            headings: block.locator.headings,
+        }
+    }
+}
+
+fn kind(kind: BlockKind) -> (&'static str, Option<u8>) {
+    match kind {
+        BlockKind::Heading(level) => ("heading", Some(level)),
+        BlockKind::Paragraph => ("paragraph", None),
+        BlockKind::ListItem => ("list_item", None),
+        BlockKind::Table => ("table", None),
+        BlockKind::Code => ("code", None),
+    }
+}

@@ -1,0 +1,97 @@
+//! `kura search`
+
+use super::backend::{Backend, blocking};
+use super::{Outcome, print_json};
+use crate::config::Config;
+use crate::routes::search::{Hit, SearchRequest, SearchResponse};
+use crate::routes::select;
+use kura_indexer::{AccessFilter, retrieve};
+
+/// Arguments of `kura search`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Words or a question.
+    query: String,
+    /// Search only this collection; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    collection: Vec<String>,
+    /// Most hits to show.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    limit: Option<u16>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Searches and prints the hits.
+///
+/// # Errors
+/// When a collection does not exist, or searching fails.
+pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
+    anyhow::ensure!(!args.query.trim().is_empty(), "the query is empty");
+    let limit = args.limit.map_or(config.retrieval.limit, usize::from);
+    let collections = Some(args.collection).filter(|names| !names.is_empty());
+    let response: SearchResponse = match Backend::open(&config).await? {
+        Backend::Local(pipeline) => {
+            let request = retrieve::SearchRequest {
+                collections: select(&pipeline, collections.as_deref()).await?,
+                text: args.query,
+                limit,
+            };
+            let access = AccessFilter::unrestricted("local command of the operator");
+            pipeline.search(&request, &access).await?.into()
+        }
+        Backend::Server(client) => {
+            let request = SearchRequest {
+                query: args.query,
+                collections,
+                limit: Some(limit),
+            };
+            blocking(move || client.search(&request)).await?
+        }
+    };
+    if args.json {
+        print_json(&response)?;
+    } else {
+        print(&response.items);
+    }
+    Ok(Outcome::Success)
+}
+
+fn print(hits: &[Hit]) {
+    if hits.is_empty() {
+        println!("Nothing found.");
+    }
+    for (at, hit) in hits.iter().enumerate() {
+        println!(
+            "{}. {} ({}{})",
+            at + 1,
+            hit.title,
+            hit.source,
+            place(hit.page, hit.range.as_deref())
+        );
+        if !hit.headings.is_empty() {
+            println!("   {}", hit.headings.join(" > "));
+        }
+        println!("   {}\n", excerpt(&hit.text));
+    }
+}
+
+/// Returns where in a document something stands, as a suffix.
+pub(super) fn place(page: Option<u32>, range: Option<&str>) -> String {
+    match (page, range) {
+        (_, Some(range)) => format!(", {range}"),
+        (Some(page), None) => format!(", page {page}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    /// Three lines of a terminal.
+    const CHARS: usize = 240;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= CHARS {
+        return line;
+    }
+    line.chars().take(CHARS).chain(['…']).collect()
+}

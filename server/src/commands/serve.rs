@@ -1,0 +1,88 @@
+//! `kura serve`
+
+use super::Outcome;
+use super::backend::blocking;
+use crate::app::{App, Models, Started};
+use crate::config::Config;
+use crate::{app, router, run_file};
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Arguments of `kura serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Address and port to listen on; loopback only.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+}
+
+/// Runs the server until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When the address is taken, or something that the server needs cannot be opened.
+pub async fn run(config: Config) -> anyhow::Result<Outcome> {
+    // First, because it fails fast; connections wait until the models are loaded.
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.server.listen))?;
+    let address = listener.local_addr()?;
+    let loading = config.clone();
+    let models = blocking(move || {
+        Ok(Models {
+            embedder: app::load_embedder(&loading)?,
+            generator: app::load_generator(&loading)?,
+        })
+    })
+    .await?;
+    let grace = Duration::from_secs(config.server.shutdown_timeout_secs);
+    let data_dir = config.data_dir.clone();
+    let Started {
+        app,
+        admin_key,
+        local_token,
+    } = App::start(config, models).await?;
+
+    let worker = app.spawn_worker();
+    let _published = run_file::publish(&data_dir, address, &local_token)?;
+    drop(local_token);
+    if let Some(key) = admin_key {
+        eprintln!(
+            "The admin API key, shown only this once:\n\n    {}\n\nSend it as `Authorization: Bearer …`; only its hash is kept.",
+            key.expose_secret()
+        );
+    }
+    tracing::info!(server.address = %address, "kura is ready on http://{address}");
+
+    let stopping = app.stopping.clone();
+    let signals = tokio::spawn(stop_on_signal(stopping.clone()));
+    let server = axum::serve(listener, router::router(app.clone()))
+        .with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let forced = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        served = async { server.await } => served.context("the server failed")?,
+        () = forced => tracing::warn!("some requests did not end in time and were cut off"),
+    }
+    app.stopping.cancel();
+    signals.abort();
+    worker.await.context("the background worker failed")?;
+    tracing::info!("kura has stopped");
+    Ok(Outcome::Success)
+}
+
+async fn stop_on_signal(stopping: CancellationToken) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+        _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+    }
+    stopping.cancel();
+    Ok(())
+}

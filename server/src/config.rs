@@ -1,0 +1,161 @@
+//! kura's configuration: load, merge, validate.
+//!
+//! [`load`] reads the layers (defaults, file, environment, flags) and validates the result; it has no
+//! side effects. Nothing below this module reads the environment. The file `default.toml` beside this one is
+//! both the documentation and the defaults: there is no other place that knows a default.
+
+mod layers;
+mod validate;
+
+use crate::answer::AnswerConfig;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use layers::{Flags, Loaded, Origin, Setting, load};
+pub use validate::Problem;
+
+/// The documented defaults, as TOML.
+pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
+
+/// The configuration in effect. `default.toml` documents every key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Everything kura keeps.
+    pub data_dir: PathBuf,
+    /// The HTTP server.
+    pub server: ServerConfig,
+    /// Which models, and where they run.
+    pub models: ModelsConfig,
+    /// How the data directory is used.
+    pub storage: StorageConfig,
+    /// How documents are cut.
+    pub chunking: ChunkingConfig,
+    /// How chunks are found.
+    pub retrieval: RetrievalConfig,
+    /// How answers are written.
+    pub answer: AnswerConfig,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port; loopback only.
+    pub listen: SocketAddr,
+    /// Longest time until an answer begins, in seconds.
+    pub request_timeout_secs: u64,
+    /// Largest JSON body.
+    pub body_max_bytes: usize,
+    /// Largest upload request.
+    pub upload_max_bytes: usize,
+    /// Requests worked on at the same time.
+    pub max_concurrent_requests: usize,
+    /// Grace for open requests at shutdown, in seconds.
+    pub shutdown_timeout_secs: u64,
+}
+
+/// Which models, and where they run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelsConfig {
+    /// Folder of the installed models; empty: `models` in the data directory.
+    pub dir: PathBuf,
+    /// Registry name of the embedder.
+    pub embedder: String,
+    /// Registry name of the reranker; empty: none.
+    pub reranker: String,
+    /// Registry name of the generator; empty: none.
+    pub generator: String,
+    /// `auto`, `cpu` or `cuda:N`.
+    pub device: String,
+    /// Base URL of the model hub.
+    pub hub_endpoint: String,
+    /// CPU threads that run the embedder; 0: one per core.
+    pub threads: usize,
+    /// Most tokens in one embedding batch; 0: chosen by device.
+    pub max_batch_tokens: usize,
+}
+
+/// How the data directory is used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Room that must be left before anything is added.
+    pub min_free_bytes: u64,
+}
+
+/// How documents are cut.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChunkingConfig {
+    /// Longest chunk, in tokens of the embedder.
+    pub max_tokens: usize,
+    /// Tokens shared by neighbors.
+    pub overlap_tokens: usize,
+    /// Sections with fewer tokens are joined with a neighbor.
+    pub min_tokens: usize,
+}
+
+/// How chunks are found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetrievalConfig {
+    /// Chunks taken from each index before fusion.
+    pub candidates: usize,
+    /// Chunks returned by default.
+    pub limit: usize,
+    /// The `k` of reciprocal rank fusion.
+    pub rrf_k: f32,
+    /// Weight of the dense leg.
+    pub dense_weight: f32,
+    /// Weight of the lexical leg.
+    pub lexical_weight: f32,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// Level or filter directives.
+    pub level: String,
+    /// Form of a line.
+    pub format: LogFormat,
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Returns the folder of the installed models.
+    #[must_use]
+    pub fn models_dir(&self) -> PathBuf {
+        if self.models.dir.as_os_str().is_empty() {
+            self.data_dir.join("models")
+        } else {
+            self.models.dir.clone()
+        }
+    }
+
+    /// Returns the generator's name, if one is configured.
+    #[must_use]
+    pub fn generator(&self) -> Option<&str> {
+        Some(self.models.generator.as_str()).filter(|id| !id.is_empty())
+    }
+
+    /// Returns the reranker's name, if one is configured.
+    #[must_use]
+    pub fn reranker(&self) -> Option<&str> {
+        Some(self.models.reranker.as_str()).filter(|id| !id.is_empty())
+    }
+}

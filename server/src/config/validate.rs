@@ -1,0 +1,172 @@
+//! What a configuration must satisfy beyond its types, and how a problem with it reads.
+
+use super::{Config, Origin};
+use std::path::Path;
+
+/// One thing wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    message: String,
+    unknown_key: bool,
+}
+
+impl Problem {
+    pub(super) fn missing_file(path: &Path) -> Self {
+        Self::new(format!(
+            "the configuration file `{}` does not exist or is no file; correct --config or KURA_CONFIG",
+            path.display()
+        ))
+    }
+
+    pub(super) fn unknown_key(key: &str, origin: &Origin, nearest: Option<&str>) -> Self {
+        let remedy = match nearest {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => "`kura config show --defaults` lists all keys".to_owned(),
+        };
+        Self {
+            message: format!("unknown key `{key}` in {origin}; {remedy}"),
+            unknown_key: true,
+        }
+    }
+
+    pub(super) fn from_figment(error: &figment::Error, key: &str, origin: &Origin) -> Self {
+        // Without a key the file as a whole could not be read: no TOML, say.
+        let message = if key.is_empty() {
+            format!("cannot read {origin}: {}", error.kind)
+        } else {
+            format!("`{key}` in {origin}: {}", error.kind)
+        };
+        Self {
+            message,
+            unknown_key: matches!(error.kind, figment::error::Kind::UnknownField(..)),
+        }
+    }
+
+    pub(super) fn is_unknown_key(&self) -> bool {
+        self.unknown_key
+    }
+
+    fn new(message: String) -> Self {
+        Self {
+            message,
+            unknown_key: false,
+        }
+    }
+}
+
+/// Returns everything wrong with the values of `config`.
+pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut require = |holds: bool, key: &str, rule: String| {
+        if !holds {
+            problems.push(Problem::new(format!("`{key}` in {}: {rule}", origin(key))));
+        }
+    };
+    require(
+        !config.data_dir.as_os_str().is_empty(),
+        "data_dir",
+        "must name a folder".to_owned(),
+    );
+    let server = &config.server;
+    require(
+        server.listen.ip().is_loopback(),
+        "server.listen",
+        format!(
+            "{} is not a loopback address; until identity has landed kura listens on loopback only: \
+             use 127.0.0.1 or [::1], and a tunnel from other machines",
+            server.listen
+        ),
+    );
+    for (key, value) in [
+        ("server.request_timeout_secs", server.request_timeout_secs),
+        ("server.body_max_bytes", server.body_max_bytes as u64),
+        ("server.upload_max_bytes", server.upload_max_bytes as u64),
+        (
+            "server.max_concurrent_requests",
+            server.max_concurrent_requests as u64,
+        ),
+        ("retrieval.limit", config.retrieval.limit as u64),
+        ("answer.hits", config.answer.hits as u64),
+        ("answer.max_new_tokens", config.answer.max_new_tokens as u64),
+        ("answer.context_tokens", config.answer.context_tokens as u64),
+    ] {
+        require(value > 0, key, "must be at least 1".to_owned());
+    }
+    let models = &config.models;
+    require(
+        !models.embedder.is_empty(),
+        "models.embedder",
+        "must name an embedder; `kura models list` shows them".to_owned(),
+    );
+    require(
+        models.hub_endpoint.starts_with("https://") || models.hub_endpoint.starts_with("http://"),
+        "models.hub_endpoint",
+        format!("`{}` is no http or https URL", models.hub_endpoint),
+    );
+    require(
+        models.device.parse::<kura_models::DeviceChoice>().is_ok(),
+        "models.device",
+        format!("`{}` is none of `auto`, `cpu` and `cuda:N`", models.device),
+    );
+    require(
+        models.max_batch_tokens == 0 || models.max_batch_tokens >= 512,
+        "models.max_batch_tokens",
+        format!(
+            "{} is less than 512, which one long text needs; 0 chooses",
+            models.max_batch_tokens
+        ),
+    );
+    let chunking = &config.chunking;
+    require(
+        chunking.max_tokens >= 32,
+        "chunking.max_tokens",
+        format!(
+            "{} is less than 32; so short a chunk says nothing",
+            chunking.max_tokens
+        ),
+    );
+    require(
+        chunking.max_tokens == 0 || chunking.overlap_tokens * 2 < chunking.max_tokens,
+        "chunking.overlap_tokens",
+        format!(
+            "{} is not less than half of `chunking.max_tokens` ({})",
+            chunking.overlap_tokens, chunking.max_tokens
+        ),
+    );
+    require(
+        config.retrieval.candidates >= config.retrieval.limit,
+        "retrieval.candidates",
+        format!(
+            "{} is less than `retrieval.limit` ({})",
+            config.retrieval.candidates, config.retrieval.limit
+        ),
+    );
+    for (key, value) in [
+        ("retrieval.rrf_k", config.retrieval.rrf_k),
+        ("retrieval.dense_weight", config.retrieval.dense_weight),
+        ("retrieval.lexical_weight", config.retrieval.lexical_weight),
+    ] {
+        require(
+            value.is_finite() && value >= 0.0,
+            key,
+            format!("{value} is not 0 or more"),
+        );
+    }
+    require(
+        config.retrieval.dense_weight + config.retrieval.lexical_weight > 0.0,
+        "retrieval.dense_weight",
+        "is 0 and so is `retrieval.lexical_weight`; nothing would rank".to_owned(),
+    );
+    require(
+        (0.0..=1.0).contains(&config.answer.min_support),
+        "answer.min_support",
+        format!("{} is not between 0 and 1", config.answer.min_support),
+    );
+    require(
+        tracing_subscriber::EnvFilter::try_new(&config.log.level).is_ok(),
+        "log.level",
+        format!("`{}` is no level and no filter", config.log.level),
+    );
+    problems
+}

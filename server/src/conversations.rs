@@ -1,0 +1,413 @@
+//! Conversations, kept in a SQLite file of their own: they are people's, not part of the catalog.
+
+use crate::routes::ask::AnswerBody;
+use anyhow::Context as _;
+use jiff::Timestamp;
+use kura_models::{Message, Role};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite_migration::{M, Migrations};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("conversations/0001_conversations.sql"))];
+/// Title length in characters: one line in the page's list.
+const TITLE_CHARS: usize = 80;
+
+/// The store of conversations. Clones share one connection.
+#[derive(Clone)]
+pub struct Conversations {
+    connection: Arc<Mutex<Connection>>,
+}
+
+/// A conversation without its messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// Its id.
+    pub id: Uuid,
+    /// The first question, shortened.
+    pub title: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When the last message was added.
+    pub updated_at: Timestamp,
+}
+
+/// One turn.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+    /// For an answer: all of it, citations included.
+    pub answer: Option<AnswerBody>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+impl Conversations {
+    /// Opens or creates `path`, bringing an older file to the current form.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is no such database.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let mut connection =
+            Connection::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // A row that was acknowledged survives a power cut; WAL with NORMAL does not promise that.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        Migrations::from_slice(MIGRATIONS)
+            .to_latest(&mut connection)
+            .with_context(|| format!("cannot migrate `{}`", path.display()))?;
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+        })
+    }
+
+    /// Starts a conversation that `owner` opens with `question`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start(&self, owner: &str, question: &str) -> anyhow::Result<Uuid> {
+        let (owner, question) = (owner.to_owned(), question.to_owned());
+        self.run(move |connection| {
+            let (id, now) = (Uuid::now_v7(), now());
+            let transaction = connection.transaction()?;
+            transaction.execute(
+                "INSERT INTO conversations (id, owner, title, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+                params![id.to_string(), owner, title(&question), now],
+            )?;
+            insert_turn(&transaction, id, Role::User, &question, None)?;
+            transaction.commit()?;
+            Ok(id)
+        })
+        .await
+    }
+
+    /// Adds a question to a conversation of `owner`; `None` when there is no such conversation.
+    /// Returns the turns before it that were answered, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ask(
+        &self,
+        owner: &str,
+        id: Uuid,
+        question: &str,
+    ) -> anyhow::Result<Option<Vec<Message>>> {
+        let (owner, question) = (owner.to_owned(), question.to_owned());
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            if find(&transaction, &owner, id)?.is_none() {
+                return Ok(None);
+            }
+            let history = answered(turns(&transaction, id)?);
+            insert_turn(&transaction, id, Role::User, &question, None)?;
+            transaction.commit()?;
+            Ok(Some(history))
+        })
+        .await
+    }
+
+    /// Adds an answer. A conversation deleted meanwhile stays deleted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn answer(&self, id: Uuid, answer: AnswerBody) -> anyhow::Result<()> {
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let exists: Option<i64> = transaction
+                .query_row(
+                    "SELECT 1 FROM conversations WHERE id = ?1",
+                    [id.to_string()],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if exists.is_some() {
+                insert_turn(
+                    &transaction,
+                    id,
+                    Role::Assistant,
+                    &answer.text,
+                    Some(&answer),
+                )?;
+                transaction.commit()?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns conversations of `owner`, the latest first, that come after `after` in that order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(
+        &self,
+        owner: &str,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> anyhow::Result<Vec<Conversation>> {
+        let owner = owner.to_owned();
+        self.run(move |connection| {
+            // Ids are UUIDv7, so their order is that of creation, and stable while one reads on.
+            let mut statement = connection.prepare_cached(
+                "SELECT id, title, created_at, updated_at FROM conversations
+                 WHERE owner = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3",
+            )?;
+            let rows = statement.query_map(
+                params![
+                    owner,
+                    after.map(|id| id.to_string()),
+                    i64::try_from(limit).unwrap_or(i64::MAX)
+                ],
+                conversation,
+            )?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Returns a conversation of `owner` with its turns, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn get(
+        &self,
+        owner: &str,
+        id: Uuid,
+    ) -> anyhow::Result<Option<(Conversation, Vec<Turn>)>> {
+        let owner = owner.to_owned();
+        self.run(move |connection| {
+            let Some(conversation) = find(connection, &owner, id)? else {
+                return Ok(None);
+            };
+            Ok(Some((conversation, turns(connection, id)?)))
+        })
+        .await
+    }
+
+    /// Deletes a conversation of `owner`; returns whether there was one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete(&self, owner: &str, id: Uuid) -> anyhow::Result<bool> {
+        let owner = owner.to_owned();
+        self.run(move |connection| {
+            let n = connection.execute(
+                "DELETE FROM conversations WHERE id = ?1 AND owner = ?2",
+                params![id.to_string(), owner],
+            )?;
+            Ok(n > 0)
+        })
+        .await
+    }
+
+    /// Runs `work` on the blocking pool: SQLite waits for the disk.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let connection = Arc::clone(&self.connection);
+        tokio::task::spawn_blocking(move || {
+            // A panic while the lock was held rolled its transaction back: the connection is sound.
+            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut connection)
+        })
+        .await
+        .context("the conversation store's task ended")?
+        .context("the conversation store failed")
+    }
+}
+
+fn find(connection: &Connection, owner: &str, id: Uuid) -> anyhow::Result<Option<Conversation>> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT id, title, created_at, updated_at FROM conversations WHERE id = ?1 AND owner = ?2",
+        )?
+        .query_row(params![id.to_string(), owner], conversation)
+        .optional()?)
+}
+
+fn conversation(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
+    Ok(Conversation {
+        id: parsed(row, 0)?,
+        title: row.get(1)?,
+        created_at: parsed(row, 2)?,
+        updated_at: parsed(row, 3)?,
+    })
+}
+
+fn turns(connection: &Connection, id: Uuid) -> anyhow::Result<Vec<Turn>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT role, content, answer, created_at FROM messages WHERE conversation = ?1 ORDER BY ordinal",
+    )?;
+    let rows = statement.query_map([id.to_string()], |row| {
+        let (role, content): (String, String) = (row.get(0)?, row.get(1)?);
+        let (answer, created_at): (Option<String>, Timestamp) = (row.get(2)?, parsed(row, 3)?);
+        Ok((role, content, answer, created_at))
+    })?;
+    let mut turns = Vec::new();
+    for row in rows {
+        let (role, content, answer, created_at) = row?;
+        turns.push(Turn {
+            role: if role == "assistant" {
+                Role::Assistant
+            } else {
+                Role::User
+            },
+            content,
+            answer: answer.as_deref().map(serde_json::from_str).transpose()?,
+            created_at,
+        });
+    }
+    Ok(turns)
+}
+
+fn insert_turn(
+    connection: &Connection,
+    id: Uuid,
+    role: Role,
+    content: &str,
+    answer: Option<&AnswerBody>,
+) -> anyhow::Result<()> {
+    let role = match role {
+        Role::Assistant => "assistant",
+        Role::User | Role::System => "user",
+    };
+    let answer = answer.map(serde_json::to_string).transpose()?;
+    connection.execute(
+        "INSERT INTO messages (conversation, ordinal, role, content, answer, created_at)
+         VALUES (?1, (SELECT COUNT(*) FROM messages WHERE conversation = ?1), ?2, ?3, ?4, ?5)",
+        params![id.to_string(), role, content, answer, now()],
+    )?;
+    connection.execute(
+        "UPDATE conversations SET updated_at = ?2 WHERE id = ?1",
+        params![id.to_string(), now()],
+    )?;
+    Ok(())
+}
+
+/// Keeps questions that were answered, with their answers: a question that failed is not history.
+fn answered(turns: Vec<Turn>) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    for turn in turns {
+        if turn.role == Role::User && messages.last().is_some_and(|last| last.role == Role::User) {
+            messages.pop();
+        }
+        messages.push(Message {
+            role: turn.role,
+            content: turn.content,
+        });
+    }
+    if messages.last().is_some_and(|last| last.role == Role::User) {
+        messages.pop();
+    }
+    messages
+}
+
+fn title(question: &str) -> String {
+    let line = question.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= TITLE_CHARS {
+        return line;
+    }
+    line.chars().take(TITLE_CHARS - 1).chain(['…']).collect()
+}
+
+fn now() -> String {
+    Timestamp::now().to_string()
+}
+
+fn parsed<T>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error: T::Err| {
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> (tempfile::TempDir, Conversations) {
+        let dir = tempfile::tempdir().unwrap();
+        let conversations = Conversations::open(&dir.path().join("conversations.db")).unwrap();
+        (dir, conversations)
+    }
+
+    #[tokio::test]
+    async fn a_question_without_an_answer_is_not_history() {
+        let (_dir, conversations) = open();
+        let id = conversations.start("admin", "first?").await.unwrap();
+        let history = conversations
+            .ask("admin", id, "second?")
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(history, []);
+        conversations
+            .answer(id, AnswerBody::sample("answer"))
+            .await
+            .unwrap();
+        let history = conversations
+            .ask("admin", id, "third?")
+            .await
+            .unwrap()
+            .unwrap();
+        let contents: Vec<_> = history
+            .iter()
+            .map(|message| message.content.as_str())
+            .collect();
+        assert_eq!(contents, ["second?", "answer"]);
+    }
+
+    #[tokio::test]
+    async fn conversations_are_their_owners() {
+        let (_dir, conversations) = open();
+        let id = conversations.start("admin", "secret?").await.unwrap();
+        assert!(conversations.get("other", id).await.unwrap().is_none());
+        assert!(conversations.ask("other", id, "?").await.unwrap().is_none());
+        assert!(!conversations.delete("other", id).await.unwrap());
+        assert_eq!(conversations.list("other", None, 10).await.unwrap(), []);
+        assert!(conversations.delete("admin", id).await.unwrap());
+        assert!(conversations.get("admin", id).await.unwrap().is_none());
+        // An answer that comes too late does not bring it back.
+        conversations
+            .answer(id, AnswerBody::sample("late"))
+            .await
+            .unwrap();
+        assert!(conversations.get("admin", id).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn listing_goes_on_where_it_stopped() {
+        let (_dir, conversations) = open();
+        for question in ["one", "two", "three"] {
+            conversations.start("admin", question).await.unwrap();
+        }
+        let first = conversations.list("admin", None, 2).await.unwrap();
+        let rest = conversations
+            .list("admin", Some(first[1].id), 2)
+            .await
+            .unwrap();
+        assert_eq!(first.len() + rest.len(), 3);
+        assert_eq!(rest[0].title, "one");
+    }
+
+    #[test]
+    fn long_titles_are_cut_between_characters() {
+        let long = "質問".repeat(100);
+        assert_eq!(title(&long).chars().count(), TITLE_CHARS);
+        assert_eq!(title(" a\n b "), "a b");
+    }
+}

@@ -1,0 +1,57 @@
+//! The OpenAPI 3.1 document, generated from the handlers.
+
+use crate::error::Problem;
+use crate::routes::ask::{AnswerBody, Delta, Retrieved};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+/// What the document says beside the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "kura",
+        description = "A private knowledge assistant: documents in, cited answers out. Times are RFC 3339 in UTC, \
+            ids are opaque strings, spans are UTF-8 byte ranges. Failures are RFC 9457 problems with a stable `code`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "ask", description = "Questions and answers"),
+        (name = "search", description = "Searching without answering"),
+        (name = "documents", description = "What can be found"),
+        (name = "collections", description = "Sets of documents"),
+        (name = "jobs", description = "Work in the background"),
+        (name = "conversations", description = "Past questions and answers"),
+        (name = "openai", description = "For clients of OpenAI's API"),
+        (name = "health", description = "For operators")
+    ),
+    components(schemas(Problem, Retrieved, Delta, AnswerBody)),
+    security(("api_key" = [])),
+    modifiers(&Security)
+)]
+pub struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("kura_<43 characters>")
+            .description(Some("The API key printed when `kura serve` first started."))
+            .build();
+        openapi
+            .components
+            .get_or_insert_with(Default::default)
+            .add_security_scheme("api_key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Returns the document as JSON, formatted, with a newline at the end.
+#[must_use]
+pub fn json() -> String {
+    let mut json = crate::router::openapi()
+        .to_pretty_json()
+        .expect("the document has string keys only, so it always serializes");
+    json.push('\n');
+    json
+}

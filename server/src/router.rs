@@ -1,0 +1,168 @@
+//! Every route and every layer.
+
+use crate::app::{App, AppState};
+use crate::error::{self, ApiError, Code};
+use crate::{auth, openai, openapi, routes, telemetry, web};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{
+    MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
+};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Scripts, styles and connections only from kura itself; the page may not be framed.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; \
+    base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// Returns the whole server as one service.
+pub fn router(app: AppState) -> Router {
+    let upload_limit = DefaultBodyLimit::max(app.config.server.upload_max_bytes);
+    let (guarded, document) = guarded().split_for_parts();
+    let (uploads, upload_document) = uploads().split_for_parts();
+    let (open, open_document) = open().split_for_parts();
+    let document = Arc::new(merged([document, upload_document, open_document]));
+
+    let guarded = guarded
+        .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
+        .merge(uploads.layer(upload_limit))
+        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require));
+    let routes = open
+        .merge(guarded)
+        .route(
+            "/api/openapi.json",
+            get(async move || Json(Arc::unwrap_or_clone(document))),
+        )
+        .fallback(web::fallback);
+    layered(routes, &app).with_state(app)
+}
+
+/// Returns the OpenAPI document of all routes.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    merged([
+        guarded().into_openapi(),
+        uploads().into_openapi(),
+        open().into_openapi(),
+    ])
+}
+
+/// Routes that need a key.
+fn guarded() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(
+            routes::collections::list_collections,
+            routes::collections::create_collection
+        ))
+        .routes(routes!(
+            routes::collections::get_collection,
+            routes::collections::delete_collection
+        ))
+        .routes(routes!(
+            routes::documents::get_document,
+            routes::documents::delete_document
+        ))
+        .routes(routes!(routes::documents::get_document_text))
+        .routes(routes!(routes::documents::get_document_content))
+        .routes(routes!(routes::jobs::list_jobs))
+        .routes(routes!(routes::jobs::get_job))
+        .routes(routes!(routes::jobs::follow_job))
+        .routes(routes!(routes::search::search))
+        .routes(routes!(routes::ask::ask))
+        .routes(routes!(routes::conversations::list_conversations))
+        .routes(routes!(
+            routes::conversations::get_conversation,
+            routes::conversations::delete_conversation
+        ))
+        .routes(routes!(openai::models::list_models))
+        .routes(routes!(openai::embeddings::create_embeddings))
+        .routes(routes!(openai::chat::create_chat_completion))
+        .routes(routes!(routes::health::metrics))
+}
+
+/// Routes that need a key and take large bodies.
+fn uploads() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(
+        routes::documents::list_documents,
+        routes::documents::upload_documents
+    ))
+}
+
+/// Routes for everyone who can reach the server. The page and its assets are the fallback.
+fn open() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(routes::health::healthz))
+        .routes(routes!(routes::health::readyz))
+}
+
+fn merged(parts: [utoipa::openapi::OpenApi; 3]) -> utoipa::openapi::OpenApi {
+    let mut document = openapi::Document::openapi();
+    for part in parts {
+        document.merge(part);
+    }
+    document
+}
+
+/// Wraps the routes; the last layer added sees a request first.
+fn layered(routes: Router<AppState>, app: &App) -> Router<AppState> {
+    let server = &app.config.server;
+    let slots = Arc::new(Semaphore::new(server.max_concurrent_requests));
+    let timeout = Duration::from_secs(server.request_timeout_secs);
+    let header =
+        |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    routes
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout))
+        .layer(middleware::from_fn_with_state(slots, limit_concurrency))
+        .layer(CatchPanicLayer::custom(error::on_panic))
+        .layer(middleware::from_fn(telemetry::measure))
+        .layer(middleware::from_fn(error::render))
+        .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
+            let id = error::request_id(request).unwrap_or_default();
+            // The path without its query: a query may hold what people ask.
+            tracing::info_span!("request", request.id = id, http.method = %request.method(), http.path = request.uri().path())
+        }))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(NewRequestId))
+}
+
+/// Layer: refuses rather than piling up.
+async fn limit_concurrency(
+    State(slots): State<Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match slots.try_acquire() {
+        Ok(_slot) => next.run(request).await,
+        Err(_) => ApiError::new(
+            Code::Overloaded,
+            "`server.max_concurrent_requests` requests are being worked on; retry later",
+        )
+        .into_response(),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct NewRequestId;
+
+impl MakeRequestId for NewRequestId {
+    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
+        let id = uuid::Uuid::now_v7().to_string();
+        HeaderValue::from_str(&id).ok().map(RequestId::new)
+    }
+}

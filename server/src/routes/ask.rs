@@ -1,0 +1,532 @@
+//! `/api/v1/ask`
+
+use super::jobs::sse;
+use super::search::Hit;
+use super::{Json, Problems, Span, chunk_id, require_text, resolve, uuid};
+use crate::answer::{self, AnswerEvent, AnswerMode, Question};
+use crate::app::{App, AppState};
+use crate::auth::Principal;
+use crate::error::{ApiError, Code, Problem};
+use crate::telemetry;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive};
+use axum::response::{IntoResponse, Response, Sse};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _};
+use kura_models::Message;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What a person asks.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskRequest {
+    /// The question, in any language; the answer has the same.
+    pub question: String,
+    /// Names of the collections to search; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
+    /// The conversation that the question follows up; a new one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// How to answer; `answer.mode` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Whether the answer comes as server-sent events while it is written.
+    #[serde(default = "yes")]
+    pub stream: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AnswerMode)]
+pub enum Mode {
+    /// Generate if there is a generator, extract otherwise.
+    Auto,
+    /// Write the answer with the generator.
+    Generate,
+    /// Answer with the best sentences of the documents.
+    Extractive,
+}
+
+/// A verified answer.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Answer)]
+pub struct AnswerBody {
+    /// UUID.
+    pub id: String,
+    /// The conversation it belongs to.
+    #[schema(required)]
+    pub conversation: Option<String>,
+    /// Whether the documents support an answer.
+    pub outcome: Outcome,
+    /// How it was made.
+    pub mode: Mode,
+    /// The text, with markers such as `[1]`.
+    pub text: String,
+    /// What the markers stand for.
+    pub citations: Vec<Citation>,
+    /// What could not be verified.
+    pub flags: Vec<Flag>,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Tokens read and written.
+    pub usage: Usage,
+    /// The generator's name; absent for an extracted answer.
+    #[schema(required)]
+    pub generator: Option<String>,
+    /// How long it took.
+    pub timings_ms: Timings,
+}
+
+/// Whether the documents support an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AnswerOutcome)]
+pub enum Outcome {
+    /// They do.
+    Grounded,
+    /// They do not; nothing was generated.
+    NoEvidence,
+}
+
+/// A place in an answer tied to a chunk.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Citation {
+    /// The number in the text, from 1.
+    pub marker: u32,
+    /// The document's id.
+    pub document: String,
+    /// The chunk's id.
+    pub chunk: String,
+    /// The document's title.
+    pub title: String,
+    /// The document's source.
+    pub source: String,
+    /// Page or slide, from 1.
+    #[schema(required)]
+    pub page: Option<u32>,
+    /// Spreadsheet range.
+    #[schema(required)]
+    pub range: Option<String>,
+    /// Headings above it, outermost first.
+    pub headings: Vec<String>,
+    /// The words of the document that support the sentence.
+    pub quote: String,
+    /// Where the quote stands in the document's text, in bytes.
+    pub quote_span: Span,
+    /// The supported sentence in the answer's text, in bytes.
+    pub answer_span: Span,
+}
+
+/// Something in an answer that could not be verified.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Flag {
+    /// What kind of thing.
+    pub kind: FlagKind,
+    /// The words in question.
+    pub text: String,
+    /// Where they stand in the answer's text, in bytes.
+    pub answer_span: Span,
+}
+
+/// What could not be verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FlagKind {
+    /// A number that its passage does not have.
+    UnsupportedNumber,
+    /// A name that its passage does not have.
+    UnsupportedName,
+    /// A sentence that no passage supports.
+    UncitedSentence,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// It was complete.
+    Stop,
+    /// It reached `answer.max_new_tokens`.
+    Length,
+}
+
+/// Tokens read and written, counted by the generator's tokenizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Of those, tokens reused from an earlier prompt.
+    pub cached_tokens: usize,
+    /// Tokens written.
+    pub completion_tokens: usize,
+}
+
+/// How long the stages of an answer took, in milliseconds.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = AnswerTimings)]
+pub struct Timings {
+    /// Searching.
+    pub retrieve: f64,
+    /// From the start until the first piece of text.
+    pub first_token: f64,
+    /// Generating.
+    pub generate: f64,
+    /// Attributing and verifying.
+    pub verify: f64,
+    /// Everything.
+    pub total: f64,
+}
+
+/// Event `retrieved`: what the answer will be based on.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Retrieved {
+    /// The conversation, for follow-up questions.
+    pub conversation: String,
+    /// The hits put before the generator; none when nothing supports an answer.
+    pub items: Vec<Hit>,
+}
+
+/// Event `delta`: a piece of text as it is written, not verified yet.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Delta {
+    /// The piece.
+    pub text: String,
+}
+
+/// What happens while a question is answered, ready for the wire.
+pub(crate) enum AskEvent {
+    Retrieved(Retrieved),
+    Delta(Delta),
+    Completed(Box<AnswerBody>),
+    Failed(ApiError),
+}
+
+/// Answers a question from the documents, with citations.
+///
+/// With `stream` (the default) the response is a stream of server-sent events: `retrieved` (`Retrieved`), any number
+/// of `delta` (`Delta`), then `completed` (`Answer`, whose text replaces the deltas) or `failed` (`Problem`).
+#[utoipa::path(post, path = "/api/v1/ask", tag = "ask", request_body = AskRequest,
+    responses((status = 200, content(
+        (AnswerBody = "application/json"), (AskEvents = "text/event-stream"))), Problems))]
+pub async fn ask(
+    State(app): State<AppState>,
+    principal: Principal,
+    Json(request): Json<AskRequest>,
+) -> Result<Response, ApiError> {
+    let stream = request.stream;
+    let events = start(&app, &principal, request).await?;
+    if stream {
+        let events = events.map(|event| Ok::<_, Infallible>(event.into()));
+        return Ok(Sse::new(events)
+            .keep_alive(KeepAlive::default())
+            .into_response());
+    }
+    Ok(axum::Json(last(events).await?).into_response())
+}
+
+/// The events of a streamed answer; the tag is the event's name, not part of its data.
+#[derive(ToSchema)]
+#[schema(as = AskEvents)]
+pub enum AskEvents {
+    /// First.
+    #[schema(rename = "retrieved")]
+    Retrieved(Retrieved),
+    /// Any number.
+    #[schema(rename = "delta")]
+    Delta(Delta),
+    /// Last.
+    #[schema(rename = "completed")]
+    Completed(AnswerBody),
+    /// Last, instead.
+    #[schema(rename = "failed")]
+    Failed(Problem),
+}
+
+/// Checks a question, opens or continues its conversation, and starts answering.
+async fn start(
+    app: &AppState,
+    principal: &Principal,
+    request: AskRequest,
+) -> Result<BoxStream<'static, AskEvent>, ApiError> {
+    require_text("question", &request.question)?;
+    let mode = request.mode.map_or(AnswerMode::Auto, Into::into);
+    require_generator(app, mode)?;
+    let collections = resolve(app, request.collections.as_deref()).await?;
+    let (conversation, history) = converse(app, principal, &request).await?;
+    let question = Question {
+        text: request.question,
+        collections,
+        history,
+        mode,
+    };
+    let events = answer::answer(app.assistant.clone(), question, principal.access());
+    Ok(recorded(app.clone(), conversation, events).boxed())
+}
+
+/// Fails at once where generation is asked for and there is no generator.
+pub(crate) fn require_generator(app: &App, mode: AnswerMode) -> Result<(), ApiError> {
+    let mode = if mode == AnswerMode::Auto {
+        app.config.answer.mode
+    } else {
+        mode
+    };
+    match (mode, &app.assistant.generator) {
+        (AnswerMode::Generate, None) => Err(ApiError::new(
+            Code::NoGenerator,
+            "no generator is loaded; pull one with `kura models pull` and restart, or ask with mode `extractive`",
+        )),
+        (AnswerMode::Generate | AnswerMode::Auto | AnswerMode::Extractive, _) => Ok(()),
+    }
+}
+
+async fn converse(
+    app: &App,
+    principal: &Principal,
+    request: &AskRequest,
+) -> Result<(Uuid, Vec<Message>), ApiError> {
+    let Some(id) = &request.conversation else {
+        let id = app
+            .conversations
+            .start(principal.id(), &request.question)
+            .await?;
+        return Ok((id, Vec::new()));
+    };
+    let unknown = || {
+        ApiError::new(
+            Code::UnknownConversation,
+            format!("unknown conversation `{id}`"),
+        )
+    };
+    let id = uuid(id, unknown)?;
+    let history = app
+        .conversations
+        .ask(principal.id(), id, &request.question)
+        .await?
+        .ok_or_else(unknown)?;
+    Ok((id, history))
+}
+
+/// Turns core events into wire events, keeping the answer and recording metrics on the way.
+fn recorded(
+    app: AppState,
+    conversation: Uuid,
+    mut events: BoxStream<'static, AnswerEvent>,
+) -> impl Stream<Item = AskEvent> {
+    async_stream::stream! {
+        while let Some(event) = events.next().await {
+            match event {
+                AnswerEvent::Retrieved(hits) => yield AskEvent::Retrieved(Retrieved {
+                    conversation: conversation.to_string(),
+                    items: hits.into_iter().map(Into::into).collect(),
+                }),
+                AnswerEvent::Delta(text) => yield AskEvent::Delta(Delta { text }),
+                AnswerEvent::Completed(answer) => {
+                    record(&answer);
+                    let body = AnswerBody::new(Some(conversation), *answer);
+                    // The person gets the answer even if it could not be kept.
+                    if let Err(error) = app.conversations.answer(conversation, body.clone()).await {
+                        tracing::error!(conversation.id = %conversation, "cannot keep an answer: {error:#}");
+                    }
+                    yield AskEvent::Completed(Box::new(body));
+                    return;
+                }
+                AnswerEvent::Failed(error) => {
+                    telemetry::record_answer("failed", "unknown");
+                    let error = ApiError::from(error);
+                    if let Some(cause) = &error.cause {
+                        tracing::error!(conversation.id = %conversation, "answering failed: {cause}");
+                    }
+                    yield AskEvent::Failed(error);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Records how an answer ended.
+pub(crate) fn record(answer: &answer::Answer) {
+    let outcome = match answer.outcome {
+        answer::Outcome::Grounded => "grounded",
+        answer::Outcome::NoEvidence => "no_evidence",
+    };
+    let mode = match answer.mode {
+        AnswerMode::Generate => "generate",
+        AnswerMode::Extractive => "extractive",
+        AnswerMode::Auto => "auto",
+    };
+    telemetry::record_answer(outcome, mode);
+    telemetry::record_tokens(answer.usage);
+}
+
+async fn last(mut events: BoxStream<'static, AskEvent>) -> Result<AnswerBody, ApiError> {
+    while let Some(event) = events.next().await {
+        match event {
+            AskEvent::Retrieved(_) | AskEvent::Delta(_) => {}
+            AskEvent::Completed(answer) => return Ok(*answer),
+            // Logged where the stream met it.
+            AskEvent::Failed(error) => {
+                return Err(ApiError {
+                    cause: None,
+                    ..error
+                });
+            }
+        }
+    }
+    Err(ApiError::new(
+        Code::Internal,
+        "the answer ended without a result",
+    ))
+}
+
+impl From<AskEvent> for Event {
+    fn from(event: AskEvent) -> Self {
+        match event {
+            AskEvent::Retrieved(retrieved) => sse("retrieved", &retrieved),
+            AskEvent::Delta(delta) => sse("delta", &delta),
+            AskEvent::Completed(answer) => sse("completed", &answer),
+            AskEvent::Failed(error) => sse("failed", &error.problem(None)),
+        }
+    }
+}
+
+impl From<anyhow::Error> for ApiError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::internal(&*error)
+    }
+}
+
+impl From<answer::AnswerError> for ApiError {
+    fn from(error: answer::AnswerError) -> Self {
+        match error {
+            answer::AnswerError::Retrieve(error) => error.into(),
+            answer::AnswerError::Model(error) => error.into(),
+            answer::AnswerError::EmptyQuestion => Self::invalid(error.to_string()),
+            answer::AnswerError::NoGenerator => Self::new(Code::NoGenerator, error.to_string()),
+        }
+    }
+}
+
+impl AnswerBody {
+    /// Returns an answer as it goes over the wire, with an id of its own.
+    #[must_use]
+    pub fn new(conversation: Option<Uuid>, answer: answer::Answer) -> Self {
+        Self {
+            id: Uuid::now_v7().to_string(),
+            conversation: conversation.map(|id| id.to_string()),
+            outcome: match answer.outcome {
+                answer::Outcome::Grounded => Outcome::Grounded,
+                answer::Outcome::NoEvidence => Outcome::NoEvidence,
+            },
+            mode: answer.mode.into(),
+            text: answer.text,
+            citations: answer.citations.into_iter().map(Into::into).collect(),
+            flags: answer.flags.into_iter().map(Into::into).collect(),
+            finish_reason: match answer.finish_reason {
+                kura_models::FinishReason::Stop => FinishReason::Stop,
+                kura_models::FinishReason::Length => FinishReason::Length,
+            },
+            usage: Usage {
+                prompt_tokens: answer.usage.prompt_tokens,
+                cached_tokens: answer.usage.cached_tokens,
+                completion_tokens: answer.usage.completion_tokens,
+            },
+            generator: answer.generator,
+            timings_ms: Timings {
+                retrieve: answer.timings_ms.retrieve,
+                first_token: answer.timings_ms.first_token,
+                generate: answer.timings_ms.generate,
+                verify: answer.timings_ms.verify,
+                total: answer.timings_ms.total,
+            },
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sample(text: &str) -> Self {
+        Self {
+            id: Uuid::nil().to_string(),
+            conversation: None,
+            outcome: Outcome::Grounded,
+            mode: Mode::Extractive,
+            text: text.to_owned(),
+            citations: Vec::new(),
+            flags: Vec::new(),
+            finish_reason: FinishReason::Stop,
+            usage: Usage {
+                prompt_tokens: 0,
+                cached_tokens: 0,
+                completion_tokens: 0,
+            },
+            generator: None,
+            timings_ms: Timings {
+                retrieve: 0.0,
+                first_token: 0.0,
+                generate: 0.0,
+                verify: 0.0,
+                total: 0.0,
+            },
+        }
+    }
+}
+
+impl From<answer::Citation> for Citation {
+    fn from(citation: answer::Citation) -> Self {
+        Self {
+            marker: citation.marker,
+            document: citation.document.to_string(),
+            chunk: chunk_id(&citation.chunk),
+            title: citation.title,
+            source: citation.source,
+            page: citation.page,
+            range: citation.range,
+            headings: citation.headings,
+            quote: citation.quote,
+            quote_span: citation.quote_span.into(),
+            answer_span: citation.answer_span.into(),
+        }
+    }
+}
+
+impl From<answer::Flag> for Flag {
+    fn from(flag: answer::Flag) -> Self {
+        Self {
+            kind: match flag.kind {
+                answer::FlagKind::UnsupportedNumber => FlagKind::UnsupportedNumber,
+                answer::FlagKind::UnsupportedName => FlagKind::UnsupportedName,
+                answer::FlagKind::UncitedSentence => FlagKind::UncitedSentence,
+            },
+            text: flag.text,
+            answer_span: flag.answer_span.into(),
+        }
+    }
+}
+
+impl From<Mode> for AnswerMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => Self::Auto,
+            Mode::Generate => Self::Generate,
+            Mode::Extractive => Self::Extractive,
+        }
+    }
+}
+
+impl From<AnswerMode> for Mode {
+    fn from(mode: AnswerMode) -> Self {
+        match mode {
+            AnswerMode::Auto => Self::Auto,
+            AnswerMode::Generate => Self::Generate,
+            AnswerMode::Extractive => Self::Extractive,
+        }
+    }
+}

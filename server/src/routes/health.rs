@@ -1,0 +1,98 @@
+//! `/healthz`, `/readyz` and `/metrics`
+
+use crate::app::AppState;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The process is alive.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// Always `ok`.
+    pub status: String,
+}
+
+/// Whether kura can do its work.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    /// `ready` or `unavailable`.
+    pub status: String,
+    /// The parts.
+    pub checks: Checks,
+}
+
+/// The parts of kura: `ok`, `none` (not configured or not installed) or `failed`.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Checks {
+    /// The catalog.
+    pub catalog: String,
+    /// The indexes.
+    pub store: String,
+    /// The embedder.
+    pub embedder: String,
+    /// The generator; without one answers are extracted.
+    pub generator: String,
+}
+
+/// Returns that the process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "health", security(()),
+    responses((status = 200, body = Health)))]
+pub async fn healthz() -> axum::Json<Health> {
+    axum::Json(Health {
+        status: "ok".to_owned(),
+    })
+}
+
+/// Returns whether kura can do its work.
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()),
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
+pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Readiness>) {
+    let checked = app.pipeline.check().await;
+    if let Err(error) = &checked {
+        tracing::error!("not ready: {}", crate::error::chain(error));
+    }
+    let stopping = app.stopping.is_cancelled();
+    let (status, word) = if checked.is_ok() && !stopping {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+    };
+    let part = |works: bool| if works { "ok" } else { "failed" }.to_owned();
+    // The check answers for both: the catalog is asked first, then the store.
+    let (catalog, store) = match &checked {
+        Ok(()) => (true, true),
+        Err(kura_indexer::Error::Catalog(_)) => (false, true),
+        Err(_) => (true, false),
+    };
+    let checks = Checks {
+        catalog: part(catalog),
+        store: part(store),
+        embedder: "ok".to_owned(),
+        generator: if app.assistant.generator.is_some() {
+            "ok"
+        } else {
+            "none"
+        }
+        .to_owned(),
+    };
+    (
+        status,
+        axum::Json(Readiness {
+            status: word.to_owned(),
+            checks,
+        }),
+    )
+}
+
+/// Returns the metrics as Prometheus reads them.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, body = String, content_type = "text/plain")))]
+pub async fn metrics(State(app): State<AppState>) -> impl IntoResponse {
+    app.metrics.run_upkeep();
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        app.metrics.render(),
+    )
+}

@@ -1,0 +1,152 @@
+//! `/api/v1/search`
+
+use super::{Json, Problems, Span, chunk_id, require_text, resolve};
+use crate::app::AppState;
+use crate::auth::Principal;
+use crate::error::ApiError;
+use crate::telemetry;
+use axum::extract::State;
+use kura_indexer::retrieve::{self, SearchOutput};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Most hits of one search.
+const MAX_LIMIT: usize = 100;
+
+/// What to search for.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchRequest {
+    /// Words or a question, in any language.
+    pub query: String,
+    /// Names of the collections to search; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
+    /// Most hits to return, 1 to 100; `retrieval.limit` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub limit: Option<usize>,
+}
+
+/// What was found, the best first.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SearchResponse {
+    /// The hits.
+    pub items: Vec<Hit>,
+    /// How long it took.
+    pub timings_ms: SearchTimings,
+}
+
+/// A chunk with a score.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Hit {
+    /// The document's id.
+    pub document: String,
+    /// The chunk's id: `<document>:<version>:<ordinal>`.
+    pub chunk: String,
+    /// The document's title.
+    pub title: String,
+    /// The document's source.
+    pub source: String,
+    /// The document's collection.
+    pub collection: String,
+    /// The chunk's text.
+    pub text: String,
+    /// Page or slide, from 1.
+    #[schema(required)]
+    pub page: Option<u32>,
+    /// Spreadsheet range.
+    #[schema(required)]
+    pub range: Option<String>,
+    /// Headings above it, outermost first.
+    pub headings: Vec<String>,
+    /// Higher is better; comparable only within one response.
+    pub score: f32,
+    /// Rank among the hits by meaning, from 1.
+    #[schema(required)]
+    pub dense_rank: Option<usize>,
+    /// Rank among the hits by words, from 1.
+    #[schema(required)]
+    pub lexical_rank: Option<usize>,
+    /// Where the chunk stands in the document's text, in bytes.
+    pub span: Span,
+}
+
+/// How long the stages of a search took, in milliseconds.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SearchTimings {
+    /// Embedding the query.
+    pub embed: f64,
+    /// Searching by meaning.
+    pub dense: f64,
+    /// Searching by words.
+    pub lexical: f64,
+    /// Fusing both.
+    pub fuse: f64,
+    /// Reading the texts.
+    pub hydrate: f64,
+    /// Everything.
+    pub total: f64,
+}
+
+impl From<retrieve::Hit> for Hit {
+    fn from(hit: retrieve::Hit) -> Self {
+        Self {
+            document: hit.chunk.document.to_string(),
+            chunk: chunk_id(&hit.chunk),
+            title: hit.title,
+            source: hit.source,
+            collection: hit.collection_name,
+            text: hit.text,
+            page: hit.locator.page,
+            range: hit.locator.range,
+            headings: hit.locator.headings,
+            score: hit.score,
+            dense_rank: hit.dense.map(|leg| leg.rank),
+            lexical_rank: hit.lexical.map(|leg| leg.rank),
+            span: hit.span.into(),
+        }
+    }
+}
+
+impl From<SearchOutput> for SearchResponse {
+    fn from(output: SearchOutput) -> Self {
+        let timings = output.timings;
+        Self {
+            items: output.hits.into_iter().map(Into::into).collect(),
+            timings_ms: SearchTimings {
+                embed: timings.embed_ms,
+                dense: timings.dense_ms,
+                lexical: timings.lexical_ms,
+                fuse: timings.fuse_ms,
+                hydrate: timings.hydrate_ms,
+                total: timings.total_ms,
+            },
+        }
+    }
+}
+
+/// Searches by meaning and by words.
+#[utoipa::path(post, path = "/api/v1/search", tag = "search", request_body = SearchRequest,
+    responses((status = 200, body = SearchResponse), Problems))]
+pub async fn search(
+    State(app): State<AppState>,
+    principal: Principal,
+    Json(request): Json<SearchRequest>,
+) -> Result<axum::Json<SearchResponse>, ApiError> {
+    require_text("query", &request.query)?;
+    let limit = request.limit.unwrap_or(app.config.retrieval.limit);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::invalid(format!(
+            "`limit` is {limit}; use 1 to {MAX_LIMIT}"
+        )));
+    }
+    let request = retrieve::SearchRequest {
+        collections: resolve(&app, request.collections.as_deref()).await?,
+        text: request.query,
+        limit,
+    };
+    let output = app.pipeline.search(&request, &principal.access()).await?;
+    telemetry::record_search(&output.timings);
+    Ok(axum::Json(output.into()))
+}

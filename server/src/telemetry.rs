@@ -1,0 +1,131 @@
+//! Logs and metrics: names and setup in one place.
+
+use crate::config::{LogConfig, LogFormat};
+use anyhow::Context as _;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Seconds; from a cached search to a long generation on a CPU.
+const BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,
+];
+
+/// Starts logging to stderr.
+///
+/// # Errors
+/// When the filter is invalid or logging was started before.
+pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.level)
+        .with_context(|| format!("`log.level`: `{}` is no level and no filter", config.level))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match config.format {
+        LogFormat::Text => builder
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}
+
+/// Returns the process's metrics, recording from the first call on.
+///
+/// # Errors
+/// When another recorder was installed.
+pub fn metrics() -> anyhow::Result<PrometheusHandle> {
+    static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*handle {
+        return Ok(handle.clone());
+    }
+    let installed = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?
+        .install_recorder()
+        .context("cannot start metrics")?;
+    describe();
+    Ok(handle.insert(installed).clone())
+}
+
+/// Layer: counts requests and measures the time until their answer begins.
+pub async fn measure(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().to_string();
+    // The route's pattern, never the path: ids would make a series each.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("other", MatchedPath::as_str)
+        .to_owned();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    counter!("kura_http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
+        .increment(1);
+    histogram!("kura_http_request_duration_seconds", "route" => route)
+        .record(started.elapsed().as_secs_f64());
+    response
+}
+
+/// Records how long the stages of a search took.
+pub fn record_search(timings: &kura_indexer::retrieve::SearchTimings) {
+    for (stage, ms) in [
+        ("embed", timings.embed_ms),
+        ("dense", timings.dense_ms),
+        ("lexical", timings.lexical_ms),
+        ("fuse", timings.fuse_ms),
+        ("hydrate", timings.hydrate_ms),
+        ("total", timings.total_ms),
+    ] {
+        histogram!("kura_search_duration_seconds", "stage" => stage).record(ms / 1000.0);
+    }
+}
+
+/// Records how an answer ended and what it took. `outcome` is `grounded`, `no_evidence` or `failed`.
+pub fn record_answer(outcome: &'static str, mode: &'static str) {
+    counter!("kura_answers_total", "outcome" => outcome, "mode" => mode).increment(1);
+}
+
+/// Records the tokens a generation read and wrote.
+pub fn record_tokens(usage: kura_models::Usage) {
+    for (kind, n) in [
+        ("prompt", usage.prompt_tokens),
+        ("cached", usage.cached_tokens),
+        ("completion", usage.completion_tokens),
+    ] {
+        counter!("kura_tokens_total", "kind" => kind).increment(n as u64);
+    }
+}
+
+fn describe() {
+    describe_counter!(
+        "kura_http_requests_total",
+        "HTTP requests by method, route and status"
+    );
+    describe_histogram!(
+        "kura_http_request_duration_seconds",
+        Unit::Seconds,
+        "time until the answer began, by route"
+    );
+    describe_histogram!(
+        "kura_ingest_duration_seconds",
+        Unit::Seconds,
+        "time to index one document"
+    );
+    describe_counter!("kura_jobs_total", "ingest jobs by final state");
+    describe_counter!(
+        "kura_jobs_interrupted_total",
+        "ingest jobs that kura failed to run and retries"
+    );
+    describe_histogram!(
+        "kura_search_duration_seconds",
+        Unit::Seconds,
+        "time of a search by stage"
+    );
+    describe_counter!("kura_answers_total", "answers by outcome and mode");
+    describe_counter!("kura_tokens_total", "tokens of generations by kind");
+}
