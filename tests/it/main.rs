@@ -1,1 +1,11 @@
+//! kura as a whole: the real router in this process, and the real binary.
 
+mod ask;
+mod auth;
+mod cli;
+mod cli_server;
+mod collections;
+mod documents;
+mod openai;
+mod openapi;
+mod problems;
