@@ -17,9 +17,13 @@ pub mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod fetch;
+pub mod generate;
+mod gguf;
 pub mod registry;
 pub mod rerank;
+mod sampling;
 pub mod spec;
+mod template;
 mod tokenizer;
 
 use async_trait::async_trait;
@@ -29,6 +33,7 @@ pub use device::DeviceChoice;
 pub use embed::{EmbedConfig, load_embedder};
 pub use error::{Error, Result};
 pub use fetch::{PackageClient, Progress};
+pub use generate::{CandleGenerator, load_generator};
 pub use registry::{InstallState, Installed, Listed, Manifest, ManifestFile, Registry};
 pub use rerank::load_reranker;
 pub use spec::{ModelId, ModelKind, ModelSpec, Pooling};
@@ -180,12 +185,4 @@ pub struct Usage {
     pub cached_tokens: usize,
     /// Tokens written, the end-of-turn token not counted.
     pub completion_tokens: usize,
-}
-
-/// TEMPORARY until the generators land.
-///
-/// # Errors
-/// Always.
-pub fn load_generator(_dir: &std::path::Path, _spec: &ModelSpec, _device: &candle_core::Device) -> Result<std::sync::Arc<dyn Generator>> {
-    Err(Error::Stopped)
 }

@@ -1,9 +1,15 @@
 //! Encoders: token ids in, one row of numbers per token out.
 
+pub(crate) mod attention;
 mod bert;
+pub(crate) mod cache;
+pub(crate) mod config;
+pub(crate) mod decoder;
+pub(crate) mod decoder_weights;
 mod kernels;
 mod modernbert;
 mod qwen3;
+pub(crate) mod rope;
 mod weights;
 
 use std::path::Path;

@@ -1,0 +1,30 @@
+//! Real models for tests, loaded once per process.
+
+use kura_models::{DeviceChoice, EmbedConfig, Embedder, Registry, load_embedder};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Returns the folder of installed models: `KURA_MODELS_DIR`, which `make test` sets.
+///
+/// # Panics
+/// When it is not set.
+#[must_use]
+pub fn dir() -> PathBuf {
+    PathBuf::from(std::env::var_os("KURA_MODELS_DIR").expect("set KURA_MODELS_DIR, or run `make test`, which pulls the models"))
+}
+
+/// Returns an installed embedder.
+///
+/// # Panics
+/// When it is not installed or cannot be loaded.
+#[must_use]
+pub fn embedder(id: &str) -> Arc<dyn Embedder> {
+    static LOADED: OnceLock<Mutex<HashMap<String, Arc<dyn Embedder>>>> = OnceLock::new();
+    let mut loaded = LOADED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let load = || {
+        let installed = Registry::open(&dir()).and_then(|registry| registry.locate(id)).expect("run `make models-test` first");
+        load_embedder(&installed, &DeviceChoice::Cpu, &EmbedConfig::default()).expect("the embedder loads")
+    };
+    Arc::clone(loaded.entry(id.to_owned()).or_insert_with(load))
+}

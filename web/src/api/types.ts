@@ -1,0 +1,16 @@
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Answer = Schemas["Answer"];
+export type Citation = Schemas["Citation"];
+export type Collection = Schemas["Collection"];
+export type Conversation = Schemas["Conversation"];
+export type ConversationDetail = Schemas["ConversationDetail"];
+export type Document = Schemas["Document"];
+export type Flag = Schemas["Flag"];
+export type Hit = Schemas["Hit"];
+export type Job = Schemas["Job"];
+export type Problem = Schemas["Problem"];
+export type Question = Schemas["Question"];
+export type Span = Schemas["Span"];

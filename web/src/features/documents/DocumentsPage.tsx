@@ -1,0 +1,143 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { api } from "../../api/client";
+import { activeJobsQuery, collectionsQuery, keys } from "../../api/queries";
+import type { Collection } from "../../api/types";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
+import { ErrorNote } from "../../components/ErrorNote";
+import { Icon } from "../../components/Icon";
+import { useI18n } from "../../i18n";
+import { CollectionTarget } from "./CollectionTarget";
+import { DocumentList } from "./DocumentList";
+import styles from "./DocumentsPage.module.css";
+import { DropZone } from "./DropZone";
+import { UploadList } from "./UploadList";
+import { useUploads } from "./uploads";
+
+/** What is stored, and the door through which more comes in. */
+export function DocumentsPage() {
+  const { t } = useI18n();
+  const collections = useQuery(collectionsQuery);
+  const [shown, setShown] = useState<string | null>(null);
+  const [chosen, setChosen] = useState<string | null>(null);
+  const { add } = useUploads();
+  useAdoptedJobs();
+  useEffect(() => {
+    document.title = `${t.documents.title} — kura`;
+  }, [t]);
+
+  const names = (collections.data ?? []).map(({ name }) => name);
+  const target = chosen ?? shown ?? names[0] ?? t.documents.defaultCollection;
+  const current = collections.data?.find(({ name }) => name === shown);
+  const total = (collections.data ?? []).reduce((sum, { n_documents }) => sum + n_documents, 0);
+  return (
+    <div className={styles.page}>
+      <div className={styles.column}>
+        <header>
+          <h1>{t.documents.title}</h1>
+          <p className={styles.lead}>{t.documents.lead}</p>
+        </header>
+        <CollectionTarget
+          names={names.includes(target) ? names : [...names, target]}
+          target={target}
+          onTarget={setChosen}
+        />
+        <DropZone disabled={collections.isPending} onFiles={(files) => add(files, target)} />
+        <UploadList />
+        <section className={styles.stored} aria-label={t.documents.list}>
+          <div className={styles.filter}>
+            <fieldset>
+              <legend className="visually-hidden">{t.documents.collections}</legend>
+              <Tab
+                name={t.documents.all}
+                n={total}
+                pressed={shown === null}
+                onPress={() => setShown(null)}
+              />
+              {(collections.data ?? []).map(({ id, name, n_documents }) => (
+                <Tab
+                  key={id}
+                  name={name}
+                  n={n_documents}
+                  pressed={shown === name}
+                  onPress={() => {
+                    setShown(name);
+                    setChosen(null);
+                  }}
+                />
+              ))}
+            </fieldset>
+            {current && <RemoveCollection collection={current} onRemoved={() => setShown(null)} />}
+          </div>
+          {collections.isError && (
+            <ErrorNote error={collections.error} onRetry={() => void collections.refetch()} />
+          )}
+          <DocumentList collection={shown} />
+        </section>
+      </div>
+    </div>
+  );
+}
+
+type TabProps = { name: string; n: number; pressed: boolean; onPress: () => void };
+
+function Tab({ name, n, pressed, onPress }: TabProps) {
+  const { language } = useI18n();
+  return (
+    <button type="button" className={styles.tab} aria-pressed={pressed} onClick={onPress}>
+      {name} <span className={styles.count}>{n.toLocaleString(language)}</span>
+    </button>
+  );
+}
+
+type RemoveProps = { collection: Collection; onRemoved: () => void };
+
+function RemoveCollection({ collection, onRemoved }: RemoveProps) {
+  const { t } = useI18n();
+  const client = useQueryClient();
+  const [asking, setAsking] = useState(false);
+  const remove = useMutation({
+    mutationFn: () =>
+      api.DELETE("/api/v1/collections/{name}", { params: { path: { name: collection.name } } }),
+    onSuccess: async () => {
+      onRemoved();
+      await Promise.all([
+        client.invalidateQueries({ queryKey: keys.collections }),
+        client.invalidateQueries({ queryKey: keys.documents }),
+      ]);
+    },
+  });
+  return (
+    <>
+      <button
+        type="button"
+        className="icon-button"
+        aria-label={t.documents.deleteCollection}
+        title={t.documents.deleteCollection}
+        onClick={() => setAsking(true)}
+      >
+        <Icon name="trash" />
+      </button>
+      {remove.isError && <ErrorNote error={remove.error} />}
+      {asking && (
+        <ConfirmDialog
+          title={t.documents.confirmCollectionTitle(collection.name)}
+          text={t.documents.confirmCollection(collection.n_documents)}
+          action={t.documents.delete}
+          onConfirm={() => remove.mutate()}
+          onClose={() => setAsking(false)}
+        />
+      )}
+    </>
+  );
+}
+
+/** Shows the work that was going on before this page was opened. */
+function useAdoptedJobs() {
+  const { adopt } = useUploads();
+  const { data } = useQuery(activeJobsQuery);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `adopt` changes with every upload
+  useEffect(() => {
+    for (const job of data ?? []) adopt(job);
+  }, [data]);
+}

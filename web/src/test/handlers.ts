@@ -1,0 +1,251 @@
+/** An imitation of the server, typed by its schema: when the schema changes, this stops compiling. */
+import { createOpenApiHttp } from "openapi-msw";
+import type { paths } from "../api/schema";
+import type {
+  Collection,
+  Conversation,
+  ConversationDetail,
+  Document,
+  Job,
+  Problem,
+  Question,
+} from "../api/types";
+import { API_KEY, answerFrom, byteLength, createCorpus, entry, reply } from "./corpus";
+
+export type MockOptions = {
+  /** The pause between two pieces of a stream, in milliseconds. */
+  pace: number;
+  baseUrl: string;
+  empty?: boolean;
+};
+
+export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
+  const http = createOpenApiHttp<paths>({ baseUrl });
+  const corpus = createCorpus();
+  const collections: Collection[] = empty ? [] : corpus.collections;
+  const entries = empty ? [] : corpus.entries;
+  const jobs = new Map<string, Job>();
+  const conversations = new Map<string, Conversation & ConversationDetail>();
+  let nextId = 1;
+  const id = (kind: string) => `${kind}-${nextId++}`;
+
+  const collectionNamed = (name: string) => {
+    const known = collections.find((collection) => collection.name === name);
+    if (known) return known;
+    const made = { id: id("collection"), name, n_documents: 0, n_chunks: 0, created_at: now() };
+    collections.push(made);
+    return made;
+  };
+  const documentOf = (given: string | readonly string[] | undefined) =>
+    entries.find(({ document }) => document.id === given);
+
+  return [
+    http.get("/api/v1/collections", ({ request, response }) => {
+      if (!allowed(request)) return response.untyped(unauthorized());
+      return response(200).json({ items: collections, next_cursor: null });
+    }),
+    http.post("/api/v1/collections", async ({ request, response }) => {
+      const { name } = await request.json();
+      if (collections.some((collection) => collection.name === name)) {
+        return response.untyped(
+          problem(
+            409,
+            "collection_exists",
+            "Conflict",
+            `a collection named ${name} exists already`,
+          ),
+        );
+      }
+      return response(201).json(collectionNamed(name));
+    }),
+    http.delete("/api/v1/collections/{name}", ({ params, response }) => {
+      const index = collections.findIndex(({ name }) => name === params.name);
+      collections.splice(index, 1);
+      return response(204).empty();
+    }),
+    http.get("/api/v1/documents", ({ query, response }) => {
+      const collection = query.get("collection");
+      const items = entries
+        .map(({ document }) => document)
+        .filter((document) => collection === null || document.collection === collection);
+      return response(200).json({ items, next_cursor: null });
+    }),
+    http.post("/api/v1/documents", async ({ request, response }) => {
+      const form = await (request as unknown as Request).formData();
+      const name = String(form.get("collection"));
+      const file = form.get("file") as File;
+      const text = await file.text();
+      const collection = collectionNamed(name);
+      collection.n_documents++;
+      const added = entry(id("document"), name, file.name, file.name, text);
+      added.document.status = "pending";
+      added.document.updated_at = now();
+      added.document.size_bytes = byteLength(text);
+      entries.push(added);
+      const job = newJob(id("job"), added.document);
+      jobs.set(job.id, job);
+      const { document } = added;
+      return response(202).json({ items: [{ document, job, outcome: "new" }] });
+    }),
+    http.delete("/api/v1/documents/{id}", ({ params, response }) => {
+      const index = entries.findIndex(({ document }) => document.id === params.id);
+      if (index < 0) return response.untyped(notFound("unknown_document"));
+      const [gone] = entries.splice(index, 1);
+      if (gone) collectionNamed(gone.document.collection).n_documents--;
+      return response(204).empty();
+    }),
+    http.get("/api/v1/documents/{id}/text", ({ params, response }) => {
+      const known = documentOf(params.id);
+      if (!known) return response.untyped(notFound("unknown_document"));
+      const { document, text } = known;
+      const { title, version } = document;
+      return response(200).json({ document: document.id, title, text, version });
+    }),
+    http.get("/api/v1/documents/{id}/content", ({ params, response }) => {
+      const known = documentOf(params.id);
+      if (!known) return response.untyped(notFound("unknown_document"));
+      return response.untyped(new Response(known.text));
+    }),
+    http.get("/api/v1/jobs", ({ response }) =>
+      response(200).json({ items: [...jobs.values()], next_cursor: null }),
+    ),
+    http.get("/api/v1/jobs/{id}", ({ params, response }) => {
+      const job = jobs.get(String(params.id));
+      return job ? response(200).json(job) : response.untyped(notFound("unknown_job"));
+    }),
+    http.get("/api/v1/jobs/{id}/events", ({ params, response }) => {
+      const job = jobs.get(String(params.id));
+      if (!job) return response.untyped(notFound("unknown_job"));
+      const target = documentOf(job.document);
+      return response.untyped(eventStream(() => jobSteps(job, target?.document), pace * 8));
+    }),
+    http.post("/api/v1/ask", async ({ request, response }) => {
+      if (!allowed(request)) return response.untyped(unauthorized());
+      const question: Question = await request.json();
+      const steps = () => askSteps(question, conversations, entries, id);
+      return response.untyped(eventStream(steps, pace));
+    }),
+    http.get("/api/v1/conversations", ({ response }) => {
+      const items = [...conversations.values()].reverse();
+      return response(200).json({ items, next_cursor: null });
+    }),
+    http.get("/api/v1/conversations/{id}", ({ params, response }) => {
+      const known = conversations.get(String(params.id));
+      return known ? response(200).json(known) : response.untyped(notFound("unknown_conversation"));
+    }),
+    http.delete("/api/v1/conversations/{id}", ({ params, response }) => {
+      conversations.delete(String(params.id));
+      return response(204).empty();
+    }),
+  ];
+}
+
+export function problem(status: number, code: string, title: string, detail: string): Response {
+  const body = { type: `https://kura.invalid/${code}`, title, status, detail, code };
+  return Response.json(body, {
+    status,
+    headers: { "content-type": "application/problem+json", "x-request-id": "req-7f3a" },
+  });
+}
+
+/** A response that sends its events one after the other, and stops when nobody listens. */
+export function eventStream(
+  steps: () => Iterable<{ event: string; data: unknown }>,
+  pace: number,
+): Response {
+  const encoder = new TextEncoder();
+  const events = steps()[Symbol.iterator]();
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      if (pace > 0) await new Promise((resolve) => setTimeout(resolve, pace));
+      const { done, value } = events.next();
+      if (done) return controller.close();
+      const text = `event: ${value.event}\ndata: ${JSON.stringify(value.data)}\n\n`;
+      controller.enqueue(encoder.encode(text));
+    },
+  });
+  return new Response(body, { headers: { "content-type": "text/event-stream" } });
+}
+
+function* askSteps(
+  { question, conversation }: Question,
+  conversations: Map<string, Conversation & ConversationDetail>,
+  entries: ReturnType<typeof createCorpus>["entries"],
+  id: (kind: string) => string,
+) {
+  const key = conversation ?? id("conversation");
+  const script = reply(question, entries);
+  const { answer, hits } = answerFrom(script, id("answer"), key);
+  const known = conversations.get(key) ?? {
+    id: key,
+    title: question,
+    created_at: now(),
+    updated_at: now(),
+    messages: [],
+  };
+  conversations.set(key, known);
+  yield { event: "retrieved", data: { conversation: key, items: hits } };
+  for (const piece of answer.text.match(/[\s\S]{1,4}/g) ?? []) {
+    yield { event: "delta", data: { text: piece } satisfies { text: string } };
+  }
+  known.messages.push(
+    { role: "user", content: question, answer: null, created_at: now() },
+    { role: "assistant", content: answer.text, answer, created_at: now() },
+  );
+  yield { event: "completed", data: answer };
+}
+
+const STAGES = ["extract", "chunk", "embed", "embed", "embed", "store"] as const;
+
+function* jobSteps(job: Job, document: Document | undefined) {
+  for (const [i, stage] of STAGES.entries()) {
+    Object.assign(job, { state: "running", stage, progress: i / STAGES.length });
+    yield { event: "job", data: job };
+  }
+  const bad = job.source.includes("broken");
+  Object.assign(job, {
+    state: bad ? "failed" : "done",
+    stage: null,
+    progress: 1,
+    error: bad ? "the PDF is encrypted: remove its password and add it again" : null,
+    finished_at: now(),
+  });
+  if (document) {
+    document.status = bad ? "failed" : "indexed";
+    document.error = job.error;
+  }
+  yield { event: "job", data: job };
+}
+
+function newJob(id: string, document: Document): Job {
+  return {
+    id,
+    kind: "ingest",
+    document: document.id,
+    source: document.source,
+    collection: document.collection,
+    state: "queued",
+    stage: null,
+    progress: 0,
+    error: null,
+    created_at: now(),
+    started_at: null,
+    finished_at: null,
+  };
+}
+
+function allowed(request: { headers: Headers }): boolean {
+  return request.headers.get("authorization") === `Bearer ${API_KEY}`;
+}
+
+function unauthorized(): Response {
+  return problem(401, "unauthorized", "Unauthorized", "the API key is not valid");
+}
+
+function notFound(code: Problem["code"]): Response {
+  return problem(404, code, "Not Found", "there is nothing under this id");
+}
+
+function now(): string {
+  return new Date().toISOString();
+}

@@ -1,0 +1,21 @@
+import { render } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { createMemoryRouter, RouterProvider } from "react-router";
+import { signIn } from "../api/session";
+import { Providers } from "../providers";
+import { routes } from "../router";
+import { API_KEY } from "./corpus";
+
+/** Opens the application at a path, with a key unless told otherwise, in English. */
+export function openApp(path = "/", { signedIn = true }: { signedIn?: boolean } = {}) {
+  localStorage.setItem("kura.language", "en");
+  if (signedIn) signIn(API_KEY);
+  const router = createMemoryRouter(routes, { initialEntries: [path] });
+  const user = userEvent.setup();
+  render(
+    <Providers>
+      <RouterProvider router={router} />
+    </Providers>,
+  );
+  return { router, user };
+}
