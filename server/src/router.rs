@@ -49,6 +49,17 @@ pub fn router(app: AppState) -> Router {
     layered(routes, &app).with_state(app)
 }
 
+/// Serves `app` until [`App::stopping`], then until open requests have ended.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(app: AppState, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    let stopping = app.stopping.clone();
+    axum::serve(listener, router(app))
+        .with_graceful_shutdown(stopping.cancelled_owned())
+        .await
+}
+
 /// Returns the OpenAPI document of all routes.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {

@@ -1,1 +1,13 @@
+//! kura as a whole: the real router in this process, and the real binary.
+
+mod ask;
+mod auth;
+mod cli;
+mod cli_server;
+mod collections;
+mod documents;
 mod formats;
+mod handbook;
+mod openai;
+mod openapi;
+mod problems;

@@ -59,14 +59,13 @@ pub async fn run(config: Config) -> anyhow::Result<Outcome> {
 
     let stopping = app.stopping.clone();
     let signals = tokio::spawn(stop_on_signal(stopping.clone()));
-    let server = axum::serve(listener, router::router(app.clone()))
-        .with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let server = router::serve(app.clone(), listener);
     let forced = async {
         stopping.cancelled().await;
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
-        served = async { server.await } => served.context("the server failed")?,
+        served = server => served.context("the server failed")?,
         () = forced => tracing::warn!("some requests did not end in time and were cut off"),
     }
     app.stopping.cancel();
