@@ -63,7 +63,7 @@ pub(crate) async fn handbook(dir: &Path) -> Arc<Pipeline> {
             return pipeline;
         }
         for job in jobs {
-            println!("{} {:?} {:?}", job.source, job.state, job.error);
+            assert_eq!(job.state, JobState::Done, "{}: {:?}", job.source, job.error);
         }
     }
 }
