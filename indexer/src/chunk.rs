@@ -275,7 +275,7 @@ fn shared_path(blocks: &[&Placed<'_>]) -> Vec<String> {
     path
 }
 
-/// The header rows of the table that the chunk continues.
+/// The header row of the table that the chunk continues.
 fn table_header<'t>(first: &Unit, placed: &[Placed<'_>], text: &'t str) -> Option<&'t str> {
     let (block, span) = &placed[first.block];
     if block.kind != BlockKind::Table || first.span.start == span.start {
@@ -284,7 +284,11 @@ fn table_header<'t>(first: &Unit, placed: &[Placed<'_>], text: &'t str) -> Optio
     let rows = split::table_rows(&text[span.clone()]);
     let header = rows.first()?;
     let header = span.start + header.start..span.start + header.end;
-    (first.span.start >= header.end).then(|| &text[header])
+    if first.span.start < header.end {
+        return None;
+    }
+    // The separator says nothing to a model.
+    text[header].lines().next()
 }
 
 /// The headings that the chunk does not itself contain, then the table's header, within half the budget together.

@@ -3,12 +3,18 @@
 mod clean;
 mod delimited;
 mod detect;
+mod docx;
 mod guard;
 mod html;
+mod mail;
 mod markdown;
+mod ooxml;
 mod outline;
+mod pdf;
+mod pptx;
 mod table;
 mod text;
+mod xlsx;
 
 pub use detect::{MediaType, detect};
 
@@ -48,7 +54,7 @@ fn extract_nested(
     Ok(extracted)
 }
 
-fn extract_as(bytes: &[u8], media_type: &MediaType, _depth: usize) -> Result<Extracted> {
+fn extract_as(bytes: &[u8], media_type: &MediaType, depth: usize) -> Result<Extracted> {
     match media_type {
         MediaType::Markdown => Ok(markdown::extract(bytes)),
         MediaType::Text => Ok(text::extract(bytes)),
@@ -56,13 +62,51 @@ fn extract_as(bytes: &[u8], media_type: &MediaType, _depth: usize) -> Result<Ext
         MediaType::Csv => Ok(delimited::extract(bytes, b',')),
         MediaType::Tsv => Ok(delimited::extract(bytes, b'\t')),
         MediaType::EncryptedOffice => Err(Error::Encrypted),
-        MediaType::Pdf
-        | MediaType::Docx
-        | MediaType::Pptx
-        | MediaType::Xlsx
-        | MediaType::Eml
-        | MediaType::Other(_) => Err(Error::UnsupportedFormat {
+        MediaType::Pdf => pdf::extract(bytes),
+        MediaType::Docx => docx::extract(bytes),
+        MediaType::Pptx => pptx::extract(bytes),
+        MediaType::Xlsx => xlsx::extract(bytes),
+        MediaType::Eml => mail::extract(bytes, depth),
+        MediaType::Other(_) => Err(Error::UnsupportedFormat {
             media_type: media_type.as_str().to_owned(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_has_a_reason() {
+        assert!(matches!(extract(b"", "a.txt", None), Err(Error::EmptyFile)));
+        assert!(matches!(
+            extract(b" \n\t", "a.txt", None),
+            Err(Error::NoText)
+        ));
+        assert!(matches!(
+            extract(b"not a zip", "a.docx", None),
+            Err(Error::Malformed { format: "DOCX", .. })
+        ));
+        assert!(
+            matches!(extract(b"\x89PNG\r\n\x1a\n", "a.png", None), Err(Error::UnsupportedFormat { media_type }) if media_type == "image/png")
+        );
+    }
+
+    #[test]
+    fn cut_off_office_files_never_panic() {
+        let sound = ooxml::tests::package(&[(
+            "word/document.xml",
+            "<document><body><p><r><t>Some text that is long enough.</t></r></p></body></document>",
+        )]);
+        assert_eq!(extract(&sound, "a.docx", None).unwrap().blocks.len(), 1);
+        for name in [
+            "a.docx", "a.pptx", "a.xlsx", "a.eml", "a.html", "a.csv", "a.md", "a.pdf",
+        ] {
+            for len in (1..sound.len()).step_by(5) {
+                // Whatever comes of it, it must come.
+                let _ = extract(&sound[..len], name, None);
+            }
+        }
     }
 }

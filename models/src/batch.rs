@@ -14,7 +14,10 @@ use crate::tokenizer::Sequence;
 use crate::{Error, Result};
 
 /// One row of numbers per sequence, in order.
-pub(crate) type Forward = dyn Fn(&[&Sequence]) -> Result<Vec<Vec<f32>>> + Send + Sync;
+pub(crate) type Rows = Vec<Vec<f32>>;
+
+/// A forward pass.
+pub(crate) type Forward = dyn Fn(&[&Sequence]) -> Result<Rows> + Send + Sync;
 
 /// Queries that may wait; beyond that callers are told to come back later.
 const MAX_URGENT: usize = 256;
@@ -57,10 +60,10 @@ struct Batch {
 }
 
 struct Request {
-    rows: Vec<Vec<f32>>,
+    rows: Rows,
     missing: usize,
     /// Absent once answered.
-    reply: Option<oneshot::Sender<Result<Vec<Vec<f32>>>>>,
+    reply: Option<oneshot::Sender<Result<Rows>>>,
 }
 
 impl Batcher {
@@ -113,7 +116,7 @@ impl Batcher {
     ///
     /// # Errors
     /// [`Error::Stopped`]; the first thing a forward pass says.
-    pub(crate) async fn run(&self, sequences: Vec<Sequence>) -> Result<Vec<Vec<f32>>> {
+    pub(crate) async fn run(&self, sequences: Vec<Sequence>) -> Result<Rows> {
         if sequences.is_empty() {
             return Ok(Vec::new());
         }
@@ -175,7 +178,7 @@ fn cut(sequences: Vec<Sequence>, config: BatchConfig) -> Vec<Vec<(usize, Sequenc
 }
 
 impl Request {
-    fn new(count: usize) -> (Arc<Mutex<Self>>, oneshot::Receiver<Result<Vec<Vec<f32>>>>) {
+    fn new(count: usize) -> (Arc<Mutex<Self>>, oneshot::Receiver<Result<Rows>>) {
         let (reply, receiver) = oneshot::channel();
         let request = Self {
             rows: vec![Vec::new(); count],
@@ -189,7 +192,7 @@ impl Request {
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    fn complete(&mut self, items: &[(usize, Sequence)], outcome: Result<Vec<Vec<f32>>>) {
+    fn complete(&mut self, items: &[(usize, Sequence)], outcome: Result<Rows>) {
         let answer = match outcome {
             Ok(rows) => {
                 for ((position, _), row) in items.iter().zip(rows) {
@@ -288,7 +291,7 @@ mod tests {
     };
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    fn lengths(sequences: &[&Sequence]) -> Result<Vec<Vec<f32>>> {
+    fn lengths(sequences: &[&Sequence]) -> Result<Rows> {
         Ok(sequences.iter().map(|s| vec![s.len() as f32]).collect())
     }
 

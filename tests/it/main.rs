@@ -6,6 +6,7 @@ mod cli;
 mod cli_server;
 mod collections;
 mod documents;
+mod formats;
 mod handbook;
 mod openai;
 mod openapi;

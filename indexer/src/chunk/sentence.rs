@@ -122,6 +122,14 @@ fn goes_on(content: &str, at: usize) -> bool {
     })
 }
 
+/// Whether what ends here is quoted within a sentence that goes on: 「…?」の, !と言った.
+fn is_quoted(content: &str, at: usize, closed: usize) -> bool {
+    if at < closed {
+        return goes_on(content, closed);
+    }
+    content[at..].starts_with(['と', 'っ', '、', ','])
+}
+
 /// Whether the sentence that began at `start` ends with the terminators that end at `at` and the closers up to `closed`.
 fn ends_sentence(content: &str, start: usize, at: usize, closed: usize) -> bool {
     let run = content[..at]
@@ -134,13 +142,13 @@ fn ends_sentence(content: &str, start: usize, at: usize, closed: usize) -> bool 
     let after = content[closed..].chars().next();
     let Some(after) = after else { return true };
     if terminators.contains(['。', '｡']) {
-        return at == closed || !goes_on(content, closed);
+        return !is_quoted(content, at, closed);
     }
     let among_cjk = before.is_some_and(is_cjk) || is_cjk(after);
     if terminators.contains(['!', '?', '！', '？', '‼', '⁇']) {
         let continues = next_word(content, closed).starts_with(char::is_lowercase);
         return if among_cjk {
-            !goes_on(content, closed)
+            !is_quoted(content, at, closed)
         } else {
             after.is_whitespace() && !continues
         };

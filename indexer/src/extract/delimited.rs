@@ -23,7 +23,7 @@ pub(crate) fn extract(bytes: &[u8], preferred: u8) -> Extracted {
         _ => (text, None),
     };
     let delimiter = declared.unwrap_or_else(|| sniff(text, preferred));
-    let mut rows = Vec::new();
+    let mut rows: Vec<Vec<String>> = Vec::new();
     for record in reader(text, delimiter).records() {
         match record {
             Ok(record) => rows.push(record.iter().map(str::to_owned).collect()),
@@ -33,6 +33,12 @@ pub(crate) fn extract(bytes: &[u8], preferred: u8) -> Extracted {
     Grid {
         sheet: None,
         origin: (0, 0),
+        last_column: rows
+            .iter()
+            .map(Vec::len)
+            .max()
+            .unwrap_or(1)
+            .saturating_sub(1),
         rows,
     }
     .add_to(&mut outline);

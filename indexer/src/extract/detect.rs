@@ -161,7 +161,7 @@ fn by_zip_members(bytes: &[u8]) -> Option<MediaType> {
     Some(found)
 }
 
-/// EPUB and OpenDocument store their media type as an uncompressed first member named `mimetype`.
+/// EPUB and `OpenDocument` store their media type as an uncompressed first member named `mimetype`.
 fn declared_in_zip(bytes: &[u8]) -> Cow<'static, str> {
     let head = &bytes[..bytes.len().min(256)];
     let declared = head

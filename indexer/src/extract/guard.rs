@@ -14,6 +14,8 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// Address space of the parsers' stack; memory is used only as deep as they go.
 const STACK_SIZE: usize = 256 << 20;
 
+const THREAD_NAME: &str = "extract";
+
 type Extractor = fn(&[u8], &MediaType, usize) -> Result<Extracted>;
 
 /// Runs `extractor` on a thread of its own; a panic is [`Error::Malformed`], a timeout [`Error::TooLarge`].
@@ -28,12 +30,13 @@ pub(crate) fn run(
     if depth > 0 {
         return caught(media_type.format(), || extractor(bytes, media_type, depth));
     }
+    silence_parsers();
     let (sender, receiver) = mpsc::channel();
     let bytes: Arc<[u8]> = bytes.into();
     let format = media_type.format();
     let media_type = media_type.clone();
     std::thread::Builder::new()
-        .name("extract".to_owned())
+        .name(THREAD_NAME.to_owned())
         .stack_size(STACK_SIZE)
         .spawn(move || {
             // The receiver is gone only after a timeout; then nobody waits for the outcome.
@@ -54,6 +57,21 @@ pub(crate) fn caught<T>(format: &'static str, f: impl FnOnce() -> Result<T>) -> 
             reason: "its structure is damaged".to_owned(),
         })
     })
+}
+
+/// Keeps the panics of parsers off stderr, where their messages could show what a document says.
+fn silence_parsers() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name() == Some(THREAD_NAME) {
+                tracing::debug!(location = ?panic.location(), "a parser panicked");
+            } else {
+                report(panic);
+            }
+        }));
+    });
 }
 
 #[cfg(test)]

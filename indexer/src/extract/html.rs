@@ -425,7 +425,7 @@ fn data_tables(root: NodeRef<'_>) -> Vec<Option<DataTable>> {
                 found[slot] = table.into_data();
             }
         }
-        edge => {
+        edge @ (Visit::Open(_) | Visit::Close(_) | Visit::Text(_)) => {
             if let Some(table) = open.last_mut() {
                 table.take(&edge);
             }
@@ -470,7 +470,7 @@ impl OpenTable {
                 name => self.inside_cell(name, element),
             },
             Visit::Close(element) => match element.name() {
-                "td" | "th" => self.end_cell(),
+                "td" | "th" => self.end_cell(element.name() == "th"),
                 "caption" => self.in_caption = false,
                 name => self.inside_cell(name, element),
             },
@@ -498,8 +498,9 @@ impl OpenTable {
         }
     }
 
-    /// Repeats the cell's text over the columns and rows it spans, so that every row can be read alone.
-    fn end_cell(&mut self) {
+    /// Repeats the cell's text over the rows it spans, so that every row can be read alone, and a header's over columns.
+    fn end_cell(&mut self, is_header: bool) {
+        let is_header = is_header || self.cells.len() == 1;
         let Some((columns, rows)) = self.cell.take() else {
             return;
         };
@@ -508,10 +509,18 @@ impl OpenTable {
         };
         let text = row.last().cloned().unwrap_or_default();
         let first = row.len() - 1;
-        row.resize(first + columns, text.clone());
+        // Only a header must name every column; elsewhere a repetition would read as a second value.
+        let repeated = if is_header {
+            text.clone()
+        } else {
+            String::new()
+        };
+        row.resize(first + columns, repeated.clone());
         if rows > 1 {
+            let texts = std::iter::once(text).chain(std::iter::repeat(repeated));
+            let covered = (first..first + columns).zip(texts);
             self.spans
-                .extend((first..first + columns).map(|column| (column, rows - 1, text.clone())));
+                .extend(covered.map(|(column, text)| (column, rows - 1, text)));
         }
         self.fill_spans();
     }
@@ -626,7 +635,7 @@ mod tests {
             texts(data),
             [
                 "Cap",
-                "| a | b | c |\n| --- | --- | --- |\n| 1 | 2 | 2 |\n| 1 | 3 | 4 |"
+                "| a | b | c |\n| --- | --- | --- |\n| 1 | 2 | |\n| 1 | 3 | 4 |"
             ]
         );
         let layout = "<table><tr><td><p>left</p><td><table><tr><th>k<th>v</tr><tr><td>1<td>2</tr></table></tr></table>";

@@ -97,10 +97,6 @@ impl Outline {
         }
     }
 
-    pub(crate) fn has_text(&self) -> bool {
-        !self.extracted.blocks.is_empty()
-    }
-
     pub(crate) fn finish(self) -> Extracted {
         self.extracted
     }

@@ -54,13 +54,14 @@ pub(crate) fn render(rows: Vec<Vec<String>>) -> Rendered {
 pub(crate) struct Grid {
     pub(crate) sheet: Option<String>,
     pub(crate) origin: (usize, usize),
+    /// Its last column; columns without text may have been left out of `rows`.
+    pub(crate) last_column: usize,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Grid {
     /// Adds the grid as one or more tables, each with the header row and its range (`Sheet1!A1:F20`).
     pub(crate) fn add_to(self, outline: &mut Outline) {
-        let width = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let (top, left) = self.origin;
         let mut rows = self.rows.into_iter();
         let Some(header) = rows.next() else { return };
@@ -76,7 +77,7 @@ impl Grid {
             let range = format!(
                 "{}:{}",
                 cell_name(first, left),
-                cell_name(last, left + width.max(1) - 1)
+                cell_name(last, self.last_column)
             );
             outline.set_range(Some(match &self.sheet {
                 Some(sheet) => format!("{sheet}!{range}"),
@@ -149,6 +150,7 @@ mod tests {
         Grid {
             sheet: Some("S".to_owned()),
             origin: (2, 26),
+            last_column: 27,
             rows,
         }
         .add_to(&mut outline);

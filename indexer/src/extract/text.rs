@@ -1,4 +1,4 @@
-//! Plain text in the encodings found in offices: UTF-8, UTF-16, Shift_JIS, EUC-JP, ISO-2022-JP, Windows code pages.
+//! Plain text in the encodings found in offices: UTF-8, UTF-16, `Shift_JIS`, EUC-JP, ISO-2022-JP, Windows code pages.
 
 use crate::document::Extracted;
 use crate::extract::clean;

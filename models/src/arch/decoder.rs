@@ -70,10 +70,6 @@ impl Decoder {
         })
     }
 
-    pub(crate) fn config(&self) -> &DecoderConfig {
-        &self.config
-    }
-
     /// Returns a cache for one conversation.
     pub(crate) fn new_cache(&self) -> KvCache {
         let config = &self.config;

@@ -191,7 +191,9 @@ fn remove_others(files: &Path, spec: &ModelSpec) -> Result<()> {
 
 /// Keeps a second process from pulling the same model; released when dropped.
 fn lock(staging: &Path) -> Result<fs_err::File> {
-    let file = fs_err::File::create(staging.with_extension("lock"))?;
+    let mut path = staging.as_os_str().to_owned();
+    path.push(".lock");
+    let file = fs_err::File::create(std::path::PathBuf::from(path))?;
     file.lock()?;
     // The process that held the lock may have removed the folder after installing.
     fs_err::create_dir_all(staging)?;

@@ -340,9 +340,9 @@ fn config_json(m: &Container<'_>) -> String {
 
 /// Builds the XLM-R tokenizer from the pieces.
 ///
-/// The normalizer is `nmt_nfkc` of SentencePiece. The container's table for it (one entry per character) is the same
-/// function as NFKC followed by the 45 replacements of the library's `Nmt`, except that SentencePiece leaves the
-/// full-width tilde alone; kura applies NFKC to all text anyway.
+/// XLM-R normalizes with `nmt_nfkc`. The container's table for it (one entry per character) is the same function as
+/// NFKC followed by the library's `Nmt`, checked for every entry; only the full-width tilde is left alone there. kura
+/// applies NFKC to all text before, so that makes no difference.
 fn tokenizer_json(m: &Container<'_>) -> Parsed<String> {
     let text = |value: &serde_json::Value| serde_json::to_string(value).map_err(|e| e.to_string());
     let mut added = vec![

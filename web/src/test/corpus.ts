@@ -63,6 +63,8 @@ export function byteSpan(text: string, part: string): Span {
   return { start, end: start + byteLength(part) };
 }
 
+const OWN = new Set(["document-leave", "document-remote", "document-meeting"]);
+
 type Script = {
   text: string;
   cites: { marker: number; entry: Entry; quote: string; sentence: string; headings: string[] }[];
@@ -124,7 +126,25 @@ export function reply(question: string, entries: Entry[]): Script | null {
       flags: [],
     };
   }
+  return replyFromUploads(question, entries);
+}
+
+/** Answers from what was uploaded: with the first line that has a longer word of the question. */
+function replyFromUploads(question: string, entries: Entry[]): Script | null {
+  const words = question.match(/[\p{L}\p{N}]{6,}/gu) ?? [];
+  for (const entry of entries.filter(({ document }) => !OWN.has(document.id))) {
+    const line = entry.text.split("\n").find((line) => words.some((word) => line.includes(word)));
+    if (!line) continue;
+    const cite = { marker: 1, entry, quote: line, sentence: line, headings: [] };
+    return { text: `${line} [1]`, cites: [cite], flags: [] };
+  }
   return null;
+}
+
+/** The text of a file: as it is, or the strings that an uncompressed PDF shows. */
+export function readText(content: string): string {
+  if (!content.startsWith("%PDF")) return content;
+  return [...content.matchAll(/\(([^()]*)\) Tj/g)].map(([, shown]) => shown).join("\n");
 }
 
 export function answerFrom(

@@ -10,7 +10,7 @@ import type {
   Problem,
   Question,
 } from "../api/types";
-import { API_KEY, answerFrom, byteLength, createCorpus, entry, reply } from "./corpus";
+import { API_KEY, answerFrom, byteLength, createCorpus, entry, readText, reply } from "./corpus.ts";
 
 export type MockOptions = {
   /** The pause between two pieces of a stream, in milliseconds. */
@@ -74,7 +74,7 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
       const form = await (request as unknown as Request).formData();
       const name = String(form.get("collection"));
       const file = form.get("file") as File;
-      const text = await file.text();
+      const text = readText(await file.text());
       const collection = collectionNamed(name);
       collection.n_documents++;
       const added = entry(id("document"), name, file.name, file.name, text);
@@ -168,13 +168,16 @@ export function eventStream(
 }
 
 function* askSteps(
-  { question, conversation }: Question,
+  { question, collections, conversation }: Question,
   conversations: Map<string, Conversation & ConversationDetail>,
   entries: ReturnType<typeof createCorpus>["entries"],
   id: (kind: string) => string,
 ) {
   const key = conversation ?? id("conversation");
-  const script = reply(question, entries);
+  const script = reply(
+    question,
+    entries.filter(({ document }) => collections?.includes(document.collection) ?? true),
+  );
   const { answer, hits } = answerFrom(script, id("answer"), key);
   const known = conversations.get(key) ?? {
     id: key,

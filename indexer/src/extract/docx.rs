@@ -1,0 +1,309 @@
+//! Word documents: headings by style, lists with their numbers, tables, notes, headers and text boxes.
+
+mod numbering;
+mod styles;
+
+use crate::document::Extracted;
+use crate::error::Result;
+use crate::extract::ooxml::{Element, Node, Package, Relation};
+use crate::extract::outline::Outline;
+use numbering::Numbering;
+use std::collections::HashMap;
+use styles::Styles;
+
+/// Extracts the document; tracked deletions and hidden text are left out.
+pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
+    let mut package = Package::open(bytes, "DOCX")?;
+    let main = package.main_part_name("word/document.xml");
+    let document = package.main_part(&main)?;
+    let relations = package.relations(&main);
+    let related = |kind: &str| {
+        relations
+            .values()
+            .find(|relation| relation.kind == kind)
+            .map(|found| found.target.clone())
+    };
+    let mut part = |kind: &str| related(kind).and_then(|name| package.optional_part(&name));
+    let styles = part("styles")
+        .map(|root| Styles::read(&root))
+        .unwrap_or_default();
+    let numbering = part("numbering")
+        .map(|root| Numbering::read(&root))
+        .unwrap_or_default();
+    let notes = [part("footnotes"), part("endnotes")];
+
+    let title = package.title();
+    let mut walk = Walk {
+        outline: Outline::default(),
+        styles,
+        numbering,
+        relations: &relations,
+        boxes: Vec::new(),
+    };
+    let mut shown = Vec::new();
+    walk.add_margins(&mut package, "header", &mut shown);
+    if let Some(body) = document.child("body") {
+        walk.blocks(body);
+    }
+    for notes in notes.iter().flatten() {
+        walk.add_notes(notes);
+    }
+    walk.add_margins(&mut package, "footer", &mut shown);
+    // The property comes last: it is often left over from the file that served as a template.
+    if let Some(title) = title {
+        walk.outline.set_title(&title);
+    }
+    Ok(walk.outline.finish())
+}
+
+struct Walk<'r> {
+    outline: Outline,
+    styles: Styles,
+    numbering: Numbering,
+    relations: &'r HashMap<String, Relation>,
+    /// Text boxes met within the paragraph under way.
+    boxes: Vec<Element>,
+}
+
+impl Walk<'_> {
+    /// Walks block content: paragraphs, tables, and what wraps them.
+    fn blocks(&mut self, parent: &Element) {
+        for element in parent.elements() {
+            match element.name.as_str() {
+                "p" => self.paragraph(element),
+                "tbl" => self.table(element),
+                "del" | "moveFrom" | "sectPr" | "tcPr" => {}
+                "AlternateContent" => {
+                    if let Some(chosen) = alternative(element) {
+                        self.blocks(chosen);
+                    }
+                }
+                _ => self.blocks(element),
+            }
+        }
+    }
+
+    fn paragraph(&mut self, paragraph: &Element) {
+        let properties = paragraph.child("pPr");
+        let style = properties
+            .and_then(|p| p.child("pStyle"))
+            .and_then(|style| style.attr("val"));
+        let mut text = String::new();
+        self.inline(paragraph, &mut text);
+        let list = properties.and_then(|p| p.child("numPr")).map_or_else(
+            || self.styles.list(style),
+            |direct| {
+                let value = |name| direct.child(name).and_then(|child| child.attr("val"));
+                Some((
+                    value("numId")?.to_owned(),
+                    value("ilvl")
+                        .and_then(|level| level.parse().ok())
+                        .unwrap_or(0),
+                ))
+            },
+        );
+        let direct_level = properties
+            .and_then(|p| p.child("outlineLvl"))
+            .and_then(|level| level.attr("val"));
+        let level = direct_level
+            .and_then(styles::outline_level)
+            .or_else(|| self.styles.heading(style));
+        if text.trim().is_empty() {
+            // An empty paragraph takes no number.
+        } else if self.styles.is_title(style) {
+            self.outline.set_title(&text);
+            self.outline.heading(1, &text);
+        } else if let Some(level) = level {
+            self.outline.heading(level, &text);
+        } else if let Some(marker) = list.and_then(|(id, level)| self.numbering.marker(&id, level))
+        {
+            self.outline.list_item(&marker, &text);
+        } else {
+            self.outline.paragraph(&text);
+        }
+        for text_box in std::mem::take(&mut self.boxes) {
+            self.blocks(&text_box);
+        }
+    }
+
+    /// Gathers the text of runs; text boxes are put aside.
+    fn inline(&mut self, parent: &Element, out: &mut String) {
+        for element in parent.elements() {
+            match element.name.as_str() {
+                "t" => out.push_str(&element.text()),
+                "tab" | "ptab" => out.push(' '),
+                "br" | "cr" => out.push('\n'),
+                "noBreakHyphen" => out.push('-'),
+                "footnoteReference" | "endnoteReference" => {
+                    if let Some(id) = element.attr("id") {
+                        out.push_str(&format!("[^{id}]"));
+                    }
+                }
+                "r" if is_hidden(element) => {}
+                "ruby" => self.ruby(element, out),
+                "hyperlink" => self.hyperlink(element, out),
+                "txbxContent" => self.boxes.push(element.clone()),
+                "AlternateContent" => {
+                    if let Some(chosen) = alternative(element) {
+                        self.inline(chosen, out);
+                    }
+                }
+                "del" | "moveFrom" | "delText" | "instrText" | "delInstrText" | "pPr" | "rPr"
+                | "fldData" => {}
+                _ => self.inline(element, out),
+            }
+        }
+    }
+
+    /// Furigana follow their base in parentheses, so that the base can still be found as a word.
+    fn ruby(&mut self, element: &Element, out: &mut String) {
+        if let Some(base) = element.child("rubyBase") {
+            self.inline(base, out);
+        }
+        let mut reading = String::new();
+        if let Some(above) = element.child("rt") {
+            self.inline(above, &mut reading);
+        }
+        if !reading.trim().is_empty() {
+            out.push_str(&format!("({})", reading.trim()));
+        }
+    }
+
+    fn hyperlink(&mut self, element: &Element, out: &mut String) {
+        let mut text = String::new();
+        self.inline(element, &mut text);
+        out.push_str(&text);
+        let target = element.attr("id").and_then(|id| self.relations.get(id));
+        if let Some(relation) = target
+            && relation.is_external
+            && relation.target.starts_with("http")
+            && !text.contains(relation.target.trim_end_matches('/'))
+            && !text.trim().is_empty()
+        {
+            out.push_str(&format!(" ({})", relation.target));
+        }
+    }
+
+    fn table(&mut self, table: &Element) {
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        let mut found = Vec::new();
+        table.descendants_named("tr", &mut found);
+        let kept = found
+            .into_iter()
+            .filter(|row| row.at(&["trPr", "del"]).is_none());
+        let cells: Vec<Vec<&Element>> = kept.map(cells_of).collect();
+        // A table of one column frames its content; its paragraphs and lists are worth more than the frame.
+        if cells.iter().all(|row| row.len() < 2) {
+            for cell in cells.into_iter().flatten() {
+                self.blocks(cell);
+            }
+            return;
+        }
+        for row in cells {
+            let mut texts: Vec<String> = Vec::new();
+            for cell in row {
+                let span = cell
+                    .at(&["tcPr", "gridSpan"])
+                    .and_then(|span| span.attr("val")?.parse().ok());
+                let merge = cell
+                    .at(&["tcPr", "vMerge"])
+                    .map(|merge| merge.attr("val") == Some("restart"));
+                let text = match merge {
+                    Some(false) => rows
+                        .last()
+                        .and_then(|above| above.get(texts.len()))
+                        .cloned()
+                        .unwrap_or_default(),
+                    Some(true) | None => self.cell(cell),
+                };
+                let width = texts.len() + span.unwrap_or(1_usize).clamp(1, 64);
+                // Only a header must name every column; elsewhere a repetition would read as a second value.
+                let repeated = if rows.is_empty() {
+                    text.clone()
+                } else {
+                    String::new()
+                };
+                texts.push(text);
+                texts.resize(width, repeated);
+            }
+            rows.push(texts);
+        }
+        self.outline.table(rows);
+    }
+
+    /// A cell's paragraphs on one line, those of tables within it too.
+    fn cell(&mut self, cell: &Element) -> String {
+        let mut paragraphs = Vec::new();
+        cell.descendants_named("p", &mut paragraphs);
+        let mut out = String::new();
+        for paragraph in paragraphs {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            self.inline(paragraph, &mut out);
+        }
+        out
+    }
+
+    /// Adds footnotes or endnotes, except the separators that Word stores among them.
+    fn add_notes(&mut self, notes: &Element) {
+        for note in notes.elements().filter(|note| note.attr("type").is_none()) {
+            let text = self.cell(note);
+            if let (Some(id), false) = (note.attr("id"), text.trim().is_empty()) {
+                self.outline.paragraph(&format!("[^{id}]: {text}"));
+            }
+        }
+    }
+
+    /// Adds headers or footers, each text once.
+    fn add_margins(&mut self, package: &mut Package<'_>, kind: &str, shown: &mut Vec<String>) {
+        let mut parts: Vec<&String> = self
+            .relations
+            .values()
+            .filter(|r| r.kind == kind)
+            .map(|r| &r.target)
+            .collect();
+        parts.sort();
+        for part in parts {
+            let Some(root) = package.optional_part(part) else {
+                continue;
+            };
+            let text = self.cell(&root);
+            let text = text.trim();
+            // Page numbers alone say nothing.
+            if text.chars().any(char::is_alphabetic) && !shown.iter().any(|other| other == text) {
+                shown.push(text.to_owned());
+                self.outline.paragraph(text);
+            }
+        }
+        self.boxes.clear();
+    }
+}
+
+/// Cells of a row, those wrapped in content controls too.
+fn cells_of(row: &Element) -> Vec<&Element> {
+    let mut cells = Vec::new();
+    row.descendants_named("tc", &mut cells);
+    cells
+}
+
+fn is_hidden(run: &Element) -> bool {
+    let vanish = run.at(&["rPr", "vanish"]);
+    vanish.is_some_and(|vanish| !matches!(vanish.attr("val"), Some("0" | "false")))
+}
+
+/// The version of some content meant for current readers.
+fn alternative(element: &Element) -> Option<&Element> {
+    element
+        .child("Choice")
+        .or_else(|| element.child("Fallback"))
+        .filter(|chosen| {
+            chosen
+                .children
+                .iter()
+                .any(|node| matches!(node, Node::Element(_)))
+        })
+}
+
+#[cfg(test)]
+mod tests;

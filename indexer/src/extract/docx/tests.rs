@@ -1,0 +1,158 @@
+use super::*;
+use crate::document::BlockKind;
+use crate::error::Error;
+use crate::extract::ooxml::tests::package;
+
+const STYLES: &str = "<styles>\
+    <style styleId=\"H1\"><name val=\"heading 1\"/></style>\
+    <style styleId=\"Mine\"><name val=\"Mine\"/><basedOn val=\"H1\"/><pPr><outlineLvl val=\"1\"/></pPr></style>\
+    <style styleId=\"T\"><name val=\"Title\"/></style></styles>";
+const NUMBERING: &str = "<numbering><abstractNum abstractNumId=\"5\">\
+    <lvl><start val=\"1\"/><numFmt val=\"decimal\"/><lvlText val=\"%1.\"/></lvl>\
+    <lvl><start val=\"1\"/><numFmt val=\"lowerLetter\"/><lvlText val=\"%1.%2)\"/></lvl></abstractNum>\
+    <num numId=\"1\"><abstractNumId val=\"5\"/></num></numbering>";
+const RELATIONS: &str = "<Relationships>\
+    <Relationship Id=\"s\" Type=\"x/styles\" Target=\"styles.xml\"/>\
+    <Relationship Id=\"n\" Type=\"x/numbering\" Target=\"numbering.xml\"/>\
+    <Relationship Id=\"f\" Type=\"x/footnotes\" Target=\"footnotes.xml\"/>\
+    <Relationship Id=\"h\" Type=\"x/header\" Target=\"header1.xml\"/>\
+    <Relationship Id=\"l\" Type=\"x/hyperlink\" Target=\"https://kura.example/a\" TargetMode=\"External\"/></Relationships>";
+
+fn docx(body: &str) -> Vec<u8> {
+    package(&[
+        (
+            "word/document.xml",
+            &format!("<w:document xmlns:w=\"w\"><w:body>{body}</w:body></w:document>"),
+        ),
+        ("word/_rels/document.xml.rels", RELATIONS),
+        ("word/styles.xml", STYLES),
+        ("word/numbering.xml", NUMBERING),
+        (
+            "word/footnotes.xml",
+            "<footnotes><footnote type=\"separator\" id=\"0\"><p><r><t>x</t></r></p></footnote>\
+            <footnote id=\"2\"><p><r><t>The note.</t></r></p></footnote></footnotes>",
+        ),
+        (
+            "word/header1.xml",
+            "<hdr><p><r><t>Kura Ltd.</t></r></p></hdr>",
+        ),
+    ])
+}
+
+fn blocks(body: &str) -> Vec<(BlockKind, String)> {
+    let blocks = extract(&docx(body)).unwrap().blocks;
+    let mut got: Vec<_> = blocks
+        .into_iter()
+        .map(|block| (block.kind, block.text))
+        .collect();
+    assert_eq!(
+        got.remove(0),
+        (BlockKind::Paragraph, "Kura Ltd.".to_owned())
+    );
+    assert_eq!(
+        got.pop(),
+        Some((BlockKind::Paragraph, "[^2]: The note.".to_owned()))
+    );
+    got
+}
+
+fn paragraph(properties: &str, text: &str) -> String {
+    format!("<w:p><w:pPr>{properties}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>")
+}
+
+#[test]
+fn styles_make_headings_and_the_title() {
+    let body = [
+        paragraph("<w:pStyle w:val=\"T\"/>", "規程集"),
+        paragraph("<w:pStyle w:val=\"H1\"/>", "One"),
+        paragraph("<w:pStyle w:val=\"Mine\"/>", "Two"),
+        paragraph("<w:outlineLvl w:val=\"2\"/>", "Three"),
+    ]
+    .concat();
+    let headings = blocks(&body);
+    let levels: Vec<_> = headings.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(levels, [1, 1, 2, 3].map(BlockKind::Heading));
+    assert_eq!(
+        extract(&docx(&body)).unwrap().title.as_deref(),
+        Some("規程集")
+    );
+}
+
+#[test]
+fn lists_are_numbered() {
+    let item = |level: u8, text: &str| {
+        paragraph(
+            &format!("<w:numPr><w:ilvl w:val=\"{level}\"/><w:numId w:val=\"1\"/></w:numPr>"),
+            text,
+        )
+    };
+    let got = blocks(
+        &[
+            item(0, "a"),
+            item(1, "b"),
+            item(1, "c"),
+            item(0, "d"),
+            item(1, "e"),
+        ]
+        .concat(),
+    );
+    let texts: Vec<_> = got.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["1. a", "1.a) b", "1.b) c", "2. d", "2.a) e"]);
+}
+
+#[test]
+fn deletions_and_hidden_runs_are_left_out_and_links_kept() {
+    let got = blocks(
+        "<w:p><w:r><w:t>kept </w:t></w:r><w:del><w:r><w:delText>gone</w:delText></w:r></w:del>\
+         <w:ins><w:r><w:t>added </w:t></w:r></w:ins><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r>\
+         <w:hyperlink r:id=\"l\"><w:r><w:t>here</w:t></w:r></w:hyperlink><w:r><w:footnoteReference w:id=\"2\"/></w:r></w:p>",
+    );
+    assert_eq!(
+        got,
+        [(
+            BlockKind::Paragraph,
+            "kept added here (https://kura.example/a)[^2]".to_owned()
+        )]
+    );
+}
+
+#[test]
+fn merged_cells_are_repeated() {
+    let cell = |properties: &str, text: &str| {
+        format!(
+            "<w:tc><w:tcPr>{properties}</w:tcPr>{}</w:tc>",
+            paragraph("", text)
+        )
+    };
+    let rows = format!(
+        "<w:tbl><w:tr>{}{}</w:tr><w:tr>{}{}{}</w:tr><w:tr>{}{}{}</w:tr></w:tbl>",
+        cell("<w:gridSpan w:val=\"2\"/>", "wide"),
+        cell("", "h"),
+        cell("<w:vMerge w:val=\"restart\"/>", "tall"),
+        cell("", "x"),
+        cell("", "y"),
+        cell("<w:vMerge/>", ""),
+        cell("", "p"),
+        cell("", "q"),
+    );
+    let want = "| wide | wide | h |\n| --- | --- | --- |\n| tall | x | y |\n| tall | p | q |";
+    assert_eq!(blocks(&rows), [(BlockKind::Table, want.to_owned())]);
+}
+
+#[test]
+fn text_boxes_follow_their_paragraph_once() {
+    let body = "<w:p><w:r><w:t>text</w:t></w:r><w:r><mc:AlternateContent><mc:Choice><w:txbxContent><w:p><w:r><w:t>boxed</w:t>\
+        </w:r></w:p></w:txbxContent></mc:Choice><mc:Fallback><w:txbxContent><w:p><w:r><w:t>boxed</w:t></w:r></w:p>\
+        </w:txbxContent></mc:Fallback></mc:AlternateContent></w:r></w:p>";
+    let texts: Vec<_> = blocks(body).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["text", "boxed"]);
+}
+
+#[test]
+fn a_package_without_document_is_malformed() {
+    let outcome = extract(&package(&[("word/styles.xml", STYLES)]));
+    assert!(matches!(
+        outcome,
+        Err(Error::Malformed { format: "DOCX", .. })
+    ));
+}

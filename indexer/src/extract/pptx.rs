@@ -1,0 +1,280 @@
+//! PowerPoint presentations: slides in their order, titles as headings, tables and notes.
+
+use crate::document::Extracted;
+use crate::error::Result;
+use crate::extract::ooxml::{Element, Package};
+use crate::extract::outline::Outline;
+
+/// Extracts the slides; a block's page is its slide's number.
+pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
+    let mut package = Package::open(bytes, "PPTX")?;
+    let main = package.main_part_name("ppt/presentation.xml");
+    let presentation = package.main_part(&main)?;
+    let relations = package.relations(&main);
+    let mut outline = Outline::default();
+    if let Some(title) = package
+        .title()
+        .filter(|title| title != "PowerPoint Presentation")
+    {
+        outline.set_title(&title);
+    }
+    let slides = presentation
+        .child("sldIdLst")
+        .into_iter()
+        .flat_map(|list| list.children_named("sldId"));
+    // `id` is both the slide's number and, with a prefix, its relation: the relation comes last.
+    let targets = slides.filter_map(|slide| {
+        let (_, id) = slide
+            .attrs
+            .iter()
+            .rfind(|(name, value)| name == "id" && relations.contains_key(value))?;
+        relations.get(id)
+    });
+    for (number, target) in (1..).zip(targets) {
+        outline.set_page(Some(number));
+        match package.part(&target.target) {
+            Ok(Some(slide)) => add_slide(&mut outline, &mut package, &target.target, &slide),
+            Ok(None) => outline.warn(format!("slide {number} is missing")),
+            Err(error) => outline.warn(format!("slide {number}: {error}")),
+        }
+    }
+    Ok(outline.finish())
+}
+
+fn add_slide(outline: &mut Outline, package: &mut Package<'_>, part: &str, slide: &Element) {
+    let mut shapes = Vec::new();
+    if let Some(tree) = slide.at(&["cSld", "spTree"]) {
+        gather_shapes(tree, &mut shapes);
+    }
+    // The title is read first, wherever it was drawn.
+    shapes.sort_by_key(|shape| !is_title(shape));
+    for shape in &shapes {
+        add_shape(outline, shape);
+    }
+    let mut relations: Vec<_> = package.relations(part).into_iter().collect();
+    relations.sort_by(|a, b| a.0.cmp(&b.0));
+    for (_, relation) in relations {
+        match relation.kind.as_str() {
+            "diagramData" => {
+                if let Some(data) = package.optional_part(&relation.target) {
+                    add_paragraphs(outline, &data, true);
+                }
+            }
+            "notesSlide" => {
+                if let Some(notes) = package.optional_part(&relation.target) {
+                    add_notes(outline, &notes);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Shapes in drawing order, those of groups too.
+fn gather_shapes<'e>(parent: &'e Element, shapes: &mut Vec<&'e Element>) {
+    for element in parent.elements() {
+        match element.name.as_str() {
+            "sp" | "graphicFrame" => shapes.push(element),
+            "AlternateContent" => {
+                if let Some(chosen) = element
+                    .child("Choice")
+                    .or_else(|| element.child("Fallback"))
+                {
+                    gather_shapes(chosen, shapes);
+                }
+            }
+            "grpSp" => gather_shapes(element, shapes),
+            _ => {}
+        }
+    }
+}
+
+/// The placeholder type of a shape: `title`, `body`, …; empty for a placeholder without one.
+fn placeholder(shape: &Element) -> Option<&str> {
+    let placeholder = shape.at(&["nvSpPr", "nvPr", "ph"])?;
+    Some(placeholder.attr("type").unwrap_or_default())
+}
+
+fn is_title(shape: &Element) -> bool {
+    matches!(placeholder(shape), Some("title" | "ctrTitle"))
+}
+
+fn add_shape(outline: &mut Outline, shape: &Element) {
+    let mut tables = Vec::new();
+    shape.descendants_named("tbl", &mut tables);
+    for table in &tables {
+        outline.table(rows_of(table));
+    }
+    let Some(body) = shape.child("txBody") else {
+        return;
+    };
+    match placeholder(shape) {
+        Some("title" | "ctrTitle") => {
+            let paragraphs: Vec<String> = body.children_named("p").map(text_of).collect();
+            let text = paragraphs.join(" ");
+            outline.set_title(&text);
+            outline.heading(2, &text);
+        }
+        // Numbers, dates and footers repeat on every slide.
+        Some("sldNum" | "dt" | "ftr" | "hdr") => {}
+        Some("" | "body" | "obj") => add_paragraphs(outline, body, true),
+        Some(_) | None => add_paragraphs(outline, body, false),
+    }
+}
+
+/// Adds text paragraphs; several of an outline placeholder are its list.
+fn add_paragraphs(outline: &mut Outline, body: &Element, is_list: bool) {
+    let mut paragraphs = Vec::new();
+    body.descendants_named("p", &mut paragraphs);
+    let texts: Vec<String> = paragraphs
+        .into_iter()
+        .map(text_of)
+        .filter(|text| !text.trim().is_empty())
+        .collect();
+    let is_list = is_list && texts.len() > 1;
+    for text in texts {
+        if is_list {
+            outline.list_item("-", &text);
+        } else {
+            outline.paragraph(&text);
+        }
+    }
+}
+
+fn add_notes(outline: &mut Outline, notes: &Element) {
+    let mut shapes = Vec::new();
+    if let Some(tree) = notes.at(&["cSld", "spTree"]) {
+        gather_shapes(tree, &mut shapes);
+    }
+    for shape in shapes
+        .into_iter()
+        .filter(|shape| placeholder(shape) == Some("body"))
+    {
+        add_paragraphs(outline, shape, false);
+    }
+}
+
+fn rows_of(table: &Element) -> Vec<Vec<String>> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for row in table.children_named("tr") {
+        let mut texts: Vec<String> = Vec::new();
+        for cell in row.children_named("tc") {
+            let is_set = |name| matches!(cell.attr(name), Some("1" | "true"));
+            let text = if is_set("hMerge") {
+                // Only a header must name every column; elsewhere a repetition would read as a second value.
+                if rows.is_empty() {
+                    texts.last().cloned().unwrap_or_default()
+                } else {
+                    String::new()
+                }
+            } else if is_set("vMerge") {
+                rows.last()
+                    .and_then(|above| above.get(texts.len()))
+                    .cloned()
+                    .unwrap_or_default()
+            } else {
+                let mut paragraphs = Vec::new();
+                cell.descendants_named("p", &mut paragraphs);
+                paragraphs
+                    .into_iter()
+                    .map(text_of)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            };
+            texts.push(text);
+        }
+        rows.push(texts);
+    }
+    rows
+}
+
+/// The text of a paragraph's runs.
+fn text_of(paragraph: &Element) -> String {
+    let mut out = String::new();
+    push_runs(paragraph, &mut out);
+    out
+}
+
+fn push_runs(parent: &Element, out: &mut String) {
+    for element in parent.elements() {
+        match element.name.as_str() {
+            "t" => out.push_str(&element.text()),
+            "br" | "tab" => out.push(' '),
+            _ => push_runs(element, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::BlockKind;
+    use crate::extract::ooxml::tests::package;
+
+    fn shape(kind: &str, paragraphs: &[&str]) -> String {
+        let body: String = paragraphs
+            .iter()
+            .map(|text| format!("<a:p><a:r><a:t>{text}</a:t></a:r></a:p>"))
+            .collect();
+        format!(
+            "<p:sp><p:nvSpPr><p:nvPr>{kind}</p:nvPr></p:nvSpPr><p:txBody>{body}</p:txBody></p:sp>"
+        )
+    }
+
+    fn slide(shapes: &str) -> String {
+        format!("<p:sld><p:cSld><p:spTree>{shapes}</p:spTree></p:cSld></p:sld>")
+    }
+
+    #[test]
+    fn slides_are_read_in_presentation_order() {
+        let table = "<p:graphicFrame><a:tbl><a:tr><a:tc gridSpan=\"2\"><a:p><a:r><a:t>h</a:t></a:r></a:p></a:tc>\
+            <a:tc hMerge=\"1\"/></a:tr><a:tr><a:tc><a:p><a:r><a:t>1</a:t></a:r></a:p></a:tc>\
+            <a:tc><a:p><a:r><a:t>2</a:t></a:r></a:p></a:tc></a:tr></a:tbl></p:graphicFrame>";
+        let first = slide(
+            &(shape("<p:ph idx=\"1\"/>", &["one", "two"])
+                + &shape("<p:ph type=\"title\"/>", &["Plan"])),
+        );
+        let second =
+            slide(&(shape("<p:ph type=\"sldNum\"/>", &["2"]) + &shape("", &["loose"]) + table));
+        let notes = shape("<p:ph type=\"body\"/>", &["say this"]);
+        let bytes = package(&[
+            (
+                "ppt/presentation.xml",
+                "<p:presentation><p:sldIdLst><p:sldId id=\"256\" r:id=\"rb\"/><p:sldId id=\"257\" r:id=\"ra\"/></p:sldIdLst></p:presentation>",
+            ),
+            (
+                "ppt/_rels/presentation.xml.rels",
+                "<R><Relationship Id=\"ra\" Type=\"x/slide\" Target=\"slides/slide1.xml\"/><Relationship Id=\"rb\" Type=\"x/slide\" Target=\"slides/slide2.xml\"/></R>",
+            ),
+            ("ppt/slides/slide1.xml", &second),
+            ("ppt/slides/slide2.xml", &first),
+            (
+                "ppt/slides/_rels/slide2.xml.rels",
+                "<R><Relationship Id=\"n\" Type=\"x/notesSlide\" Target=\"../notesSlides/n.xml\"/></R>",
+            ),
+            ("ppt/notesSlides/n.xml", &slide(&notes)),
+        ]);
+        let extracted = extract(&bytes).unwrap();
+        assert_eq!(extracted.title.as_deref(), Some("Plan"));
+        let got: Vec<_> = extracted
+            .blocks
+            .iter()
+            .map(|b| (b.kind, b.text.as_str(), b.locator.page))
+            .collect();
+        assert_eq!(
+            got,
+            [
+                (BlockKind::Heading(2), "Plan", Some(1)),
+                (BlockKind::ListItem, "- one", Some(1)),
+                (BlockKind::ListItem, "- two", Some(1)),
+                (BlockKind::Paragraph, "say this", Some(1)),
+                (BlockKind::Paragraph, "loose", Some(2)),
+                (
+                    BlockKind::Table,
+                    "| h | h |\n| --- | --- |\n| 1 | 2 |",
+                    Some(2)
+                ),
+            ]
+        );
+    }
+}

@@ -1,0 +1,185 @@
+//! Extraction measured over real files of many formats, with the snippets that must be found in them.
+
+use kura_indexer::{Error, extract};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Formats that kura reads.
+const SUPPORTED: [&str; 9] = [
+    "md", "txt", "html", "csv", "pdf", "docx", "pptx", "xlsx", "eml",
+];
+
+/// Sound files that pdf-extract 0.12 cannot read: fonts without embedded encodings (predefined CJK character maps) and a
+/// cross-reference table that readers must rebuild. They must fail with a reason; one that is read leaves this list.
+const BEYOND_PDF_EXTRACT: [&str; 3] = [
+    "199_pdf.js_issue2128r.pdf",
+    "205_pdf.js_noembed-eucjp.pdf",
+    "209_pdfminer.six_issue-1113-evil-xobjects.pdf",
+];
+
+/// Longest time one file may take.
+const MAX_TIME: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Deserialize)]
+struct Entry {
+    file: String,
+    ext: String,
+    tags: Vec<String>,
+    expect: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    n_files: usize,
+    n_extracted: usize,
+    n_clean: usize,
+    n_snippets: usize,
+    n_found: usize,
+    errors: BTreeMap<&'static str, usize>,
+    slowest: Duration,
+}
+
+#[test]
+fn real_files_are_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/formats");
+    let folder = std::env::var_os("KURA_TEST_FORMATS").map_or(folder, PathBuf::from);
+    let Ok(manifest) = fs_err::read_to_string(folder.join("MANIFEST.jsonl")) else {
+        println!("skipped: the folder of sample files is not here");
+        return;
+    };
+    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for line in manifest.lines().filter(|line| !line.trim().is_empty()) {
+        let entry: Entry = serde_json::from_str(line).unwrap();
+        let bytes = fs_err::read(folder.join(&entry.file)).unwrap();
+        measure(
+            &entry,
+            &bytes,
+            rows.entry(entry.ext.clone()).or_default(),
+            &mut faults,
+        );
+    }
+    print_table(&rows);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>) {
+    let start = Instant::now();
+    let outcome = extract(bytes, &entry.file, None);
+    let took = start.elapsed();
+    let tagged = |tag: &str| entry.tags.iter().any(|own| own.starts_with(tag));
+    let is_supported = SUPPORTED.contains(&entry.ext.as_str());
+    let is_clean =
+        is_supported && !tagged("scanned") && !tagged("encrypted") && !tagged("malformed");
+    row.n_files += 1;
+    row.n_clean += usize::from(is_clean);
+    row.slowest = row.slowest.max(took);
+    if took > MAX_TIME {
+        faults.push(format!("{}: took {took:?}", entry.file));
+    }
+    if tagged("encrypted") && !matches!(outcome, Err(Error::Encrypted)) {
+        faults.push(format!(
+            "{}: encrypted, but not reported so: {:?}",
+            entry.file,
+            outcome.is_ok()
+        ));
+    }
+    if !is_supported && !matches!(outcome, Err(Error::UnsupportedFormat { .. })) {
+        faults.push(format!(
+            "{}: of an unsupported format, but not reported so",
+            entry.file
+        ));
+    }
+    match outcome {
+        Ok(extracted) => {
+            row.n_extracted += 1;
+            if BEYOND_PDF_EXTRACT.contains(&entry.file.as_str()) {
+                faults.push(format!("{}: is read now; take it off the list", entry.file));
+            }
+            // The title is indexed beside the text.
+            let title = extracted.title.iter().map(String::as_str);
+            let text: Vec<&str> = title
+                .chain(extracted.blocks.iter().map(|block| block.text.as_str()))
+                .collect();
+            let text = folded(&text.join("\n"));
+            if is_clean {
+                let missing: Vec<&String> = entry
+                    .expect
+                    .iter()
+                    .filter(|snippet| !text.contains(&folded(snippet)))
+                    .collect();
+                row.n_snippets += entry.expect.len();
+                row.n_found += entry.expect.len() - missing.len();
+                for snippet in missing {
+                    println!("{}: not found: {snippet:?}", entry.file);
+                }
+            }
+        }
+        Err(error) => {
+            *row.errors.entry(kind(&error)).or_default() += 1;
+            if is_clean {
+                row.n_snippets += entry.expect.len();
+                println!("{}: not read: {error}", entry.file);
+                if !BEYOND_PDF_EXTRACT.contains(&entry.file.as_str()) {
+                    faults.push(format!("{}: {error}", entry.file));
+                }
+            }
+        }
+    }
+}
+
+/// NFKC by way of the extractor, without whitespace and the borders that tables have in each format.
+///
+/// The reference extractors write cells apart by blanks, commas or pipes, and keep or drop Markdown's marks.
+fn folded(text: &str) -> String {
+    let normal = extract(text.as_bytes(), "snippet.log", None)
+        .map(|extracted| {
+            extracted
+                .blocks
+                .into_iter()
+                .map(|block| block.text)
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+        .unwrap_or_default();
+    normal
+        .chars()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '|' | ',' | '`' | '*' | '\\'))
+        .collect()
+}
+
+fn kind(error: &Error) -> &'static str {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is non-exhaustive")]
+    match error {
+        Error::UnsupportedFormat { .. } => "unsupported",
+        Error::EmptyFile => "empty",
+        Error::NoText => "no text",
+        Error::Encrypted => "encrypted",
+        Error::Malformed { .. } => "malformed",
+        Error::TooLarge { .. } => "too large",
+        _ => "other",
+    }
+}
+
+fn print_table(rows: &BTreeMap<String, Row>) {
+    println!("| format | files | extracted | errors | snippets found | slowest |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for (format, row) in rows {
+        let errors: Vec<String> = row
+            .errors
+            .iter()
+            .map(|(kind, n)| format!("{n} {kind}"))
+            .collect();
+        println!(
+            "| {format} | {} | {} | {} | {} of {} | {:.1} s |",
+            row.n_files,
+            row.n_extracted,
+            errors.join(", "),
+            row.n_found,
+            row.n_snippets,
+            row.slowest.as_secs_f64(),
+        );
+    }
+}
