@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{ask, config, doctor, eval, extract, ingest, models, search, serve};
+use crate::commands::{admin, ask, config, doctor, eval, extract, ingest, models, search, serve};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -52,6 +52,8 @@ pub enum Command {
     Config(config::Args),
     /// Find out what is wrong with this installation.
     Doctor(doctor::Args),
+    /// Rebuild what can be rebuilt.
+    Admin(admin::Args),
     /// Measure quality on labelled data.
     Eval(eval::Args),
     /// Print the OpenAPI document of the server.

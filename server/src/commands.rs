@@ -6,6 +6,7 @@
     reason = "commands print results to stdout and errors to stderr"
 )]
 
+pub mod admin;
 pub mod ask;
 mod backend;
 pub mod config;
@@ -99,6 +100,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
             extract::run(&args)
         }
         Command::Models(args) => models::run(&configured(&flags)?, args),
+        Command::Admin(args) => runtime()?.block_on(admin::run(configured(&flags)?, args)),
         Command::Eval(args) => runtime()?.block_on(eval::run(configured(&flags)?, args)),
     }
 }
@@ -114,6 +116,7 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         | Command::Models(_)
         | Command::Config(_)
         | Command::Doctor(_)
+        | Command::Admin(_)
         | Command::Eval(_)
         | Command::Openapi => None,
     };

@@ -147,7 +147,9 @@ fn layered(routes: Router<AppState>, app: &App) -> Router<AppState> {
             let id = error::request_id(request).unwrap_or_default();
             // The path without its query: a query may hold what people ask.
             tracing::info_span!("request", request.id = id, http.method = %request.method(), http.path = request.uri().path())
-        }))
+        })
+        // Failures are logged once, where their cause is known.
+        .on_failure(()))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(NewRequestId))
 }

@@ -4,6 +4,8 @@
 //! - [`Kura`]: the real binary.
 //! - [`models`]: the real models, for tests that need them.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 mod app;
 mod binary;
 mod http;

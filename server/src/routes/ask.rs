@@ -22,6 +22,7 @@ use uuid::Uuid;
 /// What a person asks.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Question)]
 pub struct AskRequest {
     /// The question, in any language; the answer has the same.
     pub question: String,
@@ -46,7 +47,7 @@ fn yes() -> bool {
 /// How to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = AnswerMode)]
+#[schema(as = QuestionMode)]
 pub enum Mode {
     /// Generate if there is a generator, extract otherwise.
     Auto,
@@ -56,19 +57,30 @@ pub enum Mode {
     Extractive,
 }
 
+/// How an answer was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AnswerMode)]
+pub enum Made {
+    /// Written by the generator.
+    Generate,
+    /// Taken from the documents.
+    Extractive,
+}
+
 /// A verified answer.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Answer)]
 pub struct AnswerBody {
     /// UUID.
     pub id: String,
-    /// The conversation it belongs to.
-    #[schema(required)]
+    /// The conversation it belongs to; over HTTP there always is one.
+    #[schema(value_type = String)]
     pub conversation: Option<String>,
     /// Whether the documents support an answer.
     pub outcome: Outcome,
     /// How it was made.
-    pub mode: Mode,
+    pub mode: Made,
     /// The text, with markers such as `[1]`.
     pub text: String,
     /// What the markers stand for.
@@ -457,7 +469,7 @@ impl AnswerBody {
             id: Uuid::nil().to_string(),
             conversation: None,
             outcome: Outcome::Grounded,
-            mode: Mode::Extractive,
+            mode: Made::Extractive,
             text: text.to_owned(),
             citations: Vec::new(),
             flags: Vec::new(),
@@ -521,11 +533,11 @@ impl From<Mode> for AnswerMode {
     }
 }
 
-impl From<AnswerMode> for Mode {
+impl From<AnswerMode> for Made {
     fn from(mode: AnswerMode) -> Self {
         match mode {
-            AnswerMode::Auto => Self::Auto,
-            AnswerMode::Generate => Self::Generate,
+            // An answer never says `auto`: by then it is decided.
+            AnswerMode::Auto | AnswerMode::Generate => Self::Generate,
             AnswerMode::Extractive => Self::Extractive,
         }
     }

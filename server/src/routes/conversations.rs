@@ -28,6 +28,7 @@ pub struct Conversation {
 
 /// A conversation with its messages.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConversationDetail)]
 pub struct Transcript {
     /// UUID.
     pub id: String,

@@ -4,6 +4,7 @@ use crate::app::AppState;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use kura_indexer::Error as E;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -60,11 +61,12 @@ pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Read
         (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
     };
     let part = |works: bool| if works { "ok" } else { "failed" }.to_owned();
-    // The check answers for both: the catalog is asked first, then the store.
     let (catalog, store) = match &checked {
         Ok(()) => (true, true),
-        Err(kura_indexer::Error::Catalog(_)) => (false, true),
-        Err(_) => (true, false),
+        Err(E::Catalog(_) | E::Corrupt { .. } | E::Migration(_)) => (false, true),
+        Err(E::Lexical(_) | E::Dense(_) | E::Damaged { .. }) => (true, false),
+        // It may be either.
+        Err(_) => (false, false),
     };
     let checks = Checks {
         catalog: part(catalog),
