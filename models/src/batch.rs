@@ -409,10 +409,13 @@ mod tests {
             tokio::spawn(async move { batcher.run_urgent(sequence(3)).await })
         };
         let mut waiting = vec![query()];
-        tokio::task::yield_now().await;
-        first_begun.recv().unwrap(); // the thread is busy and takes no more
+        while first_begun.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        } // the thread is busy and takes no more
         waiting.extend((0..MAX_URGENT).map(|_| query()));
-        tokio::task::yield_now().await;
+        while lock(&batcher.shared.queue).urgent.len() < MAX_URGENT {
+            tokio::task::yield_now().await;
+        }
         assert!(matches!(
             batcher.run_urgent(sequence(3)).await,
             Err(Error::Overloaded)
