@@ -2,7 +2,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
 /** Where `npm run dev` finds a running `kura serve`. */
-const server = process.env.KURA_URL ?? "http://127.0.0.1:7700";
+const server = process.env.KURA_URL ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
   plugins: [react()],

@@ -22,6 +22,12 @@ describe("the key gate", () => {
     expect(localStorage.length).toBe(1); // the language of the test, and no key
   });
 
+  it("refuses what cannot be a key without asking the server", async () => {
+    const { user } = openApp("/", { signedIn: false });
+    await user.type(screen.getByLabelText("API key"), "鍵{Enter}");
+    expect(await screen.findByRole("alert")).toHaveTextContent("This key was not accepted");
+  });
+
   it("tells a server that does not answer from a wrong key", async () => {
     server.use(http.get("*/api/v1/collections", () => HttpResponse.error()));
     const { user } = openApp("/", { signedIn: false });

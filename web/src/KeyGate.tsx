@@ -1,4 +1,5 @@
-import { type FormEvent, type ReactNode, useId, useState } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, type ReactNode, useEffect, useId, useState } from "react";
 import { checkKey } from "./api/client";
 import { ApiError } from "./api/errors";
 import { signIn, useSession } from "./api/session";
@@ -18,6 +19,9 @@ export function KeyGate({ children }: { children: ReactNode }) {
 
 function KeyForm({ refused }: { refused: boolean }) {
   const { t } = useI18n();
+  const client = useQueryClient();
+  // What was read with one key is not for the next.
+  useEffect(() => client.clear(), [client]);
   const fieldId = useId();
   const errorId = useId();
   const [value, setValue] = useState("");

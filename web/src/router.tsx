@@ -1,5 +1,5 @@
 /** Every page of the application. */
-import { createBrowserRouter, Link, Outlet, type RouteObject } from "react-router";
+import { createBrowserRouter, Link, Outlet, type RouteObject, useRouteError } from "react-router";
 import { signOut } from "./api/session";
 import { ErrorNote } from "./components/ErrorNote";
 import { Shell } from "./components/Shell";
@@ -14,7 +14,7 @@ import { KeyGate } from "./KeyGate";
 export const routes: RouteObject[] = [
   {
     element: <Frame />,
-    errorElement: <ErrorNote error={null} />,
+    errorElement: <Broken />,
     children: [
       // One element for both, so that a new conversation keeps its page when it gets its address.
       {
@@ -45,6 +45,17 @@ function Frame() {
         </UploadsProvider>
       </AskingProvider>
     </KeyGate>
+  );
+}
+
+/** The last resort: a fault of the page itself. */
+function Broken() {
+  const { t } = useI18n();
+  return (
+    <div className="empty-page">
+      <ErrorNote error={useRouteError()} />
+      <a href="/">{t.errors.home}</a>
+    </div>
   );
 }
 

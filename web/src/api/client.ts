@@ -36,10 +36,20 @@ export async function refusal(authorization: string | null, response: Response):
 
 /** Resolves when the server accepts `apiKey`. */
 export async function checkKey(apiKey: string): Promise<void> {
+  // No header can carry other characters, so no key has them.
+  if (!/^[\x21-\x7e]+$/.test(apiKey)) throw malformedKey();
   await api.GET("/api/v1/collections", {
     params: { query: { limit: 1 } },
     headers: { authorization: `Bearer ${apiKey}` },
   });
+}
+
+function malformedKey(): ApiError {
+  const detail = "the key has characters that no key has";
+  return new ApiError(
+    { type: "about:blank", title: "Unauthorized", status: 401, detail, code: "unauthorized" },
+    null,
+  );
 }
 
 /** The body of a reply whose success carries one. */

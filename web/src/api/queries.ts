@@ -8,6 +8,7 @@ const PAGE_SIZE = 50;
 export const keys = {
   collections: ["collections"],
   documents: ["documents"],
+  documentText: (id: string) => ["document-text", id],
   conversations: ["conversations"],
   conversation: (id: string) => ["conversation", id],
   jobs: ["jobs"],
@@ -38,7 +39,7 @@ export const documentsQuery = (collection: string | null) =>
 
 export const documentTextQuery = (id: string, version: string) =>
   queryOptions({
-    queryKey: ["document-text", id, version],
+    queryKey: [...keys.documentText(id), version],
     queryFn: async ({ signal }) =>
       body(await api.GET("/api/v1/documents/{id}/text", { params: { path: { id } }, signal })),
     staleTime: 60_000,

@@ -220,7 +220,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Uploads"];
+                        "application/json": components["schemas"]["AddedDocuments"];
                     };
                 };
                 /** @description A problem */
@@ -563,7 +563,7 @@ export interface paths {
             };
             requestBody: {
                 content: {
-                    "application/json": components["schemas"]["AskRequest"];
+                    "application/json": components["schemas"]["Question"];
                 };
             };
             responses: {
@@ -664,7 +664,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Transcript"];
+                        "application/json": components["schemas"]["ConversationDetail"];
                     };
                 };
                 /** @description A problem */
@@ -778,14 +778,14 @@ export interface components {
             started_at: string | null;
             finished_at: string | null;
         };
-        Upload: {
+        AddedDocument: {
             document: components["schemas"]["Document"];
             job: components["schemas"]["Job"] | null;
             /** @enum {string} */
             outcome: "new" | "replaced" | "unchanged";
         };
-        Uploads: {
-            items: components["schemas"]["Upload"][];
+        AddedDocuments: {
+            items: components["schemas"]["AddedDocument"][];
         };
         DocumentText: {
             document: string;
@@ -808,7 +808,7 @@ export interface components {
             lexical_rank: number | null;
             span: components["schemas"]["Span"];
         };
-        AskRequest: {
+        Question: {
             question: string;
             collections?: string[];
             conversation?: string;
@@ -871,7 +871,7 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
-        Message: {
+        ConversationMessage: {
             /** @enum {string} */
             role: "user" | "assistant";
             content: string;
@@ -879,10 +879,10 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
-        Transcript: {
+        ConversationDetail: {
             id: string;
             title: string;
-            messages: components["schemas"]["Message"][];
+            messages: components["schemas"]["ConversationMessage"][];
         };
         CollectionList: {
             items: components["schemas"]["Collection"][];

@@ -49,7 +49,8 @@ export function PassagePanel({ citation, onClose }: Props) {
           <Icon name="close" />
         </button>
       </header>
-      <div className={styles.scroll}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: without a mouse, a scrolled text needs the focus */}
+      <section className={styles.scroll} aria-label={t.passage.title} tabIndex={0}>
         {text.isPending && <p className={styles.loading}>{t.passage.loading}</p>}
         {text.isError && (
           <>
@@ -60,7 +61,7 @@ export function PassagePanel({ citation, onClose }: Props) {
         {text.data && (
           <Passage text={text.data.text} version={text.data.version} citation={citation} />
         )}
-      </div>
+      </section>
       <footer className={styles.foot}>
         {downloadError !== null && <ErrorNote error={downloadError} />}
         <button

@@ -154,9 +154,14 @@ function Details({ answer }: { answer: Answer }) {
           ))}
         </dl>
       </details>
-      {grounded && <CopyButton text={answer.text} />}
+      {grounded && canCopy() && <CopyButton text={answer.text} />}
     </div>
   );
+}
+
+/** Browsers have a clipboard only on a secure origin, such as this machine's own. */
+function canCopy(): boolean {
+  return "clipboard" in navigator && navigator.clipboard !== undefined;
 }
 
 function CopyButton({ text }: { text: string }) {

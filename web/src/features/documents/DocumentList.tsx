@@ -146,6 +146,7 @@ function useRemoveDocument() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (id: string) => api.DELETE("/api/v1/documents/{id}", { params: { path: { id } } }),
+    onSuccess: (_, id) => client.removeQueries({ queryKey: keys.documentText(id) }),
     onSettled: () =>
       Promise.all([
         client.invalidateQueries({ queryKey: keys.documents }),

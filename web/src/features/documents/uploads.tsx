@@ -53,6 +53,7 @@ export function UploadsProvider({ children }: { children: ReactNode }) {
   const [uploads, setUploads] = useState<Upload[]>([]);
   const [send] = useState(() => createLimit(SENDING));
   const [follow] = useState(() => createLimit(FOLLOWING));
+  const nextUpload = useRef(1);
   const known = useRef(new Set<string>());
   const closing = useRef(new AbortController());
   useEffect(() => {
@@ -112,7 +113,7 @@ export function UploadsProvider({ children }: { children: ReactNode }) {
       add: (files, collection) => {
         const added = files.map((file) => ({
           file,
-          upload: blank(crypto.randomUUID(), file.name, collection),
+          upload: blank(`upload-${nextUpload.current++}`, file.name, collection),
         }));
         setUploads((all) => [...all, ...added.map(({ upload }) => upload)]);
         for (const { file, upload } of added) void start(upload.id, file, collection);
