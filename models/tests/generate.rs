@@ -1,4 +1,8 @@
 //! Generators against an independent runtime's output, and their behavior as a service.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set itself up has failed"
+)]
 
 #[path = "tiny/mod.rs"]
 mod tiny;
@@ -76,6 +80,10 @@ fn installed(id: &'static str) -> Arc<CandleGenerator> {
 }
 
 /// Loads a tiny model from a GGUF file.
+#[expect(
+    clippy::result_large_err,
+    reason = "the crate's own error, looked at by the tests"
+)]
 fn load(tiny: &Tiny) -> Result<CandleGenerator, Error> {
     let dir = tempfile::tempdir().unwrap();
     tiny.write_gguf(dir.path());
@@ -175,7 +183,7 @@ async fn qwen_answers_as_llama_cpp_does() {
     }
 }
 
-/// Its Q4_1 weights are converted to Q8_0 at load, so later tokens may differ from llama.cpp's; the
+/// Its `Q4_1` weights are converted to `Q8_0` at load, so later tokens may differ from llama.cpp's; the
 /// beginning, where the model is sure, must not.
 #[tokio::test]
 async fn smollm2_begins_its_answers_as_llama_cpp_does() {

@@ -20,8 +20,12 @@ const BUCKETS: [f64; 14] = [
 /// # Errors
 /// When the filter is invalid or logging was started before.
 pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.level)
-        .with_context(|| format!("`log.level`: `{}` is no level and no filter", config.level))?;
+    // The vector engine warns about flags that only its own server sets.
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(format!("qdrant_edge=error,{}", config.level))
+            .with_context(|| {
+                format!("`log.level`: `{}` is no level and no filter", config.level)
+            })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

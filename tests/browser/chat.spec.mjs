@@ -127,6 +127,7 @@ step("it looks right in light and dark, in English and Japanese, and on a phone"
   await checkAccessibility(page, "the answer on a phone");
   await screenshot(page, "phone-ja-light");
   await page.getByRole("button", { name: "メニュー", exact: true }).click();
+  await page.waitForFunction(() => document.activeElement?.closest("#wall"));
   await checkAccessibility(page, "the menu on a phone");
   await screenshot(page, "phone-menu-ja-light");
   await page.getByRole("button", { name: "English" }).click();

@@ -25,13 +25,26 @@ pub(crate) fn fixtures() -> PathBuf {
 
 pub(crate) fn questions(file: &str) -> Vec<HandbookQuestion> {
     let text = fs_err::read_to_string(fixtures().join(file)).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// Indexes the handbook into `dir`.
 pub(crate) async fn handbook(dir: &Path) -> Arc<Pipeline> {
-    let config = IndexConfig { chunking: ChunkConfig::default(), candidates: 50, fusion: Fusion::default(), min_free_bytes: 0 };
-    let pipeline = Pipeline::open(dir, kura_tests::models::embedder("multilingual-e5-small"), config).await.unwrap();
+    let config = IndexConfig {
+        chunking: ChunkConfig::default(),
+        candidates: 50,
+        fusion: Fusion::default(),
+        min_free_bytes: 0,
+    };
+    let pipeline = Pipeline::open(
+        dir,
+        kura_tests::models::embedder("multilingual-e5-small"),
+        config,
+    )
+    .await
+    .unwrap();
     let collection = pipeline.create_collection("handbook").await.unwrap().id;
     for entry in fs_err::read_dir(fixtures().join("handbook")).unwrap() {
         let path = entry.unwrap().path();
@@ -50,7 +63,7 @@ pub(crate) async fn handbook(dir: &Path) -> Arc<Pipeline> {
             return pipeline;
         }
         for job in jobs {
-            println!("{} {:?} {:?}", job.source, job.state, job.error);
+            assert_eq!(job.state, JobState::Done, "{}: {:?}", job.source, job.error);
         }
     }
 }
@@ -62,18 +75,40 @@ async fn the_right_document_is_among_the_first_three() {
     let access = AccessFilter::unrestricted("test");
     let scale = Scale::measure(pipeline.embedder().as_ref()).await.unwrap();
     let mut found = 0;
-    let all = questions("handbook.questions.jsonl").into_iter().chain(questions("handbook.unanswerable.jsonl"));
+    let all = questions("handbook.questions.jsonl")
+        .into_iter()
+        .chain(questions("handbook.unanswerable.jsonl"));
     for question in all {
-        let request = SearchRequest { text: question.question.clone(), collections: Collections::All, limit: 30 };
+        let request = SearchRequest {
+            text: question.question.clone(),
+            collections: Collections::All,
+            limit: 30,
+        };
         let output = pipeline.search(&request, &access).await.unwrap();
         let sources: Vec<&str> = output.hits.iter().map(|hit| hit.source.as_str()).collect();
-        let rank = question.expect_document.as_deref().map(|expected| sources.iter().position(|source| *source == expected));
+        let rank = question
+            .expect_document
+            .as_deref()
+            .map(|expected| sources.iter().position(|source| *source == expected));
         if matches!(rank, Some(Some(0..3))) {
             found += 1;
         }
         let top = sources.first().map(|s| s.to_string());
-        let evidence = Evidence::weigh(pipeline.embedder().as_ref(), scale, &question.question, output.hits).await.unwrap();
-        println!("{} rank {rank:?} support {:.3} {:?} {top:?} {}", question.id, evidence.support(), evidence.features(), question.question);
+        let evidence = Evidence::weigh(
+            pipeline.embedder().as_ref(),
+            scale,
+            &question.question,
+            output.hits,
+        )
+        .await
+        .unwrap();
+        println!(
+            "{} rank {rank:?} support {:.3} {:?} {top:?} {}",
+            question.id,
+            evidence.support(),
+            evidence.features(),
+            question.question
+        );
     }
     assert!(found >= 28, "{found} of 30");
 }

@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// When it is not set.
 #[must_use]
 pub fn dir() -> PathBuf {
-    PathBuf::from(std::env::var_os("KURA_MODELS_DIR").expect("set KURA_MODELS_DIR, or run `make test`, which pulls the models"))
+    PathBuf::from(
+        std::env::var_os("KURA_MODELS_DIR")
+            .expect("set KURA_MODELS_DIR, or run `make test`, which pulls the models"),
+    )
 }
 
 /// Returns an installed embedder.
@@ -21,10 +24,16 @@ pub fn dir() -> PathBuf {
 #[must_use]
 pub fn embedder(id: &str) -> Arc<dyn Embedder> {
     static LOADED: OnceLock<Mutex<HashMap<String, Arc<dyn Embedder>>>> = OnceLock::new();
-    let mut loaded = LOADED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut loaded = LOADED
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let load = || {
-        let installed = Registry::open(&dir()).and_then(|registry| registry.locate(id)).expect("run `make models-test` first");
-        load_embedder(&installed, &DeviceChoice::Cpu, &EmbedConfig::default()).expect("the embedder loads")
+        let installed = Registry::open(&dir())
+            .and_then(|registry| registry.locate(id))
+            .expect("run `make models-test` first");
+        load_embedder(&installed, &DeviceChoice::Cpu, &EmbedConfig::default())
+            .expect("the embedder loads")
     };
     Arc::clone(loaded.entry(id.to_owned()).or_insert_with(load))
 }

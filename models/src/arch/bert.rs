@@ -45,7 +45,8 @@ pub(crate) struct Bert {
     heads: usize,
     /// Position of the first token: XLM-R counts from behind the padding id.
     first_position: u32,
-    type_count: usize,
+    /// Type ids above this one are lowered to it; XLM-R does not tell the texts of a pair apart.
+    last_type: u32,
     dtype: DType,
     device: Device,
 }
@@ -157,21 +158,24 @@ impl Bert {
             layers: layers.collect::<Result<_>>()?,
             heads: config.num_attention_heads,
             first_position: if roberta { config.pad_token_id + 1 } else { 0 },
-            type_count: config.type_vocab_size,
+            last_type: if roberta {
+                0
+            } else {
+                u32::try_from(config.type_vocab_size)?.saturating_sub(1)
+            },
             dtype: vb.dtype(),
             device: vb.device().clone(),
         })
     }
 
     fn embed(&self, sequences: &[&Sequence]) -> Result<Tensor> {
-        let last_type = u32::try_from(self.type_count.saturating_sub(1)).unwrap_or(u32::MAX);
         let ids: Vec<u32> = sequences
             .iter()
             .flat_map(|s| s.ids.iter().copied())
             .collect();
         let types: Vec<u32> = sequences
             .iter()
-            .flat_map(|s| s.types.iter().map(|&t| t.min(last_type)))
+            .flat_map(|s| s.types.iter().map(|&t| t.min(self.last_type)))
             .collect();
         let positions: Vec<u32> = sequences
             .iter()

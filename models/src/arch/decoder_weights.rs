@@ -212,10 +212,10 @@ impl Weights {
         }
     }
 
-    /// Converts a weight without a fast CPU kernel to Q8_0, its rows zero-padded to whole tiles.
+    /// Converts a weight without a fast CPU kernel to `Q8_0`, its rows zero-padded to whole tiles.
     ///
-    /// Candle's tiled kernels take Q4_K, Q6_K and Q8_0 with rows of a multiple of 256 columns; its
-    /// kernels for Q4_1, Q5_0 and Q5_1 are scalar and up to fifty times slower. Returns the padding.
+    /// Candle's tiled kernels take `Q4_K`, `Q6_K` and `Q8_0` with rows of a multiple of 256 columns; its
+    /// kernels for `Q4_1`, `Q5_0` and `Q5_1` are scalar and up to fifty times slower. Returns the padding.
     fn fast(&mut self, tensor: Arc<QTensor>) -> Result<(Arc<QTensor>, usize)> {
         let (_, columns) = tensor.shape().dims2()?;
         let padding = columns.next_multiple_of(TILE_COLUMNS) - columns;

@@ -9,7 +9,7 @@ use crate::Result;
 /// Which components of a head are rotated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// Neighbours: GGUF files of the Llama family.
+    /// Neighbors: GGUF files of the Llama family.
     Interleaved,
     /// First half with second half: everything else.
     Halves,
@@ -25,7 +25,7 @@ pub(crate) enum Scaling {
     },
     /// A divisor per frequency, from the file or computed (Llama 3.1, Phi-3).
     Factors(Vec<f64>),
-    /// YaRN, <https://arxiv.org/abs/2309.00071>, with its default ramp from 32 to 1 rotations.
+    /// `YaRN`, <https://arxiv.org/abs/2309.00071>, with its default ramp from 32 to 1 rotations.
     Yarn {
         factor: f64,
         original_context: f64,
@@ -67,7 +67,7 @@ pub(crate) struct Rope {
 }
 
 impl Rope {
-    /// Prepares frequencies; no table is computed yet. `magnitude` multiplies YaRN's own.
+    /// Prepares frequencies; no table is computed yet. `magnitude` multiplies `YaRN`'s own.
     pub(crate) fn new(
         layout: Layout,
         dim: usize,
@@ -219,18 +219,18 @@ mod tests {
         {
             assert!((got - want).abs() < 1e-6, "{halves:?}");
         }
-        let neighbours: Vec<f32> = rope(Layout::Interleaved)
+        let neighbors: Vec<f32> = rope(Layout::Interleaved)
             .apply(&x, 3)
             .unwrap()
             .flatten_all()
             .unwrap()
             .to_vec1()
             .unwrap();
-        for (got, want) in neighbours
+        for (got, want) in neighbors
             .iter()
             .zip([fast.cos(), fast.sin(), -slow.sin(), slow.cos()])
         {
-            assert!((got - want).abs() < 1e-6, "{neighbours:?}");
+            assert!((got - want).abs() < 1e-6, "{neighbors:?}");
         }
     }
 

@@ -65,10 +65,11 @@ impl ModelFiles {
         if gguf.is_none() {
             for name in ["generation_config.json", "config.json"] {
                 let json = read_json(&dir.join(name))?;
-                let ids = match &json["eos_token_id"] {
-                    Value::Array(ids) => ids.clone(),
-                    id => vec![id.clone()],
-                };
+                // One id or several.
+                let id = &json["eos_token_id"];
+                let ids = id
+                    .as_array()
+                    .map_or(std::slice::from_ref(id), Vec::as_slice);
                 hub_end.extend(
                     ids.iter()
                         .filter_map(Value::as_u64)
@@ -158,12 +159,14 @@ impl ModelFiles {
         if path.exists() {
             return Ok(fs_err::read_to_string(path)?);
         }
-        let configured = match &self.tokenizer_config["chat_template"] {
-            Value::Array(named) => named
+        // One template or several with names.
+        let configured = &self.tokenizer_config["chat_template"];
+        let configured = match configured.as_array() {
+            Some(named) => named
                 .iter()
                 .find(|template| template["name"] == "default")
                 .and_then(|template| template["template"].as_str()),
-            template => template.as_str(),
+            None => configured.as_str(),
         };
         let stored = self
             .gguf

@@ -389,10 +389,16 @@ fn dense(tensors: &mut HashMap<String, Tensor>, name: &str, input: usize, output
     random(tensors, &format!("{name}.bias"), &[output]);
 }
 
+/// Scales near 1 and small shifts: large shifts would make all outputs alike.
 fn norm(tensors: &mut HashMap<String, Tensor>, name: &str, bias: bool) {
-    random(tensors, &format!("{name}.weight"), &[HIDDEN]);
+    let near = |name: String, middle: f64, spread: f64, tensors: &mut HashMap<String, Tensor>| {
+        random(tensors, &name, &[HIDDEN]);
+        let tensor = tensors[&name].affine(spread, middle).unwrap();
+        tensors.insert(name, tensor);
+    };
+    near(format!("{name}.weight"), 1.0, 0.5, tensors);
     if bias {
-        random(tensors, &format!("{name}.bias"), &[HIDDEN]);
+        near(format!("{name}.bias"), 0.0, 0.1, tensors);
     }
 }
 

@@ -8,11 +8,13 @@ use kura_indexer::analyze::analyze;
 use kura_indexer::chunk::sentences;
 use kura_indexer::retrieve::Hit;
 use kura_models::{Embedder, Vector};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Hits that are looked at closely; the rest only shows how close unrelated passages are.
 const CONSIDERED: usize = 8;
+/// The closest hit must be among this many of the lexical leg for the legs to agree.
+const AGREEING: usize = 3;
 /// Passages the generator is given at most: more distract a small model than they help.
 const MAX_PASSAGES: usize = 4;
 /// A passage this much less relevant than the best one is left out.
@@ -34,8 +36,11 @@ pub struct Features {
     pub closeness: f32,
     /// How far the best hit stands out from the rest, in the same unit.
     pub margin: f32,
-    /// Best share of the question's terms found in one considered hit, 0 to 1.
+    /// Best share of the question's terms found in one considered hit, 0 to 1. A term counts the more the
+    /// fewer hits have it, so the name of the company, which is everywhere, counts for little.
     pub coverage: f32,
+    /// Whether the closest hit of the dense leg is also among the first of the lexical leg: 0 or 1.
+    pub agreement: f32,
 }
 
 /// A passage put before the generator, with its sentences.
@@ -86,14 +91,19 @@ impl Evidence {
             0.0
         };
         let background = mean(known.iter().copied().skip(CONSIDERED));
+        let found: Vec<HashSet<String>> = hits.iter().map(hit_terms).collect();
+        let weights = rarity(&terms, &found);
         let mut features = Features::default();
         let mut weighed = Vec::with_capacity(hits.len());
-        for (hit, closeness) in hits.into_iter().zip(cosines) {
+        for ((hit, closeness), found) in hits.into_iter().zip(cosines).zip(&found) {
             let closeness = closeness.unwrap_or(floor);
-            let coverage = share(&terms, &hit_terms(&hit));
+            let coverage = weighted_share(&weights, found);
             if weighed.len() < CONSIDERED {
                 features.closeness = features.closeness.max(closeness);
                 features.coverage = features.coverage.max(coverage);
+                let agrees = hit.dense.is_some_and(|leg| leg.rank == 1)
+                    && hit.lexical.is_some_and(|leg| leg.rank <= AGREEING);
+                features.agreement = features.agreement.max(f32::from(u8::from(agrees)));
             }
             weighed.push((hit, 0.5 * closeness + 0.5 * coverage));
         }
@@ -330,6 +340,29 @@ pub fn share(wanted: &HashSet<String>, present: &HashSet<String>) -> f32 {
         return 0.0;
     }
     wanted.iter().filter(|term| present.contains(*term)).count() as f32 / wanted.len() as f32
+}
+
+/// Returns how much each wanted term counts: the logarithm of the inverse share of hits that have it.
+fn rarity(wanted: &HashSet<String>, found: &[HashSet<String>]) -> HashMap<String, f32> {
+    let n = found.len() as f32;
+    let weight = |term: &String| {
+        let df = found.iter().filter(|terms| terms.contains(term)).count() as f32;
+        ((n + 1.0) / (df + 0.5)).ln().max(0.05)
+    };
+    wanted
+        .iter()
+        .map(|term| (term.clone(), weight(term)))
+        .collect()
+}
+
+fn weighted_share(weights: &HashMap<String, f32>, present: &HashSet<String>) -> f32 {
+    let all: f32 = weights.values().sum();
+    let shared: f32 = weights
+        .iter()
+        .filter(|(term, _)| present.contains(*term))
+        .map(|(_, weight)| weight)
+        .sum();
+    if all > 0.0 { shared / all } else { 0.0 }
 }
 
 /// Returns the dot product, which is the cosine of unit vectors.

@@ -220,7 +220,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["AddedDocuments"];
+                        "application/json": components["schemas"]["Uploads"];
                     };
                 };
                 /** @description A problem */
@@ -563,7 +563,7 @@ export interface paths {
             };
             requestBody: {
                 content: {
-                    "application/json": components["schemas"]["Question"];
+                    "application/json": components["schemas"]["AskRequest"];
                 };
             };
             responses: {
@@ -664,7 +664,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["ConversationDetail"];
+                        "application/json": components["schemas"]["Transcript"];
                     };
                 };
                 /** @description A problem */
@@ -778,14 +778,14 @@ export interface components {
             started_at: string | null;
             finished_at: string | null;
         };
-        AddedDocument: {
+        Upload: {
             document: components["schemas"]["Document"];
             job: components["schemas"]["Job"] | null;
             /** @enum {string} */
             outcome: "new" | "replaced" | "unchanged";
         };
-        AddedDocuments: {
-            items: components["schemas"]["AddedDocument"][];
+        Uploads: {
+            items: components["schemas"]["Upload"][];
         };
         DocumentText: {
             document: string;
@@ -808,7 +808,7 @@ export interface components {
             lexical_rank: number | null;
             span: components["schemas"]["Span"];
         };
-        Question: {
+        AskRequest: {
             question: string;
             collections?: string[];
             conversation?: string;
@@ -842,14 +842,14 @@ export interface components {
         };
         AnswerTimings: {
             retrieve: number;
-            first_token: number | null;
+            first_token: number;
             generate: number;
             verify: number;
             total: number;
         };
         Answer: {
             id: string;
-            conversation: string;
+            conversation: string | null;
             /** @enum {string} */
             outcome: "grounded" | "no_evidence";
             /** @enum {string} */
@@ -871,7 +871,7 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
-        ConversationMessage: {
+        Message: {
             /** @enum {string} */
             role: "user" | "assistant";
             content: string;
@@ -879,10 +879,10 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
-        ConversationDetail: {
+        Transcript: {
             id: string;
             title: string;
-            messages: components["schemas"]["ConversationMessage"][];
+            messages: components["schemas"]["Message"][];
         };
         CollectionList: {
             items: components["schemas"]["Collection"][];

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { NavLink, useLocation } from "react-router";
 import { type Messages, useI18n } from "../i18n";
 import { Icon } from "./Icon";
@@ -15,11 +15,18 @@ export function Shell({ past, onSignOut, children }: Props) {
   const { pathname } = useLocation();
   // biome-ignore lint/correctness/useExhaustiveDependencies: going anywhere closes the drawer
   useEffect(() => setOpen(false), [pathname]);
+  const wall = useRef<HTMLDivElement>(null);
+  const opener = useRef<HTMLButtonElement>(null);
   useEffect(() => {
     if (!open) return;
+    wall.current?.querySelector("a")?.focus();
+    const button = opener.current;
     const onKey = (event: KeyboardEvent) => event.key === "Escape" && setOpen(false);
     addEventListener("keydown", onKey);
-    return () => removeEventListener("keydown", onKey);
+    return () => {
+      removeEventListener("keydown", onKey);
+      button?.focus();
+    };
   }, [open]);
   return (
     <div className={styles.shell}>
@@ -28,6 +35,7 @@ export function Shell({ past, onSignOut, children }: Props) {
       </a>
       <header className={styles.bar}>
         <button
+          ref={opener}
           type="button"
           className="icon-button"
           aria-label={t.menu}
@@ -48,7 +56,7 @@ export function Shell({ past, onSignOut, children }: Props) {
           onClick={() => setOpen(false)}
         />
       )}
-      <div id="wall" className={styles.wall} data-open={open}>
+      <div id="wall" ref={wall} className={styles.wall} data-open={open}>
         <div className={styles.brand}>
           <KuraMark className={styles.mark} />
           <div>

@@ -203,7 +203,7 @@ export function answerFrom(
     generator: script ? "qwen2.5-coder-1.5b-instruct-q4_k_m" : null,
     timings_ms: script
       ? { retrieve: 38, first_token: 2140, generate: 7320, verify: 85, total: 7460 }
-      : { retrieve: 41, first_token: null, generate: 0, verify: 0, total: 44 },
+      : { retrieve: 41, first_token: 0, generate: 0, verify: 0, total: 44 },
   };
   return { answer, hits };
 }

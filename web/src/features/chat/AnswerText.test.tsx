@@ -106,6 +106,6 @@ describe("the text of an answer", () => {
   it("shows the markers of a draft without anything to press", () => {
     const { container } = render(<DraftText text="甲。[1] 乙。[9]" nHits={3} />);
     expect(screen.queryByRole("button")).toBeNull();
-    expect(container).toHaveTextContent("甲。1 乙。[9]");
+    expect(container).toHaveTextContent("甲。\u20601 乙。[9]");
   });
 });

@@ -60,6 +60,9 @@ export function DraftText({ text, nHits }: { text: string; nHits: number }) {
   );
 }
 
+/** Keeps a marker on the line of the sentence before it. */
+const WORD_JOINER = "\u2060";
+
 const PLAIN: Components = {
   // Followed only by a person's click, and without telling where from.
   a: ({ href, children }) =>
@@ -115,22 +118,30 @@ function Marker({ marker, offset }: { marker: number; offset: number }) {
   const citation = citationAt(citations, spans, marker, offset);
   if (!citation) return `[${marker}]`;
   return (
-    <button
-      type="button"
-      className={styles.marker}
-      aria-label={t.ask.citation(citation.marker, citation.title)}
-      aria-pressed={citation === active}
-      title={citation.title}
-      onClick={() => onOpen(citation)}
-    >
-      {citation.marker}
-    </button>
+    <>
+      {WORD_JOINER}
+      <button
+        type="button"
+        className={styles.marker}
+        aria-label={t.ask.citation(citation.marker, citation.title)}
+        aria-pressed={citation === active}
+        title={citation.title}
+        onClick={() => onOpen(citation)}
+      >
+        {citation.marker}
+      </button>
+    </>
   );
 }
 
 const DRAFT: Components = {
   ...PLAIN,
-  button: ({ value }) => <span className={styles.marker}>{value}</span>,
+  button: ({ value }) => (
+    <>
+      {WORD_JOINER}
+      <span className={styles.marker}>{value}</span>
+    </>
+  ),
 };
 
 function measure(

@@ -80,6 +80,7 @@ export function ChatPage() {
               {turns.map(({ id: turnId, question, answer }, index) => (
                 <div key={turnId} className={styles.turn} ref={index === nTurns - 1 ? last : null}>
                   <Turn question={question}>
+                    {!answer && <p className={styles.loading}>{t.ask.stoppedEmpty}</p>}
                     {answer && (
                       <AnswerView answer={answer} active={passage.citation} onOpen={passage.show} />
                     )}

@@ -72,7 +72,8 @@ function split(
       parts.push(element("button", { value: marker[1] ?? "", name: String(offset) }, []));
       continue;
     }
-    const text: Text = { type: "text", value: value.slice(start, end) };
+    const beforeMarker = found.some((match) => match.index === end);
+    const text: Text = { type: "text", value: trimIf(beforeMarker, value.slice(start, end)) };
     const covering =
       base === null
         ? []
@@ -86,6 +87,11 @@ function split(
     parts.push(marked);
   }
   return parts;
+}
+
+/** A marker stands close to its sentence, and so on the same line. */
+function trimIf(condition: boolean, text: string): string {
+  return condition ? text.trimEnd() : text;
 }
 
 /** Where a text begins in the source; `null` when escapes make the two run apart. */

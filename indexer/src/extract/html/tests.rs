@@ -1,0 +1,86 @@
+use super::*;
+use crate::document::BlockKind;
+
+fn texts(html: &str) -> Vec<String> {
+    extract(html.as_bytes())
+        .blocks
+        .into_iter()
+        .map(|block| block.text)
+        .collect()
+}
+
+#[test]
+fn only_shown_content_is_kept() {
+    let html = "<html><head><title>T &amp; U</title><style>p{}</style></head><body><nav>Home</nav>\
+        <header><h1>Head</h1></header><p>One<br>two <b>bo</b>ld</p><script>var x</script>\
+        <p style='display: none'>hidden</p><p hidden>hidden</p><div>loose<p>para</p>tail</div>\
+        <footer>Copyright</footer></body></html>";
+    assert_eq!(
+        texts(html),
+        ["Head", "One two bold", "loose", "para", "tail"]
+    );
+    assert_eq!(extract(html.as_bytes()).title.as_deref(), Some("T & U"));
+}
+
+#[test]
+fn main_stands_for_the_page_unless_it_is_nearly_empty() {
+    assert_eq!(
+        texts("<body><div>menu</div><main><p>the content of the page</p></main></body>"),
+        ["the content of the page"]
+    );
+    let nearly_empty = "<body><p>a long text outside of the main element</p><main>x</main></body>";
+    assert_eq!(
+        texts(nearly_empty),
+        ["a long text outside of the main element", "x"]
+    );
+}
+
+#[test]
+fn lists_headings_and_code_keep_their_kind() {
+    let blocks = extract(
+        "<h2>H</h2><ol start=3><li>a<ul><li>b</li></ul></li><li>c</li></ol><pre>x\n  y</pre>"
+            .as_bytes(),
+    )
+    .blocks;
+    let got: Vec<_> = blocks.iter().map(|b| (b.kind, b.text.as_str())).collect();
+    assert_eq!(
+        got,
+        [
+            (BlockKind::Heading(2), "H"),
+            (BlockKind::ListItem, "3. a"),
+            (BlockKind::ListItem, "- b"),
+            (BlockKind::ListItem, "4. c"),
+            (BlockKind::Code, "x\n  y"),
+        ]
+    );
+    assert_eq!(blocks[4].locator.headings, ["H"]);
+}
+
+#[test]
+fn spans_are_repeated_and_layout_tables_dissolved() {
+    let data = "<table><caption>Cap</caption><tr><th>a<th>b<th>c</tr><tr><td rowspan=2>1<td colspan=2>2</tr>\
+        <tr><td>3<td>4</tr></table>";
+    assert_eq!(
+        texts(data),
+        [
+            "Cap",
+            "| a | b | c |\n| --- | --- | --- |\n| 1 | 2 | |\n| 1 | 3 | 4 |"
+        ]
+    );
+    let layout = "<table><tr><td><p>left</p><td><table><tr><th>k<th>v</tr><tr><td>1<td>2</tr></table></tr></table>";
+    assert_eq!(
+        texts(layout),
+        ["left", "| k | v |\n| --- | --- |\n| 1 | 2 |"]
+    );
+}
+
+#[test]
+fn declared_charsets_and_deep_nesting_are_handled() {
+    let page = "<html><head><meta charset=shift_jis></head><body><p>日本語</p></body></html>";
+    assert_eq!(
+        extract(&encoding_rs::SHIFT_JIS.encode(page).0).blocks[0].text,
+        "日本語"
+    );
+    let deep = format!("{}x", "<div>".repeat(50_000));
+    assert_eq!(texts(&deep), ["x"]);
+}
