@@ -15,6 +15,9 @@ const BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,
 ];
 
+/// Engines whose own chatter says nothing to an operator; naming them in `log.level` brings it back.
+const QUIET: &str = "qdrant_edge=error,tantivy=warn";
+
 /// Starts logging to stderr.
 ///
 /// # Errors
