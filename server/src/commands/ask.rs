@@ -125,7 +125,7 @@ async fn local(
 fn print(answer: &AnswerBody) {
     say!("{}", answer.text);
     if !answer.citations.is_empty() {
-        say!();
+        say!("");
     }
     for citation in &answer.citations {
         say!(
