@@ -25,7 +25,7 @@ const QUIET: &str = "qdrant_edge=error,tantivy=warn";
 pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
     // The vector engine warns about flags that only its own server sets.
     let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("qdrant_edge=error,{}", config.level))
+        tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", config.level))
             .with_context(|| {
                 format!("`log.level`: `{}` is no level and no filter", config.level)
             })?;
