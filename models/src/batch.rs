@@ -272,7 +272,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use super::*;
@@ -372,23 +371,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_of_queries_is_refused_and_errors_and_panics_are_answers() {
-        let calls = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&calls);
-        let forward = move |s: &[&Sequence]| match s[0].len() {
+    async fn errors_and_panics_are_answers() {
+        let forward = |s: &[&Sequence]| match s[0].len() {
             1 => Err(Error::Overloaded),
             2 => panic!("test"),
-            _ => {
-                count.fetch_add(1, Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(200));
-                lengths(s)
-            }
+            _ => lengths(s),
         };
-        let config = BatchConfig {
-            threads: 1,
-            ..CONFIG
-        };
-        let batcher = Arc::new(Batcher::start("test", config, Arc::new(forward)).unwrap());
+        let batcher = Batcher::start("test", CONFIG, Arc::new(forward)).unwrap();
         assert!(matches!(
             batcher.run(vec![sequence(1)]).await,
             Err(Error::Overloaded)
@@ -397,17 +386,45 @@ mod tests {
             batcher.run(vec![sequence(2)]).await,
             Err(Error::Candle(_))
         ));
-        let waiting: Vec<_> = (0..MAX_URGENT + 1)
-            .map(|_| {
-                let b = Arc::clone(&batcher);
-                tokio::spawn(async move { b.run_urgent(sequence(3)).await })
-            })
-            .collect();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(batcher.run(vec![sequence(3)]).await.unwrap(), [[3.0]]);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_of_queries_is_refused() {
+        let (begun, first_begun) = std::sync::mpsc::channel();
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let forward = move |s: &[&Sequence]| {
+            begun.send(()).map_err(|_| Error::Stopped)?;
+            lock(&gate).recv().map_err(|_| Error::Stopped)?;
+            lengths(s)
+        };
+        let config = BatchConfig {
+            threads: 1,
+            ..CONFIG
+        };
+        let batcher = Arc::new(Batcher::start("test", config, Arc::new(forward)).unwrap());
+        let query = || {
+            let batcher = Arc::clone(&batcher);
+            tokio::spawn(async move { batcher.run_urgent(sequence(3)).await })
+        };
+        let mut waiting = vec![query()];
+        while first_begun.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        } // the thread is busy and takes no more
+        waiting.extend((0..MAX_URGENT).map(|_| query()));
+        while lock(&batcher.shared.queue).urgent.len() < MAX_URGENT {
+            tokio::task::yield_now().await;
+        }
         assert!(matches!(
             batcher.run_urgent(sequence(3)).await,
             Err(Error::Overloaded)
         ));
-        drop(waiting);
+        for _ in &waiting {
+            release.send(()).unwrap();
+        }
+        for query in waiting {
+            assert_eq!(query.await.unwrap().unwrap(), [3.0]);
+        }
     }
 }

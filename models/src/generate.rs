@@ -23,17 +23,24 @@ use crate::generate::engine::{Engine, Job};
 use crate::generate::files::ModelFiles;
 use crate::generate::tokenizer::ChatTokenizer;
 use crate::template::ChatTemplate;
-use crate::{Error, Generator, Message, ModelKind, ModelSpec, Prompt, Result, Token};
+use crate::{
+    DeviceChoice, Error, Generator, Installed, Message, ModelKind, ModelSpec, Prompt, Result, Token,
+};
 
 /// Generations that may wait for the one being worked on.
 const QUEUE: usize = 8;
 
-/// Loads the generator `spec` from its folder, see [`CandleGenerator::load`].
+/// Loads an installed generator, see [`CandleGenerator::load`].
 ///
 /// # Errors
-/// As [`CandleGenerator::load`].
-pub fn load_generator(dir: &Path, spec: &ModelSpec, device: &Device) -> Result<Arc<dyn Generator>> {
-    Ok(Arc::new(CandleGenerator::load(dir, spec, device)?))
+/// As [`CandleGenerator::load`], and [`Error::Device`](crate::Error::Device).
+pub fn load_generator(installed: &Installed, device: &DeviceChoice) -> Result<Arc<dyn Generator>> {
+    let device = device.open()?;
+    Ok(Arc::new(CandleGenerator::load(
+        &installed.dir,
+        &installed.spec,
+        &device,
+    )?))
 }
 
 /// A decoder on its own thread. Dropping it ends the thread after the current token.

@@ -151,6 +151,8 @@ pub struct Answer {
     pub citations: Vec<Citation>,
     /// What a reader should check.
     pub flags: Vec<Flag>,
+    /// Probability, 0 to 1, that what was retrieved supports the question.
+    pub support: f32,
     /// Why the text ends.
     pub finish_reason: FinishReason,
     /// Tokens read and written by the generator.
@@ -268,17 +270,18 @@ fn run(
         let evidence = Evidence::weigh(embedder.as_ref(), assistant.scale, &standalone, found.hits).await?;
         timings.retrieve = ms(start);
 
-        if evidence.support() < assistant.config.min_support {
+        let support = evidence.support();
+        if support < assistant.config.min_support {
             yield AnswerEvent::Retrieved(Vec::new());
             timings.total = ms(start);
-            yield AnswerEvent::Completed(Box::new(no_evidence(language, Usage::default(), None, timings)));
+            yield AnswerEvent::Completed(Box::new(no_evidence(language, support, Usage::default(), None, timings)));
             return;
         }
 
         let Some(generator) = generator else {
             let passages = evidence.pack(embedder.as_ref(), assistant.config.context_tokens, &|text| embedder.count_tokens(text)).await?;
             yield AnswerEvent::Retrieved(passages.iter().map(|passage| passage.hit.clone()).collect());
-            let mut answer = extractive::answer(&passages);
+            let mut answer = extractive::answer(&passages, support);
             timings.verify = ms(start) - timings.retrieve;
             timings.total = ms(start);
             answer.timings_ms = timings;
@@ -317,7 +320,7 @@ fn run(
         let name = generator.spec().id.to_string();
         if prompt::is_refusal(&raw) {
             timings.total = ms(start);
-            yield AnswerEvent::Completed(Box::new(no_evidence(language, usage, Some(name), timings)));
+            yield AnswerEvent::Completed(Box::new(no_evidence(language, support, usage, Some(name), timings)));
             return;
         }
 
@@ -325,7 +328,7 @@ fn run(
         let verified = attribute::attribute(embedder.as_ref(), assistant.scale, &raw, &passages).await?;
         let mut answer = if verified.citations.is_empty() {
             // Nothing the generator wrote holds, but the gate found support: the documents speak for themselves.
-            extractive::answer(&passages)
+            extractive::answer(&passages, support)
         } else {
             Answer {
                 outcome: Outcome::Grounded,
@@ -333,6 +336,7 @@ fn run(
                 text: verified.text,
                 citations: verified.citations,
                 flags: verified.flags,
+                support,
                 finish_reason,
                 usage,
                 generator: Some(name),
@@ -367,6 +371,7 @@ fn pick_generator(
 
 fn no_evidence(
     language: prompt::Language,
+    support: f32,
     usage: Usage,
     generator: Option<String>,
     timings_ms: Timings,
@@ -381,6 +386,7 @@ fn no_evidence(
         text: language.no_evidence().to_owned(),
         citations: Vec::new(),
         flags: Vec::new(),
+        support,
         finish_reason: FinishReason::Stop,
         usage,
         generator,

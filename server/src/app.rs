@@ -126,9 +126,8 @@ pub fn load_generator(config: &Config) -> anyhow::Result<Option<Arc<dyn Generato
         }
         Err(error) => return Err(error.into()),
     };
-    let generator =
-        kura_models::load_generator(&installed.dir, &installed.spec, &device(config)?.open()?)
-            .with_context(|| format!("cannot load the generator `{id}`"))?;
+    let generator = kura_models::load_generator(&installed, &device(config)?)
+        .with_context(|| format!("cannot load the generator `{id}`"))?;
     Ok(Some(generator))
 }
 

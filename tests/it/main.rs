@@ -11,6 +11,8 @@ mod auth;
 mod cli;
 mod cli_server;
 mod collections;
+mod crash;
+mod disk_full;
 mod documents;
 mod formats;
 mod handbook;

@@ -145,11 +145,32 @@ impl Kura {
         }
     }
 
+    /// Returns the variables set for all commands.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.env
+    }
+
+    /// Returns the binary that belongs to this build.
+    #[must_use]
+    pub fn binary() -> PathBuf {
+        binary()
+    }
+
     fn command<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        self.command_at(&self.path("data"), args)
+    }
+
+    /// Returns a command on another data directory, not yet started.
+    pub fn command_at<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        data: &Path,
+        args: impl IntoIterator<Item = S>,
+    ) -> Command {
         let mut command = Command::new(binary());
         command
             .arg("--data-dir")
-            .arg(self.path("data"))
+            .arg(data)
             .arg("--config")
             .arg(self.path("kura.toml"))
             .args(args)

@@ -1,6 +1,8 @@
 //! Real models for tests, loaded once per process.
 
-use kura_models::{DeviceChoice, EmbedConfig, Embedder, Registry, load_embedder};
+use kura_models::{
+    DeviceChoice, EmbedConfig, Embedder, Generator, Registry, load_embedder, load_generator,
+};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -36,4 +38,16 @@ pub fn embedder(id: &str) -> Arc<dyn Embedder> {
             .expect("the embedder loads")
     };
     Arc::clone(loaded.entry(id.to_owned()).or_insert_with(load))
+}
+
+/// Returns an installed generator.
+///
+/// # Panics
+/// When it is not installed or cannot be loaded.
+#[must_use]
+pub fn generator(id: &str) -> Arc<dyn Generator> {
+    let installed = Registry::open(&dir())
+        .and_then(|registry| registry.locate(id))
+        .expect("run `make models-test` first");
+    load_generator(&installed, &DeviceChoice::Cpu).expect("the generator loads")
 }

@@ -10,9 +10,9 @@ const MAX_SENTENCES: usize = 3;
 /// A sentence this much less relevant than the best one is left out.
 const RELATIVE: f32 = 0.82;
 
-/// Answers with the best sentences of the passages, each cited. Passages must not be empty of sentences.
+/// Answers with the best sentences of the passages, each cited. `support` is the gate's. Passages must not be empty of sentences.
 #[must_use]
-pub fn answer(passages: &[Passage]) -> Answer {
+pub fn answer(passages: &[Passage], support: f32) -> Answer {
     let mut ranked: Vec<(usize, usize, f32)> = passages
         .iter()
         .enumerate()
@@ -53,6 +53,7 @@ pub fn answer(passages: &[Passage]) -> Answer {
         text: verified.text,
         citations: verified.citations,
         flags: Vec::new(),
+        support,
         finish_reason: FinishReason::Stop,
         usage: Usage::default(),
         generator: None,
