@@ -1,10 +1,13 @@
 //! One module per subcommand, and what they share: dispatch, exit codes and how an error reads.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "commands print results to stdout and errors to stderr"
-)]
+#![expect(clippy::print_stderr, reason = "commands print errors to stderr")]
+
+/// Prints a line to stdout, where results go.
+macro_rules! say {
+    ($($arg:tt)*) => {
+        crate::commands::emit(format_args!("{}\n", format_args!($($arg)*)))
+    };
+}
 
 pub mod admin;
 pub mod ask;
@@ -83,7 +86,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         // These must work whatever the configuration says.
         Command::Openapi => {
-            print!("{}", openapi::json());
+            emit(format_args!("{}", openapi::json()));
             Ok(Outcome::Success)
         }
         Command::Config(args) => config::run(&flags, &args),
@@ -153,9 +156,21 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
+/// Writes to stdout. A reader that has read enough, such as `head`, is no failure.
+fn emit(text: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    if let Err(error) = std::io::stdout().lock().write_fmt(text) {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("error: cannot write the result: {error}");
+        std::process::exit(1);
+    }
+}
+
 /// Prints a result for programs.
 fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 

@@ -15,6 +15,9 @@ const BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,
 ];
 
+/// Engines whose own chatter says nothing to an operator; naming them in `log.level` brings it back.
+const QUIET: &str = "qdrant_edge=error,tantivy=warn";
+
 /// Starts logging to stderr.
 ///
 /// # Errors
@@ -22,7 +25,7 @@ const BUCKETS: [f64; 14] = [
 pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
     // The vector engine warns about flags that only its own server sets.
     let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("qdrant_edge=error,{}", config.level))
+        tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", config.level))
             .with_context(|| {
                 format!("`log.level`: `{}` is no level and no filter", config.level)
             })?;

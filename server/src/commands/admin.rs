@@ -44,7 +44,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     if json {
         print_json(&serde_json::json!({ "n_documents": n_documents }))?;
     } else {
-        println!("reindexed {n_documents} documents");
+        say!("reindexed {n_documents} documents");
     }
     Ok(Outcome::Success)
 }

@@ -123,12 +123,12 @@ async fn local(
 }
 
 fn print(answer: &AnswerBody) {
-    println!("{}", answer.text);
+    say!("{}", answer.text);
     if !answer.citations.is_empty() {
-        println!();
+        say!("");
     }
     for citation in &answer.citations {
-        println!(
+        say!(
             "[{}] {} ({}{})\n    “{}”",
             citation.marker,
             citation.title,
@@ -147,7 +147,7 @@ fn print(answer: &AnswerBody) {
             FlagKind::UnsupportedName => "name not in the cited passage",
             FlagKind::UncitedSentence => "not supported by any passage",
         };
-        println!("! {what}: {}", flag.text);
+        say!("! {what}: {}", flag.text);
     }
 }
 

@@ -44,7 +44,7 @@ struct Checked {
 pub fn run(flags: &Flags, args: &Args) -> anyhow::Result<Outcome> {
     match args.command {
         Command::Show { defaults: true, .. } => {
-            print!("{DEFAULT_TOML}");
+            super::emit(format_args!("{DEFAULT_TOML}"));
             Ok(Outcome::Success)
         }
         Command::Show { json, .. } => show(flags, json),
@@ -63,7 +63,7 @@ fn show(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
     let column = loaded.settings.iter().map(width).max().unwrap_or(0).min(72);
     for setting in &loaded.settings {
         let assignment = format!("{} = {}", setting.key, setting.value);
-        println!("{assignment:column$}  # {}", setting.origin);
+        say!("{assignment:column$}  # {}", setting.origin);
     }
     Ok(Outcome::Success)
 }
@@ -83,7 +83,7 @@ fn check(flags: &Flags, json: bool) -> anyhow::Result<Outcome> {
     match (problems.is_empty(), json) {
         (true, true) => Ok(Outcome::Success),
         (true, false) => {
-            println!("the configuration is valid");
+            say!("the configuration is valid");
             Ok(Outcome::Success)
         }
         (false, _) => Err(InvalidConfig(problems).into()),

@@ -328,9 +328,9 @@ fn print(checks: &[Check]) {
             CheckStatus::Warning => "warning",
             CheckStatus::Failed => "FAILED ",
         };
-        println!("{mark}  {:15} {}", check.name, check.detail);
+        say!("{mark}  {:15} {}", check.name, check.detail);
         if let Some(remedy) = &check.remedy {
-            println!("         {:15} -> {remedy}", "");
+            say!("         {:15} -> {remedy}", "");
         }
     }
 }

@@ -64,13 +64,16 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     if json {
         print_json(&report)?;
     } else {
-        println!(
+        say!(
             "{}: {} documents, {} queries, {}",
-            report.dataset, report.documents, report.queries, report.embedder
+            report.dataset,
+            report.documents,
+            report.queries,
+            report.embedder
         );
         // The report's own form is the only place that knows its measures.
         for (leg, metrics) in &report.legs {
-            println!("{leg:8} {}", serde_json::to_string(metrics)?);
+            say!("{leg:8} {}", serde_json::to_string(metrics)?);
         }
     }
     Ok(Outcome::Success)

@@ -51,12 +51,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 fn print(extracted: &Extracted) {
     if let Some(title) = &extracted.title {
-        println!("{title}\n");
+        say!("{title}\n");
     }
     for block in &extracted.blocks {
         let Locator { page, range, .. } = &block.locator;
         let place = super::search::place(*page, range.as_deref());
-        println!("[{}{place}]\n{}\n", kind(block.kind).0, block.text);
+        say!("[{}{place}]\n{}\n", kind(block.kind).0, block.text);
     }
     for warning in &extracted.warnings {
         eprintln!("warning: {}", warning.message);

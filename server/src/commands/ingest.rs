@@ -147,14 +147,15 @@ fn print(report: &Report) {
             FileOutcome::Failed => "failed",
         };
         match &row.error {
-            Some(error) => println!("{outcome:9}  {:width$}  {error}", row.source),
-            None => println!(
+            Some(error) => say!("{outcome:9}  {:width$}  {error}", row.source),
+            None => say!(
                 "{outcome:9}  {:width$}  {} chunks",
-                row.source, row.n_chunks
+                row.source,
+                row.n_chunks
             ),
         }
         for warning in &row.warnings {
-            println!("           {:width$}  warning: {warning}", "");
+            say!("           {:width$}  warning: {warning}", "");
         }
     }
     let Summary {
@@ -163,7 +164,7 @@ fn print(report: &Report) {
         unchanged,
         failed,
     } = report.summary;
-    println!(
+    say!(
         "\ncollection {}: {new} new, {replaced} replaced, {unchanged} unchanged, {failed} failed",
         report.collection
     );

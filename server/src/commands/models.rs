@@ -133,12 +133,15 @@ fn list(config: &Config, registry: &Registry, json: bool) -> anyhow::Result<Outc
             .map(|bytes| HumanBytes(bytes).to_string())
             .unwrap_or_default();
         let star = if row.configured { "*" } else { " " };
-        println!(
+        say!(
             "{star} {:width$}  {:9}  {state:9}  {size:>10}  {:12}  {}",
-            row.id, row.kind, row.license, row.description
+            row.id,
+            row.kind,
+            row.license,
+            row.description
         );
     }
-    println!(
+    say!(
         "\n* named by the configuration; models folder: {}",
         registry.models_dir().display()
     );
@@ -242,11 +245,11 @@ fn report(rows: Vec<Row>, done: &str, json: bool) -> anyhow::Result<Outcome> {
         return Ok(outcome);
     }
     if rows.is_empty() {
-        println!("no models");
+        say!("no models");
     }
     for row in rows {
         match row.error {
-            None => println!("{done} {}", row.id),
+            None => say!("{done} {}", row.id),
             Some(error) => eprintln!("error: {error}"),
         }
     }

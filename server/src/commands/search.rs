@@ -60,10 +60,10 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
 
 fn print(hits: &[Hit]) {
     if hits.is_empty() {
-        println!("Nothing found.");
+        say!("Nothing found.");
     }
     for (at, hit) in hits.iter().enumerate() {
-        println!(
+        say!(
             "{}. {} ({}{})",
             at + 1,
             hit.title,
@@ -71,9 +71,9 @@ fn print(hits: &[Hit]) {
             place(hit.page, hit.range.as_deref())
         );
         if !hit.headings.is_empty() {
-            println!("   {}", hit.headings.join(" > "));
+            say!("   {}", hit.headings.join(" > "));
         }
-        println!("   {}\n", excerpt(&hit.text));
+        say!("   {}\n", excerpt(&hit.text));
     }
 }
 
