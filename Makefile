@@ -19,9 +19,10 @@ test: deps-test models-test
 	tests/run.sh
 
 ## Formatting and lints, warnings as errors.
-check:
+check: web
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	npm --prefix web run check
 
 fmt:
 	cargo fmt --all
@@ -44,7 +45,7 @@ models-test: build
 ## Writes the API's description to the snapshot that the page's client types are generated from.
 openapi: build
 	$(KURA_BIN) openapi > tests/it/snapshots/openapi.json
-	cd web && npm run generate
+	npm --prefix web run schema
 
 ## System packages: compiler, Python's package client, Node.
 deps:

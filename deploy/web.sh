@@ -10,7 +10,7 @@ if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); proce
 	export PATH="$venv/bin:$PATH"
 fi
 
-stamp=$(find src public index.html package-lock.json vite.config.ts tsconfig*.json -type f 2>/dev/null | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -d' ' -f1)
+stamp=$(find src index.html package-lock.json vite.config.ts tsconfig.json -type f | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -d' ' -f1)
 [ "$(cat dist/.stamp 2>/dev/null)" = "$stamp" ] && exit 0
 [ -d node_modules ] && [ "$(cat node_modules/.stamp 2>/dev/null)" = "$(sha256sum <package-lock.json)" ] || {
 	npm ci --no-audit --no-fund

@@ -24,7 +24,7 @@ use utoipa::{Modify, OpenApi};
         (name = "openai", description = "For clients of OpenAI's API"),
         (name = "health", description = "For operators")
     ),
-    components(schemas(Problem, Retrieved, Delta, AnswerBody)),
+    components(schemas(Problem, crate::openai::ErrorBody, Retrieved, Delta, AnswerBody)),
     security(("api_key" = [])),
     modifiers(&Security)
 )]

@@ -221,7 +221,11 @@ impl Passage {
 
 /// Logistic regression on [`Features`]. Coefficients and how they were fitted: `docs/ANSWERS.md`.
 fn support(features: &Features) -> f32 {
-    let z = -6.0 + 6.0 * features.closeness + 4.0 * features.margin + 5.0 * features.coverage;
+    let z = -5.06
+        + 3.19 * features.closeness
+        + 2.34 * features.margin
+        + 5.23 * features.coverage
+        + 0.74 * features.agreement;
     1.0 / (1.0 + (-z).exp())
 }
 

@@ -4,6 +4,27 @@
  */
 
 export interface paths {
+    "/api/v1/ask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answers a question from the documents, with citations.
+         * @description With `stream` (the default) the response is a stream of server-sent events: `retrieved` (`Retrieved`), any number
+         *     of `delta` (`Delta`), then `completed` (`Answer`, whose text replaces the deltas) or `failed` (`Problem`).
+         */
+        post: operations["ask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/collections": {
         parameters: {
             query?: never;
@@ -11,72 +32,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["CollectionList"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** Lists the collections by name. */
+        get: operations["list_collections"];
         put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["NewCollection"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Collection"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** Creates a collection. */
+        post: operations["create_collection"];
         delete?: never;
         options?: never;
         head?: never;
@@ -90,504 +50,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    name: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Collection"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** Returns a collection. */
+        get: operations["get_collection"];
         put?: never;
         post?: never;
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    name: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/documents": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: {
-                    collection?: string;
-                    limit?: number;
-                    cursor?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["DocumentList"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "multipart/form-data": {
-                        collection: string;
-                        file: string[];
-                    };
-                };
-            };
-            responses: {
-                /** @description OK */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AddedDocuments"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/documents/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Document"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/documents/{id}/text": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["DocumentText"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/documents/{id}/content": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/octet-stream": string;
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["JobList"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Job"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs/{id}/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "text/event-stream": string;
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/ask": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["Question"];
-                };
-            };
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Answer"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
+        /** Deletes a collection with all its documents. */
+        delete: operations["delete_collection"];
         options?: never;
         head?: never;
         patch?: never;
@@ -600,38 +68,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ConversationList"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** Lists the caller's conversations, the latest first. */
+        get: operations["list_conversations"];
         put?: never;
         post?: never;
         delete?: never;
@@ -647,68 +85,259 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ConversationDetail"];
-                    };
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** Returns a conversation. */
+        get: operations["get_conversation"];
         put?: never;
         post?: never;
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                /** @description A problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
+        /** Deletes a conversation. */
+        delete: operations["delete_conversation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/documents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
+        /** Lists documents. */
+        get: operations["list_documents"];
+        put?: never;
+        /**
+         * Uploads files.
+         * @description Each is stored when this returns, and indexed by a background job. The same source in the same collection is a
+         *     new version of that document.
+         */
+        post: operations["upload_documents"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/documents/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns a document. */
+        get: operations["get_document"];
+        put?: never;
+        post?: never;
+        /** Deletes a document; it is gone from search at once. */
+        delete: operations["delete_document"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/documents/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns a document's original bytes. */
+        get: operations["get_document_content"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/documents/{id}/text": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns a document's extracted text, which quotes and spans refer to. */
+        get: operations["get_document_text"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists jobs, the latest first. */
+        get: operations["list_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns a job. */
+        get: operations["get_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Follows a job: an event `job` with the job at every change, until it is over. */
+        get: operations["follow_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Searches by meaning and by words. */
+        post: operations["search"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns that the process is alive. */
+        get: operations["healthz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns the metrics as Prometheus reads them. */
+        get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns whether kura can do its work. */
+        get: operations["readyz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/chat/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answers the last message from the documents. Citations are annotations of the message; in a stream they come with
+         *     the last piece of text.
+         */
+        post: operations["create_chat_completion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/embeddings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Embeds texts. */
+        post: operations["create_embeddings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what can be sent as `model`: `kura`, the generator and the embedder. */
+        get: operations["list_models"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -718,187 +347,877 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        Span: {
-            start: number;
-            end: number;
-        };
-        Problem: {
-            type?: string;
-            title: string;
-            status: number;
-            detail: string;
-            instance?: string | null;
-            code: string;
-        };
-        Collection: {
+        /** @description A verified answer. */
+        Answer: {
+            /** @description What the markers stand for. */
+            citations: components["schemas"]["Citation"][];
+            /** @description The conversation it belongs to; over HTTP there always is one. */
+            conversation: string;
+            /** @description Why it ended. */
+            finish_reason: components["schemas"]["FinishReason"];
+            /** @description What could not be verified. */
+            flags: components["schemas"]["Flag"][];
+            /** @description The generator's name; absent for an extracted answer. */
+            generator: string | null;
+            /** @description UUID. */
             id: string;
-            name: string;
-            n_documents: number;
-            n_chunks: number;
-            /** Format: date-time */
-            created_at: string;
+            /** @description How it was made. */
+            mode: components["schemas"]["AnswerMode"];
+            /** @description Whether the documents support an answer. */
+            outcome: components["schemas"]["AnswerOutcome"];
+            /** @description The text, with markers such as `[1]`. */
+            text: string;
+            /** @description How long it took. */
+            timings_ms: components["schemas"]["AnswerTimings"];
+            /** @description Tokens read and written. */
+            usage: components["schemas"]["Usage"];
         };
-        NewCollection: {
-            name: string;
+        /**
+         * @description How an answer was made.
+         * @enum {string}
+         */
+        AnswerMode: "generate" | "extractive";
+        /**
+         * @description Whether the documents support an answer.
+         * @enum {string}
+         */
+        AnswerOutcome: "grounded" | "no_evidence";
+        /** @description How long the stages of an answer took, in milliseconds. */
+        AnswerTimings: {
+            /**
+             * Format: double
+             * @description From the start until the first piece of text.
+             */
+            first_token: number;
+            /**
+             * Format: double
+             * @description Generating.
+             */
+            generate: number;
+            /**
+             * Format: double
+             * @description Searching.
+             */
+            retrieve: number;
+            /**
+             * Format: double
+             * @description Everything.
+             */
+            total: number;
+            /**
+             * Format: double
+             * @description Attributing and verifying.
+             */
+            verify: number;
         };
-        Document: {
+        /** @description The events of a streamed answer; the tag is the event's name, not part of its data. */
+        AskEvents: {
+            /** @description First. */
+            retrieved: components["schemas"]["Retrieved"];
+        } | {
+            /** @description Any number. */
+            delta: components["schemas"]["Delta"];
+        } | {
+            /** @description Last. */
+            completed: components["schemas"]["Answer"];
+        } | {
+            /** @description Last, instead. */
+            failed: components["schemas"]["Problem"];
+        };
+        /** @description A citation, in OpenAI's form. */
+        ChatAnnotation: {
+            file_citation: components["schemas"]["FileCitation"];
+            type: string;
+        };
+        ChatChoice: {
+            finish_reason: string;
+            /** Format: int32 */
+            index: number;
+            logprobs?: string | null;
+            message: components["schemas"]["ChatReply"];
+        };
+        /** @description A piece of a streamed answer. */
+        ChatChunk: {
+            choices: components["schemas"]["ChatChunkChoice"][];
+            /** Format: int64 */
+            created: number;
             id: string;
-            collection: string;
+            model: string;
+            object: string;
+            usage?: components["schemas"]["ChatUsage"] | null;
+        };
+        ChatChunkChoice: {
+            delta: components["schemas"]["ChatDelta"];
+            finish_reason: string | null;
+            /** Format: int32 */
+            index: number;
+        };
+        /** @description An answer. */
+        ChatCompletion: {
+            choices: components["schemas"]["ChatChoice"][];
+            /** Format: int64 */
+            created: number;
+            id: string;
+            model: string;
+            object: string;
+            usage: components["schemas"]["ChatUsage"];
+        };
+        /** @description A part of a message; only text is understood. */
+        ChatContentPart: {
+            text?: string | null;
+            type: string;
+        };
+        ChatDelta: {
+            annotations?: components["schemas"]["ChatAnnotation"][] | null;
+            content?: string | null;
+            role?: string | null;
+        };
+        /** @description A message. */
+        ChatMessage: {
+            content?: components["schemas"]["Content"] | null;
+            /** @description `system`, `developer`, `user` or `assistant`. */
+            role: string;
+        };
+        ChatReply: {
+            annotations: components["schemas"]["ChatAnnotation"][];
+            content: string;
+            refusal?: string | null;
+            role: string;
+        };
+        /**
+         * @description A conversation to be continued. Unknown fields, such as `temperature`, are accepted and have no effect:
+         *     kura's answers are fixed by the operator's configuration.
+         */
+        ChatRequest: {
+            /** @description kura's own: names of the collections to search; all when absent. */
+            collections?: string[] | null;
+            /**
+             * @description The last one, from the user, is the question; those before it are the conversation. System messages are
+             *     not followed: instructions are the operator's.
+             */
+            messages: components["schemas"]["ChatMessage"][];
+            /** @description `kura` or the generator's name. */
+            model: string;
+            /**
+             * Format: int32
+             * @description Only 1.
+             */
+            n?: number | null;
+            /** @description Whether the answer comes in chunks. */
+            stream?: boolean;
+            stream_options?: components["schemas"]["StreamOptions"] | null;
+            /**
+             * @description kura's own: stream the generator's text as it is written, before it is verified. Markers and sentences that
+             *     fail verification cannot be taken back then.
+             */
+            stream_unverified?: boolean;
+        };
+        /** @description Tokens read and written. */
+        ChatUsage: {
+            completion_tokens: number;
+            prompt_tokens: number;
+            prompt_tokens_details: components["schemas"]["PromptTokens"];
+            total_tokens: number;
+        };
+        /** @description The parts of kura: `ok`, `none` (not configured or not installed) or `failed`. */
+        Checks: {
+            /** @description The catalog. */
+            catalog: string;
+            /** @description The embedder. */
+            embedder: string;
+            /** @description The generator; without one answers are extracted. */
+            generator: string;
+            /** @description The indexes. */
+            store: string;
+        };
+        /** @description A place in an answer tied to a chunk. */
+        Citation: {
+            /** @description The supported sentence in the answer's text, in bytes. */
+            answer_span: components["schemas"]["Span"];
+            /** @description The chunk's id. */
+            chunk: string;
+            /** @description The document's id. */
+            document: string;
+            /** @description Headings above it, outermost first. */
+            headings: string[];
+            /**
+             * Format: int32
+             * @description The number in the text, from 1.
+             */
+            marker: number;
+            /**
+             * Format: int32
+             * @description Page or slide, from 1.
+             */
+            page: number | null;
+            /** @description The words of the document that support the sentence. */
+            quote: string;
+            /** @description Where the quote stands in the document's text, in bytes. */
+            quote_span: components["schemas"]["Span"];
+            /** @description Spreadsheet range. */
+            range: string | null;
+            /** @description The document's source. */
             source: string;
+            /** @description The document's title. */
             title: string;
-            media_type: string;
-            size_bytes: number;
-            sha256: string;
-            version: number;
-            /** @enum {string} */
-            status: "pending" | "indexed" | "failed";
-            n_chunks: number;
-            warnings: string[];
-            error: string | null;
-            /** Format: date-time */
+        };
+        /**
+         * @description What went wrong, for programs. Names never change.
+         * @enum {string}
+         */
+        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_model" | "collection_exists" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
+        /** @description A set of documents that people see. */
+        Collection: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
             created_at: string;
-            /** Format: date-time */
+            /** @description UUID. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Chunks of their visible versions.
+             */
+            n_chunks: number;
+            /**
+             * Format: int64
+             * @description Documents in it.
+             */
+            n_documents: number;
+            /** @description Unique name. */
+            name: string;
+        };
+        /** @description Text, or parts of it. */
+        Content: string | components["schemas"]["ChatContentPart"][];
+        /** @description A conversation, without its messages. */
+        Conversation: {
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            created_at: string;
+            /** @description UUID. */
+            id: string;
+            /** @description The first question, shortened. */
+            title: string;
+            /**
+             * Format: date-time
+             * @description When the last message was added.
+             */
             updated_at: string;
         };
-        Job: {
+        /** @description A conversation with its messages. */
+        ConversationDetail: {
+            /** @description UUID. */
             id: string;
-            /** @enum {string} */
-            kind: "ingest";
-            document: string;
-            source: string;
-            collection: string;
-            /** @enum {string} */
-            state: "queued" | "running" | "done" | "failed";
-            /** @enum {string|null} */
-            stage: "extract" | "chunk" | "embed" | "store" | null;
-            progress: number;
-            error: string | null;
-            /** Format: date-time */
-            created_at: string;
-            started_at: string | null;
-            finished_at: string | null;
-        };
-        AddedDocument: {
-            document: components["schemas"]["Document"];
-            job: components["schemas"]["Job"] | null;
-            /** @enum {string} */
-            outcome: "new" | "replaced" | "unchanged";
-        };
-        AddedDocuments: {
-            items: components["schemas"]["AddedDocument"][];
-        };
-        DocumentText: {
-            document: string;
+            /** @description Oldest first. */
+            messages: components["schemas"]["Message"][];
+            /** @description The first question, shortened. */
             title: string;
+        };
+        /** @description Event `delta`: a piece of text as it is written, not verified yet. */
+        Delta: {
+            /** @description The piece. */
             text: string;
+        };
+        /** @description What was uploaded, and what became of it. */
+        Document: {
+            /** @description Name of its collection. */
+            collection: string;
+            /**
+             * Format: date-time
+             * @description When it was first added.
+             */
+            created_at: string;
+            /** @description Why it failed, with remedy. */
+            error: string | null;
+            /** @description UUID, stable over versions. */
+            id: string;
+            /** @description Media type. */
+            media_type: string;
+            /**
+             * Format: int32
+             * @description Chunks of the visible version.
+             */
+            n_chunks: number;
+            /** @description Of the original, lower-case hex. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Size of the original.
+             */
+            size_bytes: number;
+            /** @description File name or path under which it was added; unique in the collection. */
+            source: string;
+            /** @description Whether it can be found. */
+            status: components["schemas"]["DocumentStatus"];
+            /** @description The title it gives itself, or its file name. */
+            title: string;
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            updated_at: string;
+            /**
+             * Format: int32
+             * @description From 1.
+             */
+            version: number;
+            /** @description Parts that could not be read. */
+            warnings: string[];
+        };
+        /**
+         * @description Whether a document can be found.
+         * @enum {string}
+         */
+        DocumentStatus: "pending" | "indexed" | "failed";
+        /** @description The text that quotes and spans refer to. */
+        DocumentText: {
+            /** @description The document's id. */
+            document: string;
+            /** @description The extracted text. */
+            text: string;
+            /** @description Its title. */
+            title: string;
+            /**
+             * Format: int32
+             * @description The version it belongs to.
+             */
             version: number;
         };
-        Hit: {
-            document: string;
-            chunk: string;
-            title: string;
-            source: string;
-            collection: string;
-            text: string;
-            page: number | null;
-            range: string | null;
-            headings: string[];
-            score: number;
-            dense_rank: number | null;
-            lexical_rank: number | null;
-            span: components["schemas"]["Span"];
+        /** @description A vector. */
+        Embedding: {
+            embedding: components["schemas"]["Encoded"];
+            index: number;
+            object: string;
         };
+        /** @description What to embed. */
+        EmbeddingsRequest: {
+            /** @description Must be the embedder's own, if given. */
+            dimensions?: number | null;
+            /** @description How vectors are written. */
+            encoding_format?: components["schemas"]["Encoding"];
+            /** @description One text or several. */
+            input: components["schemas"]["Input"];
+            /** @description kura's own: `document` (the default) or `query`; embedders may treat them differently. */
+            input_type?: components["schemas"]["InputType"];
+            /** @description The embedder's name, or `kura`. */
+            model: string;
+        };
+        /** @description The vectors, in order. */
+        EmbeddingsResponse: {
+            /** @description One per input. */
+            data: components["schemas"]["Embedding"][];
+            /** @description The embedder's name. */
+            model: string;
+            /** @description Always `list`. */
+            object: string;
+            /** @description Tokens read. */
+            usage: components["schemas"]["EmbeddingsUsage"];
+        };
+        /** @description Tokens read, prompts and special tokens not counted. */
+        EmbeddingsUsage: {
+            prompt_tokens: number;
+            total_tokens: number;
+        };
+        /** @description A vector as asked for. */
+        Encoded: number[] | string;
+        /**
+         * @description How vectors are written.
+         * @enum {string}
+         */
+        Encoding: "float" | "base64";
+        /** @description Where a sentence of the answer comes from. */
+        FileCitation: {
+            /** @description One past its last character. */
+            end_index: number;
+            /** @description The document's id. */
+            file_id: string;
+            /** @description The document's source. */
+            filename: string;
+            /** @description First character of the supported sentence in the content, counted in Unicode code points. */
+            index: number;
+            /**
+             * Format: int32
+             * @description The marker in the text, from 1.
+             */
+            marker: number;
+            /**
+             * Format: int32
+             * @description Page or slide, from 1.
+             */
+            page?: number | null;
+            /** @description The words of the document. */
+            quote: string;
+            /** @description The document's title. */
+            title: string;
+        };
+        /**
+         * @description Why an answer ended.
+         * @enum {string}
+         */
+        FinishReason: "stop" | "length";
+        /** @description Something in an answer that could not be verified. */
+        Flag: {
+            /** @description Where they stand in the answer's text, in bytes. */
+            answer_span: components["schemas"]["Span"];
+            /** @description What kind of thing. */
+            kind: components["schemas"]["FlagKind"];
+            /** @description The words in question. */
+            text: string;
+        };
+        /**
+         * @description What could not be verified.
+         * @enum {string}
+         */
+        FlagKind: "unsupported_number" | "unsupported_name" | "uncited_sentence";
+        /** @description The process is alive. */
+        Health: {
+            /** @description Always `ok`. */
+            status: string;
+        };
+        /** @description A chunk with a score. */
+        Hit: {
+            /** @description The chunk's id: `<document>:<version>:<ordinal>`. */
+            chunk: string;
+            /** @description The document's collection. */
+            collection: string;
+            /** @description Rank among the hits by meaning, from 1. */
+            dense_rank: number | null;
+            /** @description The document's id. */
+            document: string;
+            /** @description Headings above it, outermost first. */
+            headings: string[];
+            /** @description Rank among the hits by words, from 1. */
+            lexical_rank: number | null;
+            /**
+             * Format: int32
+             * @description Page or slide, from 1.
+             */
+            page: number | null;
+            /** @description Spreadsheet range. */
+            range: string | null;
+            /**
+             * Format: float
+             * @description Higher is better; comparable only within one response.
+             */
+            score: number;
+            /** @description The document's source. */
+            source: string;
+            /** @description Where the chunk stands in the document's text, in bytes. */
+            span: components["schemas"]["Span"];
+            /** @description The chunk's text. */
+            text: string;
+            /** @description The document's title. */
+            title: string;
+        };
+        /** @description One text or several. */
+        Input: string | string[];
+        /**
+         * @description What the texts are.
+         * @enum {string}
+         */
+        InputType: "document" | "query";
+        /** @description Work in the background. */
+        Job: {
+            /** @description The document's collection. */
+            collection: string;
+            /**
+             * Format: date-time
+             * @description When it was queued.
+             */
+            created_at: string;
+            /** @description The document it is about. */
+            document: string;
+            /** @description Why it failed, with remedy. */
+            error: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            finished_at: string | null;
+            /** @description UUID. */
+            id: string;
+            /** @description What kind of work. */
+            kind: components["schemas"]["JobKind"];
+            /**
+             * Format: float
+             * @description From 0 to 1.
+             */
+            progress: number;
+            /** @description The document's source. */
+            source: string;
+            stage: components["schemas"]["JobStage"] | null;
+            /**
+             * Format: date-time
+             * @description When it was first taken up.
+             */
+            started_at: string | null;
+            /** @description Where it stands. */
+            state: components["schemas"]["JobState"];
+        };
+        /**
+         * @description What kind of work a job is.
+         * @enum {string}
+         */
+        JobKind: "ingest";
+        /**
+         * @description What a running job is doing.
+         * @enum {string}
+         */
+        JobStage: "extract" | "chunk" | "embed" | "store";
+        /**
+         * @description Where a job stands.
+         * @enum {string}
+         */
+        JobState: "queued" | "running" | "done" | "failed";
+        /** @description One page of a list. */
+        List_Collection: {
+            /** @description The items. */
+            items: {
+                /**
+                 * Format: date-time
+                 * @description When it was made.
+                 */
+                created_at: string;
+                /** @description UUID. */
+                id: string;
+                /**
+                 * Format: int64
+                 * @description Chunks of their visible versions.
+                 */
+                n_chunks: number;
+                /**
+                 * Format: int64
+                 * @description Documents in it.
+                 */
+                n_documents: number;
+                /** @description Unique name. */
+                name: string;
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        List_Conversation: {
+            /** @description The items. */
+            items: {
+                /**
+                 * Format: date-time
+                 * @description When it began.
+                 */
+                created_at: string;
+                /** @description UUID. */
+                id: string;
+                /** @description The first question, shortened. */
+                title: string;
+                /**
+                 * Format: date-time
+                 * @description When the last message was added.
+                 */
+                updated_at: string;
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        List_Document: {
+            /** @description The items. */
+            items: {
+                /** @description Name of its collection. */
+                collection: string;
+                /**
+                 * Format: date-time
+                 * @description When it was first added.
+                 */
+                created_at: string;
+                /** @description Why it failed, with remedy. */
+                error: string | null;
+                /** @description UUID, stable over versions. */
+                id: string;
+                /** @description Media type. */
+                media_type: string;
+                /**
+                 * Format: int32
+                 * @description Chunks of the visible version.
+                 */
+                n_chunks: number;
+                /** @description Of the original, lower-case hex. */
+                sha256: string;
+                /**
+                 * Format: int64
+                 * @description Size of the original.
+                 */
+                size_bytes: number;
+                /** @description File name or path under which it was added; unique in the collection. */
+                source: string;
+                /** @description Whether it can be found. */
+                status: components["schemas"]["DocumentStatus"];
+                /** @description The title it gives itself, or its file name. */
+                title: string;
+                /**
+                 * Format: date-time
+                 * @description When it last changed.
+                 */
+                updated_at: string;
+                /**
+                 * Format: int32
+                 * @description From 1.
+                 */
+                version: number;
+                /** @description Parts that could not be read. */
+                warnings: string[];
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        List_Job: {
+            /** @description The items. */
+            items: {
+                /** @description The document's collection. */
+                collection: string;
+                /**
+                 * Format: date-time
+                 * @description When it was queued.
+                 */
+                created_at: string;
+                /** @description The document it is about. */
+                document: string;
+                /** @description Why it failed, with remedy. */
+                error: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it ended.
+                 */
+                finished_at: string | null;
+                /** @description UUID. */
+                id: string;
+                /** @description What kind of work. */
+                kind: components["schemas"]["JobKind"];
+                /**
+                 * Format: float
+                 * @description From 0 to 1.
+                 */
+                progress: number;
+                /** @description The document's source. */
+                source: string;
+                stage: components["schemas"]["JobStage"] | null;
+                /**
+                 * Format: date-time
+                 * @description When it was first taken up.
+                 */
+                started_at: string | null;
+                /** @description Where it stands. */
+                state: components["schemas"]["JobState"];
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description A message of a conversation. */
+        Message: {
+            answer: components["schemas"]["Answer"] | null;
+            /** @description What is said. */
+            content: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            created_at: string;
+            /** @description Who speaks. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description A model. */
+        Model: {
+            /**
+             * Format: int64
+             * @description Seconds since 1970.
+             */
+            created: number;
+            /** @description The name to send as `model`. */
+            id: string;
+            /** @description Always `model`. */
+            object: string;
+            /** @description Who made it. */
+            owned_by: string;
+        };
+        /** @description A list of models. */
+        ModelList: {
+            /** @description The models. */
+            data: components["schemas"]["Model"][];
+            /** @description Always `list`. */
+            object: string;
+        };
+        /** @description What to create. */
+        NewCollection: {
+            /** @description 1 to 64 letters, digits, `-`, `_` or `.`. */
+            name: string;
+        };
+        /** @description OpenAI's error envelope. */
+        OpenAiError: {
+            error: components["schemas"]["OpenAiErrorDetail"];
+        };
+        /** @description What went wrong. */
+        OpenAiErrorDetail: {
+            code: components["schemas"]["Code"];
+            message: string;
+            param: string | null;
+            type: string;
+        };
+        /** @description A problem as RFC 9457 describes it, with kura's `code`. */
+        Problem: {
+            /** @description The kind, for programs. */
+            code: components["schemas"]["Code"];
+            /** @description This occurrence: cause and remedy. */
+            detail: string;
+            /** @description The request's id as a URN; the log has it too. */
+            instance?: string | null;
+            /**
+             * Format: int32
+             * @description HTTP status.
+             */
+            status: number;
+            /** @description Short name of the kind. */
+            title: string;
+            /** @description Identifies the kind of problem. */
+            type: string;
+        };
+        PromptTokens: {
+            cached_tokens: number;
+        };
+        /** @description What a person asks. */
         Question: {
+            /** @description Names of the collections to search; all when absent. */
+            collections?: string[] | null;
+            /** @description The conversation that the question follows up; a new one when absent. */
+            conversation?: string | null;
+            mode?: components["schemas"]["QuestionMode"] | null;
+            /** @description The question, in any language; the answer has the same. */
             question: string;
-            collections?: string[];
-            conversation?: string;
-            /** @enum {string} */
-            mode?: "auto" | "generate" | "extractive";
+            /** @description Whether the answer comes as server-sent events while it is written. */
             stream?: boolean;
         };
-        Citation: {
-            marker: number;
-            document: string;
-            chunk: string;
-            title: string;
-            source: string;
-            page: number | null;
-            range: string | null;
-            headings: string[];
-            quote: string;
-            quote_span: components["schemas"]["Span"];
-            answer_span: components["schemas"]["Span"];
+        /**
+         * @description How to answer.
+         * @enum {string}
+         */
+        QuestionMode: "auto" | "generate" | "extractive";
+        /** @description Whether kura can do its work. */
+        Readiness: {
+            /** @description The parts. */
+            checks: components["schemas"]["Checks"];
+            /** @description `ready` or `unavailable`. */
+            status: string;
         };
-        Flag: {
-            /** @enum {string} */
-            kind: "unsupported_number" | "unsupported_name" | "uncited_sentence";
-            text: string;
-            answer_span: components["schemas"]["Span"];
+        /** @description Event `retrieved`: what the answer will be based on. */
+        Retrieved: {
+            /** @description The conversation, for follow-up questions. */
+            conversation: string;
+            /** @description The hits put before the generator; none when nothing supports an answer. */
+            items: components["schemas"]["Hit"][];
         };
-        Usage: {
-            prompt_tokens: number;
-            cached_tokens: number;
-            completion_tokens: number;
+        /**
+         * @description Who speaks.
+         * @enum {string}
+         */
+        Role: "user" | "assistant";
+        /** @description What to search for. */
+        SearchRequest: {
+            /** @description Names of the collections to search; all when absent. */
+            collections?: string[] | null;
+            /** @description Most hits to return, 1 to 100; `retrieval.limit` when absent. */
+            limit?: number | null;
+            /** @description Words or a question, in any language. */
+            query: string;
         };
-        AnswerTimings: {
-            retrieve: number;
-            first_token: number;
-            generate: number;
-            verify: number;
+        /** @description What was found, the best first. */
+        SearchResponse: {
+            /** @description The hits. */
+            items: components["schemas"]["Hit"][];
+            /** @description How long it took. */
+            timings_ms: components["schemas"]["SearchTimings"];
+        };
+        /** @description How long the stages of a search took, in milliseconds. */
+        SearchTimings: {
+            /**
+             * Format: double
+             * @description Searching by meaning.
+             */
+            dense: number;
+            /**
+             * Format: double
+             * @description Embedding the query.
+             */
+            embed: number;
+            /**
+             * Format: double
+             * @description Fusing both.
+             */
+            fuse: number;
+            /**
+             * Format: double
+             * @description Reading the texts.
+             */
+            hydrate: number;
+            /**
+             * Format: double
+             * @description Searching by words.
+             */
+            lexical: number;
+            /**
+             * Format: double
+             * @description Everything.
+             */
             total: number;
         };
-        Answer: {
-            id: string;
-            conversation: string | null;
-            /** @enum {string} */
-            outcome: "grounded" | "no_evidence";
-            /** @enum {string} */
-            mode: "generate" | "extractive";
-            text: string;
-            citations: components["schemas"]["Citation"][];
-            flags: components["schemas"]["Flag"][];
-            /** @enum {string} */
-            finish_reason: "stop" | "length";
-            usage: components["schemas"]["Usage"];
-            generator: string | null;
-            timings_ms: components["schemas"]["AnswerTimings"];
+        /** @description A byte range in UTF-8 text. */
+        Span: {
+            /** @description One past the last byte. */
+            end: number;
+            /** @description First byte. */
+            start: number;
         };
-        Conversation: {
-            id: string;
-            title: string;
-            /** Format: date-time */
-            created_at: string;
-            /** Format: date-time */
-            updated_at: string;
+        /** @description What a stream contains. */
+        StreamOptions: {
+            /** @description Whether a last chunk counts tokens. */
+            include_usage?: boolean;
         };
-        ConversationMessage: {
-            /** @enum {string} */
-            role: "user" | "assistant";
-            content: string;
-            answer: components["schemas"]["Answer"] | null;
-            /** Format: date-time */
-            created_at: string;
+        /** @description What became of an uploaded file. */
+        Upload: {
+            /** @description The document. */
+            document: components["schemas"]["Document"];
+            job: components["schemas"]["Job"] | null;
+            /** @description How it relates to what was there. */
+            outcome: components["schemas"]["UploadOutcome"];
         };
-        ConversationDetail: {
-            id: string;
-            title: string;
-            messages: components["schemas"]["ConversationMessage"][];
+        /** @description The parts of an upload. */
+        UploadForm: {
+            /** @description Name of the collection, made if missing. Comes first. */
+            collection: string;
+            /** @description One part per file. */
+            file: string[];
+            /** @description Source of the next file, instead of its file name. */
+            source?: string | null;
         };
-        CollectionList: {
-            items: components["schemas"]["Collection"][];
-            next_cursor: string | null;
+        /**
+         * @description How an uploaded file relates to what was there.
+         * @enum {string}
+         */
+        UploadOutcome: "new" | "replaced" | "unchanged";
+        /** @description The uploads of one request, in order. */
+        Uploads: {
+            /** @description One per file. */
+            items: components["schemas"]["Upload"][];
         };
-        DocumentList: {
-            items: components["schemas"]["Document"][];
-            next_cursor: string | null;
-        };
-        JobList: {
-            items: components["schemas"]["Job"][];
-            next_cursor: string | null;
-        };
-        ConversationList: {
-            items: components["schemas"]["Conversation"][];
-            next_cursor: string | null;
+        /** @description Tokens read and written, counted by the generator's tokenizer. */
+        Usage: {
+            /** @description Of those, tokens reused from an earlier prompt. */
+            cached_tokens: number;
+            /** @description Tokens written. */
+            completion_tokens: number;
+            /** @description Tokens of the prompt. */
+            prompt_tokens: number;
         };
     };
     responses: never;
@@ -908,4 +1227,1119 @@ export interface components {
     pathItems: never;
 }
 export type $defs = Record<string, never>;
-export type operations = Record<string, never>;
+export interface operations {
+    ask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Question"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                    "text/event-stream": components["schemas"]["AskEvents"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_collections: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Collection"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_collection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCollection"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Collection"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_collection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The collection's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Collection"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_collection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The collection's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_conversations: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Conversation"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_conversation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conversation's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConversationDetail"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_conversation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The conversation's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_documents: {
+        parameters: {
+            query?: {
+                /** @description Name of the collection; all when absent. */
+                collection?: string;
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Document"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_documents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["UploadForm"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Uploads"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Document"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_document_content: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_document_text: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentText"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_jobs: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Job"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    follow_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["Job"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchResponse"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    healthz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
+    metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+    readyz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+        };
+    };
+    create_chat_completion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChatRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChatCompletion"];
+                    "text/event-stream": components["schemas"]["ChatChunk"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description A failure; `error.code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    create_embeddings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmbeddingsRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmbeddingsResponse"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description A failure; `error.code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    list_models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description A failure; `error.code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+}
