@@ -19,10 +19,10 @@ test: deps-test models-test
 	tests/run.sh
 
 ## Formatting and lints, warnings as errors.
-check: web
+check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	npm --prefix web run check
+	deploy/web.sh check
 
 fmt:
 	cargo fmt --all
@@ -45,9 +45,9 @@ models-test: build
 ## Writes the API's description to the snapshot that the page's client types are generated from.
 openapi: build
 	$(KURA_BIN) openapi > tests/it/snapshots/openapi.json
-	npm --prefix web run schema
+	deploy/web.sh schema
 
-## System packages: compiler, Python's package client, Node.
+## System packages: compiler and Python's package client; for the tests also Chromium and a Japanese font.
 deps:
 	deploy/deps.sh run
 

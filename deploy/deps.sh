@@ -3,8 +3,8 @@
 # What is there already is left alone; without root or sudo it says what is missing.
 set -euo pipefail
 
-declare -A package=([cc]=build-essential [python3]=python3 [node]=nodejs [npm]=npm [curl]=curl)
-commands=(cc python3 node npm curl)
+declare -A package=([cc]=build-essential [python3]=python3 [curl]=curl)
+commands=(cc python3 curl)
 missing=()
 for command in "${commands[@]}"; do
 	command -v "$command" >/dev/null || missing+=("${package[$command]}")

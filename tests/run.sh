@@ -22,13 +22,13 @@ phase() {
 }
 
 sum() {
-	sed 's/\x1b\[[0-9;]*m//g' "$2" | sed -nE "s/.*$1.*/\1/p" | awk '{ n += $1 } END { print n + 0 }'
+	sed 's/\x1b\[[0-9;]*m//g; s/^/ /' "$2" | sed -nE "s/.*$1.*/\1/p" | awk '{ n += $1 } END { print n + 0 }'
 }
 
 phase rust 'test result:.* ([0-9]+) passed' 'test result:.* ([0-9]+) failed' cargo test --release --workspace --no-fail-fast
-phase page 'Tests .*[^0-9]([0-9]+) passed' 'Tests .*[^0-9]([0-9]+) failed' npm --prefix web test
+phase page 'Tests .*[^0-9]([0-9]+) passed' 'Tests .*[^0-9]([0-9]+) failed' deploy/web.sh test
 phase clients '[^0-9]([0-9]+) passed' '[^0-9]([0-9]+) failed' tests/clients/run.sh
-phase browser '^# pass ([0-9]+)' '^# fail ([0-9]+)' tests/browser/run.sh
+phase browser 'ℹ pass ([0-9]+)' 'ℹ fail ([0-9]+)' tests/browser/run.sh
 
 printf '\n%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]

@@ -255,7 +255,7 @@ impl Pipeline {
             Arc::clone(&self.blobs),
             Arc::clone(&self.embedder),
         );
-        let (job, config) = (job.clone(), self.config.chunking.clone());
+        let (job, config) = (job.clone(), self.config.chunking);
         blocking(move || {
             let Some((sha256, media_type, target)) = catalog.pending(job.document, job.version)? else { return Ok(None) };
             let bytes = blobs.get(&sha256)?;

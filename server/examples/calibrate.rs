@@ -24,6 +24,7 @@ const DOCUMENTS: usize = 600;
 const QUESTIONS: usize = 150;
 const HITS: usize = 30;
 const TERMS: usize = 5;
+const THRESHOLDS: [f64; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 
 type Sample = ([f64; TERMS], bool);
 
@@ -59,26 +60,27 @@ async fn main() -> anyhow::Result<()> {
             .flat_map(|(_, (_, samples))| samples.clone())
             .collect();
         let weights = fit(if train.is_empty() { test } else { &train });
-        let share = |wanted: bool| {
-            let of: Vec<&Sample> = test
+        let share = |wanted: bool, threshold: f64| {
+            let of: Vec<f64> = test
                 .iter()
                 .filter(|(_, supported)| *supported == wanted)
+                .map(|(x, _)| probability(&weights, x))
                 .collect();
-            100.0
-                * of.iter()
-                    .filter(|(x, _)| (probability(&weights, x) >= 0.5) == wanted)
-                    .count() as f64
+            100.0 * of.iter().filter(|p| (**p >= threshold) == wanted).count() as f64
                 / of.len().max(1) as f64
         };
-        println!(
-            "held out {name}: {:.1} % of supported pass, {:.1} % of unsupported are refused",
-            share(true),
-            share(false)
-        );
+        println!("held out {name}:");
+        for threshold in THRESHOLDS {
+            println!(
+                "  min_support {threshold}: {:.1} % of supported pass, {:.1} % of unsupported are refused",
+                share(true, threshold),
+                share(false, threshold)
+            );
+        }
     }
     let all: Vec<Sample> = sets.into_iter().flat_map(|(_, samples)| samples).collect();
     println!(
-        "bias, closeness, margin, coverage, agreement: {:.2?}",
+        "bias, sentence, margin, coverage, agreement: {:.2?}",
         fit(&all)
     );
     Ok(())
@@ -183,7 +185,7 @@ async fn measure(dir: &Path, embedder: Arc<dyn Embedder>) -> anyhow::Result<Vec<
 fn vector(features: &Features) -> [f64; TERMS] {
     [
         1.0,
-        features.closeness,
+        features.sentence,
         features.margin,
         features.coverage,
         features.agreement,

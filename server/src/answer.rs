@@ -261,7 +261,11 @@ fn run(
         if asked.is_empty() {
             Err(AnswerError::EmptyQuestion)?;
         }
-        let generator = pick_generator(&assistant, question.mode)?;
+        let mode = if question.mode == AnswerMode::Auto { assistant.config.mode } else { question.mode };
+        let generator = assistant.generator.clone().filter(|_| mode != AnswerMode::Extractive);
+        if mode == AnswerMode::Generate && generator.is_none() {
+            Err(AnswerError::NoGenerator)?;
+        }
         let language = prompt::Language::of(&asked);
         let standalone = condense::standalone(&asked, &question.history);
         let request = SearchRequest { text: standalone.clone(), collections: question.collections.clone(), limit: assistant.config.hits };
@@ -279,7 +283,7 @@ fn run(
         }
 
         let Some(generator) = generator else {
-            let passages = evidence.pack(embedder.as_ref(), assistant.config.context_tokens, &|text| embedder.count_tokens(text)).await?;
+            let passages = evidence.pack(assistant.config.context_tokens, &|text| embedder.count_tokens(text));
             yield AnswerEvent::Retrieved(passages.iter().map(|passage| passage.hit.clone()).collect());
             let mut answer = extractive::answer(&passages, support);
             timings.verify = ms(start) - timings.retrieve;
@@ -290,7 +294,7 @@ fn run(
             return;
         };
 
-        let passages = evidence.pack(embedder.as_ref(), assistant.config.context_tokens, &|text| generator.count_tokens(text)).await?;
+        let passages = evidence.pack(assistant.config.context_tokens, &|text| generator.count_tokens(text));
         yield AnswerEvent::Retrieved(passages.iter().map(|passage| passage.hit.clone()).collect());
         let generating = Instant::now();
         let prompt = Prompt {
@@ -348,24 +352,6 @@ fn run(
         answer.usage = usage;
         answer.timings_ms = timings;
         yield AnswerEvent::Completed(Box::new(answer));
-    }
-}
-
-fn pick_generator(
-    assistant: &Assistant,
-    mode: AnswerMode,
-) -> Result<Option<Arc<dyn Generator>>, AnswerError> {
-    let mode = if mode == AnswerMode::Auto {
-        assistant.config.mode
-    } else {
-        mode
-    };
-    match (mode, &assistant.generator) {
-        (AnswerMode::Extractive, _) | (AnswerMode::Auto, None) => Ok(None),
-        (AnswerMode::Generate, None) => Err(AnswerError::NoGenerator),
-        (AnswerMode::Auto | AnswerMode::Generate, Some(generator)) => {
-            Ok(Some(Arc::clone(generator)))
-        }
     }
 }
 

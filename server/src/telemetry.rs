@@ -24,11 +24,8 @@ const QUIET: &str = "qdrant_edge=error,tantivy=warn";
 /// When the filter is invalid or logging was started before.
 pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
     // The vector engine warns about flags that only its own server sets.
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", config.level))
-            .with_context(|| {
-                format!("`log.level`: `{}` is no level and no filter", config.level)
-            })?;
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", config.level))
+        .with_context(|| format!("`log.level`: `{}` is no level and no filter", config.level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

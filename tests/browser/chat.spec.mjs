@@ -59,7 +59,7 @@ step("the page asks for the key, and refuses a wrong one", async () => {
 });
 
 step("a PDF is uploaded to a new collection, and its progress ends in the list", async () => {
-  await page.getByRole("link", { name: "Documents" }).click();
+  await page.getByRole("link", { name: "Documents", exact: true }).click();
   await page.getByRole("heading", { level: 1, name: "Documents" }).waitFor();
   await page.getByLabel("Add to").selectOption({ label: "New collection…" });
   await page.getByLabel("Name of the new collection").fill(collection);
@@ -142,7 +142,7 @@ step("a reload keeps the key and the conversation", async () => {
 });
 
 step("a deleted document is no longer answered from", async () => {
-  await page.getByRole("link", { name: "Documents" }).click();
+  await page.getByRole("link", { name: "Documents", exact: true }).click();
   await page.getByRole("button", { name: `${collection} 1` }).click();
   await page.getByRole("button", { name: /^Delete / }).last().click();
   const dialog = page.getByRole("dialog");
@@ -159,7 +159,7 @@ step("a deleted document is no longer answered from", async () => {
 });
 
 step("the collection and the conversations can be removed", async () => {
-  await page.getByRole("link", { name: "Documents" }).click();
+  await page.getByRole("link", { name: "Documents", exact: true }).click();
   await page.getByRole("button", { name: `${collection} 0` }).click();
   await page.getByRole("button", { name: "Delete this collection" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();

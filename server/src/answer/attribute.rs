@@ -319,14 +319,13 @@ fn figures(text: &str) -> Vec<String> {
     let mut figures = Vec::new();
     let mut figure = String::new();
     for (at, c) in folded.iter().enumerate() {
-        let between = |c: char| {
-            c == *folded.get(at).unwrap_or(&' ')
-                && folded.get(at + 1).is_some_and(char::is_ascii_digit)
-        };
-        if c.is_ascii_digit() || (!figure.is_empty() && *c == '.' && between('.')) {
-            figure.push(*c);
-        } else if !(!figure.is_empty() && *c == ',' && between(',')) && !figure.is_empty() {
-            figures.push(std::mem::take(&mut figure));
+        let inside = !figure.is_empty() && folded.get(at + 1).is_some_and(char::is_ascii_digit);
+        match c {
+            '0'..='9' => figure.push(*c),
+            '.' if inside => figure.push('.'),
+            ',' if inside => {}
+            _ if figure.is_empty() => {}
+            _ => figures.push(std::mem::take(&mut figure)),
         }
     }
     if !figure.is_empty() {

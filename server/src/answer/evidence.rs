@@ -1,14 +1,16 @@
 //! Whether what was retrieved supports the question, decided before anything is written.
 //!
-//! Two signals: closeness of meaning (cosine) and the share of the question's words that a passage has.
-//! Cosines of different embedders live on different scales, so [`Scale`] measures each embedder once with
-//! fixed probe sentences.
+//! Signals are closeness of meaning (cosine), of passages and of their sentences, and the share of the
+//! question's words that a passage has. Cosines of different embedders live on different scales, so [`Scale`]
+//! measures each embedder once with fixed probe sentences.
 
+use super::condense::is_japanese;
+use crate::answer::prompt::Language;
 use kura_indexer::analyze::analyze;
 use kura_indexer::chunk::sentences;
 use kura_indexer::retrieve::Hit;
 use kura_models::{Embedder, Vector};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 /// Hits that are looked at closely; the rest only shows how close unrelated passages are.
@@ -22,22 +24,20 @@ const MAX_GAP: f32 = 0.35;
 
 /// What was retrieved, weighed against the question.
 pub struct Evidence {
-    scale: Scale,
-    question: Vector,
-    terms: HashSet<String>,
-    hits: Vec<(Hit, f32)>,
+    passages: Vec<Passage>,
     features: Features,
 }
 
 /// What the gate looks at.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Features {
-    /// Best closeness of a considered hit, 0 (unrelated) to 1 (same meaning).
-    pub closeness: f32,
-    /// How far the best hit stands out from the rest, in the same unit.
+    /// Best closeness of a sentence of the chosen passages, 0 (unrelated) to 1 (same meaning).
+    pub sentence: f32,
+    /// How far the closest hit stands out from the rest, in the same unit.
     pub margin: f32,
     /// Best share of the question's terms found in one considered hit, 0 to 1. A term counts the more the
-    /// fewer hits have it, so the name of the company, which is everywhere, counts for little.
+    /// fewer hits have it, so the name of the company, which is everywhere, counts for little. Of a hit in the
+    /// other language only terms are expected that survive translation: figures, codes, names.
     pub coverage: f32,
     /// Whether the closest hit of the dense leg is also among the first of the lexical leg: 0 or 1.
     pub agreement: f32,
@@ -76,53 +76,44 @@ impl Evidence {
         question: &str,
         hits: Vec<Hit>,
     ) -> kura_models::Result<Self> {
-        let vector = embedder.embed_query(question).await?;
-        let terms = question_terms(question);
-        let cosines: Vec<Option<f32>> = hits
+        let closeness: Vec<Option<f32>> = hits
             .iter()
             .map(|hit| hit.dense.map(|leg| scale.closeness(leg.score)))
             .collect();
-        let known: Vec<f32> = cosines.iter().copied().flatten().collect();
+        let known: Vec<f32> = closeness.iter().copied().flatten().collect();
         // A hit of the keyword leg alone is at most as close as the furthest one of the dense leg.
-        let floor = known.iter().copied().fold(f32::INFINITY, f32::min).min(1.0);
-        let floor = if floor.is_finite() && !known.is_empty() {
-            floor
-        } else {
-            0.0
-        };
-        let background = mean(known.iter().copied().skip(CONSIDERED));
-        let found: Vec<HashSet<String>> = hits.iter().map(hit_terms).collect();
-        let weights = rarity(&terms, &found);
+        let floor = known.iter().copied().reduce(f32::min).unwrap_or(0.0);
+        let background = mean(known.iter().copied().skip(CONSIDERED)).unwrap_or(floor);
+        let wanted = Wanted::new(question, &hits);
         let mut features = Features::default();
-        let mut weighed = Vec::with_capacity(hits.len());
-        for ((hit, closeness), found) in hits.into_iter().zip(cosines).zip(&found) {
+        let mut closest = 0.0_f32;
+        let mut weighed = Vec::with_capacity(CONSIDERED);
+        for (hit, closeness) in hits.into_iter().zip(closeness).take(CONSIDERED) {
             let closeness = closeness.unwrap_or(floor);
-            let coverage = weighted_share(&weights, found);
-            if weighed.len() < CONSIDERED {
-                features.closeness = features.closeness.max(closeness);
-                features.coverage = features.coverage.max(coverage);
-                let agrees = hit.dense.is_some_and(|leg| leg.rank == 1)
-                    && hit.lexical.is_some_and(|leg| leg.rank <= AGREEING);
-                features.agreement = features.agreement.max(f32::from(u8::from(agrees)));
-            }
+            let coverage = wanted.share(&hit);
+            let agrees = hit.dense.is_some_and(|leg| leg.rank == 1)
+                && hit.lexical.is_some_and(|leg| leg.rank <= AGREEING);
+            closest = closest.max(closeness);
+            features.coverage = features.coverage.max(coverage);
+            features.agreement = features.agreement.max(f32::from(u8::from(agrees)));
             weighed.push((hit, 0.5 * closeness + 0.5 * coverage));
         }
-        features.margin = features.closeness - background.unwrap_or(floor).min(features.closeness);
-        weighed.truncate(CONSIDERED);
+        features.margin = (closest - background).max(0.0);
+        let vector = embedder.embed_query(question).await?;
+        let passages = split(embedder, scale, &vector, &wanted, choose(weighed)).await?;
+        features.sentence = passages
+            .iter()
+            .flat_map(|passage| &passage.sentences)
+            .map(|sentence| scale.closeness(cosine(&vector, &sentence.vector)))
+            .fold(0.0, f32::max);
         tracing::debug!(?features, "weighed the evidence");
-        Ok(Self {
-            scale,
-            question: vector,
-            terms,
-            hits: weighed,
-            features,
-        })
+        Ok(Self { passages, features })
     }
 
     /// Returns the probability, 0 to 1, that the best passage supports the question.
     #[must_use]
     pub fn support(&self) -> f32 {
-        if self.hits.is_empty() {
+        if self.passages.is_empty() {
             0.0
         } else {
             support(&self.features)
@@ -137,78 +128,83 @@ impl Evidence {
 
     /// Returns the passages for an answer, most relevant first, within a token budget. The first always fits:
     /// it is cut at a sentence if need be.
-    ///
-    /// # Errors
-    /// Those of the embedder.
-    pub async fn pack(
-        &self,
-        embedder: &dyn Embedder,
-        max_tokens: usize,
-        count: &(dyn Fn(&str) -> usize + Sync),
-    ) -> kura_models::Result<Vec<Passage>> {
-        let mut ranked: Vec<&(Hit, f32)> = self.hits.iter().collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let best = ranked.first().map_or(0.0, |(_, relevance)| *relevance);
+    #[must_use]
+    pub fn pack(self, max_tokens: usize, count: &dyn Fn(&str) -> usize) -> Vec<Passage> {
         let mut left = max_tokens;
         let mut chosen = Vec::new();
-        for (hit, relevance) in ranked {
-            if chosen.len() == MAX_PASSAGES || best - relevance > MAX_GAP {
-                break;
-            }
-            let n_tokens = count(&header(hit)) + count(&hit.text);
+        for passage in self.passages {
+            let n_tokens = count(&passage.for_prompt());
             if n_tokens <= left {
                 left -= n_tokens;
-                chosen.push(hit.clone());
+                chosen.push(passage);
             } else if chosen.is_empty() {
-                chosen.push(cut(hit.clone(), left, count));
+                chosen.push(cut(passage, left, count));
                 break;
             }
         }
-        self.split(embedder, chosen).await
+        chosen
     }
+}
 
-    /// Splits passages into sentences and says how well each answers the question.
-    async fn split(
-        &self,
-        embedder: &dyn Embedder,
-        hits: Vec<Hit>,
-    ) -> kura_models::Result<Vec<Passage>> {
-        let ranges: Vec<Vec<Range<usize>>> = hits.iter().map(|hit| sentences(&hit.text)).collect();
-        let texts: Vec<String> = hits
-            .iter()
-            .zip(&ranges)
-            .flat_map(|(hit, ranges)| {
-                ranges
-                    .iter()
-                    .map(|range| hit.text[range.clone()].to_owned())
+/// Takes the most relevant hits, most relevant first.
+fn choose(mut weighed: Vec<(Hit, f32)>) -> Vec<Hit> {
+    weighed.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let best = weighed.first().map_or(0.0, |(_, relevance)| *relevance);
+    weighed
+        .into_iter()
+        .take(MAX_PASSAGES)
+        .take_while(|(_, relevance)| best - relevance <= MAX_GAP)
+        .map(|(hit, _)| hit)
+        .collect()
+}
+
+/// Splits hits into sentences and says how well each answers the question.
+async fn split(
+    embedder: &dyn Embedder,
+    scale: Scale,
+    question: &Vector,
+    wanted: &Wanted,
+    hits: Vec<Hit>,
+) -> kura_models::Result<Vec<Passage>> {
+    let ranges: Vec<Vec<Range<usize>>> = hits.iter().map(|hit| sentences(&hit.text)).collect();
+    let texts: Vec<String> = hits
+        .iter()
+        .zip(&ranges)
+        .flat_map(|(hit, ranges)| {
+            ranges
+                .iter()
+                .map(|range| hit.text[range.clone()].to_owned())
+        })
+        .collect();
+    let mut vectors = embedder.embed_documents(&texts).await?.into_iter();
+    let mut passages = Vec::with_capacity(hits.len());
+    for (hit, ranges) in hits.into_iter().zip(ranges) {
+        // A sentence inherits its headings' words: "20 days" answers under "Annual leave" only.
+        let inherited = terms(&header(&hit));
+        let sentences = ranges
+            .into_iter()
+            .zip(vectors.by_ref())
+            .map(|(range, vector)| {
+                let own = terms(&hit.text[range.clone()]);
+                let covered = share(&wanted.terms, &own)
+                    + 0.3
+                        * share(
+                            &wanted.terms,
+                            &inherited.difference(&own).cloned().collect(),
+                        );
+                let relevance =
+                    0.5 * scale.closeness(cosine(question, &vector)) + 0.5 * covered.min(1.0);
+                Sentence {
+                    range,
+                    vector,
+                    terms: own,
+                    relevance,
+                }
             })
             .collect();
-        let mut vectors = embedder.embed_documents(&texts).await?.into_iter();
-        let mut passages = Vec::with_capacity(hits.len());
-        for (hit, ranges) in hits.into_iter().zip(ranges) {
-            // A sentence inherits its headings' words: "20 days" answers under "Annual leave" only.
-            let inherited = terms(&format!("{} {}", hit.title, hit.locator.headings.join(" ")));
-            let sentences = ranges
-                .into_iter()
-                .zip(vectors.by_ref())
-                .map(|(range, vector)| {
-                    let own = terms(&hit.text[range.clone()]);
-                    let covered = share(&self.terms, &own)
-                        + 0.3 * share(&self.terms, &inherited.difference(&own).cloned().collect());
-                    let relevance = 0.5 * self.scale.closeness(cosine(&self.question, &vector))
-                        + 0.5 * covered.min(1.0);
-                    Sentence {
-                        range,
-                        vector,
-                        terms: own,
-                        relevance,
-                    }
-                })
-                .collect();
-            passages.push(Passage { hit, sentences });
-        }
-        Ok(passages)
+        passages.push(Passage { hit, sentences });
     }
+    Ok(passages)
 }
 
 impl Passage {
@@ -221,11 +217,11 @@ impl Passage {
 
 /// Logistic regression on [`Features`]. Coefficients and how they were fitted: `docs/ANSWERS.md`.
 fn support(features: &Features) -> f32 {
-    let z = -5.06
-        + 3.19 * features.closeness
-        + 2.34 * features.margin
-        + 5.23 * features.coverage
-        + 0.74 * features.agreement;
+    let z = -5.0
+        + 5.0 * features.sentence
+        + 2.0 * features.margin
+        + 5.0 * features.coverage
+        + 0.7 * features.agreement;
     1.0 / (1.0 + (-z).exp())
 }
 
@@ -317,14 +313,95 @@ const ASKING: &[&str] = &[
     "です",
 ];
 
-fn question_terms(question: &str) -> HashSet<String> {
-    let all = terms(question);
-    let content: HashSet<String> = all
-        .iter()
-        .filter(|term| !ASKING.contains(&term.as_str()))
-        .cloned()
-        .collect();
-    if content.is_empty() { all } else { content }
+/// The terms of a question that an answer should have.
+struct Wanted {
+    language: Language,
+    terms: HashSet<String>,
+    /// Those that read the same in the other language.
+    constant: HashSet<String>,
+    /// How much each term counts: the logarithm of the inverse share of hits that have it.
+    weights: BTreeMap<String, f32>,
+}
+
+impl Wanted {
+    fn new(question: &str, hits: &[Hit]) -> Self {
+        let all = terms(question);
+        let content: HashSet<String> = all
+            .iter()
+            .filter(|term| !ASKING.contains(&term.as_str()))
+            .cloned()
+            .collect();
+        let wanted = if content.is_empty() { all } else { content };
+        let language = Language::of(question);
+        let found: Vec<HashSet<String>> = hits.iter().map(hit_terms).collect();
+        let n = found.len() as f32;
+        let weight = |term: &String| {
+            let df = found.iter().filter(|terms| terms.contains(term)).count() as f32;
+            ((n + 1.0) / (df + 0.5)).ln().max(0.05)
+        };
+        Self {
+            constant: constant_terms(question, language)
+                .intersection(&wanted)
+                .cloned()
+                .collect(),
+            weights: wanted
+                .iter()
+                .map(|term| (term.clone(), weight(term)))
+                .collect(),
+            terms: wanted,
+            language,
+        }
+    }
+
+    /// Returns the share of the terms that a hit has, 0 to 1.
+    fn share(&self, hit: &Hit) -> f32 {
+        let wanted = if main_language(&hit.text) == self.language {
+            &self.terms
+        } else {
+            &self.constant
+        };
+        let present = hit_terms(hit);
+        let (mut all, mut shared) = (0.0, 0.0);
+        for (term, weight) in self
+            .weights
+            .iter()
+            .filter(|(term, _)| wanted.contains(*term))
+        {
+            all += weight;
+            if present.contains(term) {
+                shared += weight;
+            }
+        }
+        if all > 0.0 { shared / all } else { 0.0 }
+    }
+}
+
+/// Returns the language most of a passage is written in. A Japanese character says as much as some three letters.
+fn main_language(text: &str) -> Language {
+    let n_japanese = text.chars().filter(|c| is_japanese(*c)).count();
+    let n_latin = text.chars().filter(char::is_ascii_alphabetic).count();
+    if 3 * n_japanese > n_latin {
+        Language::Japanese
+    } else {
+        Language::English
+    }
+}
+
+/// Returns the terms of a question that survive translation: what is written in Latin letters or figures in a
+/// Japanese one, what has a figure or a capital inside the sentence in an English one.
+fn constant_terms(question: &str, language: Language) -> HashSet<String> {
+    let constant = question
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .enumerate()
+        .filter(|(at, word)| match language {
+            Language::Japanese => !word.is_empty(),
+            Language::English => word
+                .chars()
+                .skip(usize::from(*at == 0))
+                .any(|c| c.is_ascii_digit() || c.is_ascii_uppercase()),
+        })
+        .map(|(_, word)| word);
+    terms(&constant.collect::<Vec<_>>().join(" "))
 }
 
 /// Returns the distinct terms of a text as the keyword index has them.
@@ -344,29 +421,6 @@ pub fn share(wanted: &HashSet<String>, present: &HashSet<String>) -> f32 {
         return 0.0;
     }
     wanted.iter().filter(|term| present.contains(*term)).count() as f32 / wanted.len() as f32
-}
-
-/// Returns how much each wanted term counts: the logarithm of the inverse share of hits that have it.
-fn rarity(wanted: &HashSet<String>, found: &[HashSet<String>]) -> HashMap<String, f32> {
-    let n = found.len() as f32;
-    let weight = |term: &String| {
-        let df = found.iter().filter(|terms| terms.contains(term)).count() as f32;
-        ((n + 1.0) / (df + 0.5)).ln().max(0.05)
-    };
-    wanted
-        .iter()
-        .map(|term| (term.clone(), weight(term)))
-        .collect()
-}
-
-fn weighted_share(weights: &HashMap<String, f32>, present: &HashSet<String>) -> f32 {
-    let all: f32 = weights.values().sum();
-    let shared: f32 = weights
-        .iter()
-        .filter(|(term, _)| present.contains(*term))
-        .map(|(_, weight)| weight)
-        .sum();
-    if all > 0.0 { shared / all } else { 0.0 }
 }
 
 /// Returns the dot product, which is the cosine of unit vectors.
@@ -395,18 +449,23 @@ fn header(hit: &Hit) -> String {
     header
 }
 
-/// Cuts a hit that is longer than the whole budget after the last sentence that fits.
-fn cut(mut hit: Hit, max_tokens: usize, count: &(dyn Fn(&str) -> usize + Sync)) -> Hit {
-    let fitting = sentences(&hit.text)
-        .into_iter()
-        .map(|range| range.end)
-        .take_while(|end| count(&hit.text[..*end]) <= max_tokens)
+/// Cuts a passage that is longer than the whole budget after the last sentence that fits.
+fn cut(mut passage: Passage, max_tokens: usize, count: &dyn Fn(&str) -> usize) -> Passage {
+    let text = &passage.hit.text;
+    let fitting = passage
+        .sentences
+        .iter()
+        .map(|sentence| sentence.range.end)
+        .take_while(|end| count(&text[..*end]) <= max_tokens)
         .last();
     if let Some(end) = fitting {
-        hit.text.truncate(end);
-        hit.span.end = hit.span.start + end;
+        passage.hit.text.truncate(end);
+        passage.hit.span.end = passage.hit.span.start + end;
+        passage
+            .sentences
+            .retain(|sentence| sentence.range.end <= end);
     }
-    hit
+    passage
 }
 
 fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
