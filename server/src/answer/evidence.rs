@@ -19,6 +19,8 @@ const CONSIDERED: usize = 8;
 const AGREEING: usize = 3;
 /// Passages the generator is given at most: more distract a small model than they help.
 const MAX_PASSAGES: usize = 4;
+/// How much a term counts in a passage of the other language, where its translation cannot be looked for.
+const UNTRANSLATED: f32 = 0.5;
 /// A passage this much less relevant than the best one is left out.
 const MAX_GAP: f32 = 0.35;
 
@@ -36,8 +38,8 @@ pub struct Features {
     /// How far the closest hit stands out from the rest, in the same unit.
     pub margin: f32,
     /// Best share of the question's terms found in one considered hit, 0 to 1. A term counts the more the
-    /// fewer hits have it, so the name of the company, which is everywhere, counts for little. Of a hit in the
-    /// other language only terms are expected that survive translation: figures, codes, names.
+    /// fewer hits have it, so the name of the company, which is everywhere, counts for little. In a hit in the
+    /// other language only terms can be found that survive translation (figures, codes, names); the rest count half.
     pub coverage: f32,
     /// Whether the closest hit of the dense leg is also among the first of the lexical leg: 0 or 1.
     pub agreement: f32,
@@ -217,11 +219,11 @@ impl Passage {
 
 /// Logistic regression on [`Features`]. Coefficients and how they were fitted: `docs/ANSWERS.md`.
 fn support(features: &Features) -> f32 {
-    let z = -5.0
-        + 5.0 * features.sentence
-        + 2.0 * features.margin
-        + 5.0 * features.coverage
-        + 0.7 * features.agreement;
+    let z = -5.68
+        + 6.80 * features.sentence
+        + 1.13 * features.margin
+        + 4.45 * features.coverage
+        + 0.48 * features.agreement;
     1.0 / (1.0 + (-z).exp())
 }
 
@@ -355,21 +357,15 @@ impl Wanted {
 
     /// Returns the share of the terms that a hit has, 0 to 1.
     fn share(&self, hit: &Hit) -> f32 {
-        let wanted = if main_language(&hit.text) == self.language {
-            &self.terms
-        } else {
-            &self.constant
-        };
         let present = hit_terms(hit);
+        let same_language = main_language(&hit.text) == self.language;
         let (mut all, mut shared) = (0.0, 0.0);
-        for (term, weight) in self
-            .weights
-            .iter()
-            .filter(|(term, _)| wanted.contains(*term))
-        {
-            all += weight;
-            if present.contains(term) {
-                shared += weight;
+        for (term, weight) in &self.weights {
+            if same_language || self.constant.contains(term) {
+                all += weight;
+                shared += if present.contains(term) { *weight } else { 0.0 };
+            } else {
+                all += UNTRANSLATED * weight;
             }
         }
         if all > 0.0 { shared / all } else { 0.0 }
