@@ -1,5 +1,6 @@
 //! Real models for tests, loaded once per process.
 
+use kura_models::registry::Installed;
 use kura_models::{
     DeviceChoice, EmbedConfig, Embedder, Generator, Registry, load_embedder, load_generator,
 };
@@ -31,9 +32,7 @@ pub fn embedder(id: &str) -> Arc<dyn Embedder> {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     let load = || {
-        let installed = Registry::open(&dir())
-            .and_then(|registry| registry.locate(id))
-            .expect("run `make models-test` first");
+        let installed = installed(id);
         load_embedder(&installed, &DeviceChoice::Cpu, &EmbedConfig::default())
             .expect("the embedder loads")
     };
@@ -46,8 +45,12 @@ pub fn embedder(id: &str) -> Arc<dyn Embedder> {
 /// When it is not installed or cannot be loaded.
 #[must_use]
 pub fn generator(id: &str) -> Arc<dyn Generator> {
-    let installed = Registry::open(&dir())
-        .and_then(|registry| registry.locate(id))
-        .expect("run `make models-test` first");
-    load_generator(&installed, &DeviceChoice::Cpu).expect("the generator loads")
+    load_generator(&installed(id), &DeviceChoice::Cpu).expect("the generator loads")
+}
+
+fn installed(id: &str) -> Installed {
+    Registry::open(&dir())
+        .expect("the registry is valid")
+        .locate(id)
+        .expect("run `make models-test` first")
 }
