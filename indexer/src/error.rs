@@ -1,5 +1,6 @@
 //! The one error type of this crate: a variant per thing a caller might treat differently.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Result with this crate's [`Error`].
@@ -128,6 +129,34 @@ pub enum Error {
     /// A background task ended unexpectedly.
     #[error("a background task failed: {0}")]
     Task(String),
+}
+
+impl Error {
+    /// Returns whether a full disk is at the bottom of it.
+    #[must_use]
+    pub fn is_storage_full(&self) -> bool {
+        use rusqlite::ffi;
+        match self {
+            Self::StorageFull { .. } => true,
+            // The second is what a write-ahead log says that finds no room for its shared memory.
+            Self::Catalog(rusqlite::Error::SqliteFailure(failure, _)) => {
+                [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE].contains(&failure.extended_code)
+            }
+            Self::Io(io) => io.kind() == ErrorKind::StorageFull,
+            other => {
+                let mut cause = std::error::Error::source(other);
+                while let Some(error) = cause {
+                    let io = error.downcast_ref::<std::io::Error>();
+                    if io.is_some_and(|io| io.kind() == ErrorKind::StorageFull) {
+                        return true;
+                    }
+                    cause = error.source();
+                }
+                // The vector engine passes its causes on as text.
+                other.to_string().contains("No space left on device")
+            }
+        }
+    }
 }
 
 impl From<kura_models::Error> for Error {

@@ -22,6 +22,7 @@ pub mod ingest;
 pub mod pipeline;
 mod repair;
 pub mod retrieve;
+mod room;
 pub mod store;
 
 pub use access::{AccessFilter, Acl, Collections, GroupId};

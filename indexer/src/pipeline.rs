@@ -1,6 +1,6 @@
 //! One data directory, opened: catalog, blobs, store and embedder together.
 //!
-//! Layout: `LOCK`, `catalog.db`, `blobs/`, `index/<generation>/`. The catalog and the blobs are the truth.
+//! Layout: `LOCK`, `RESERVE`, `catalog.db`, `blobs/`, `index/<generation>/`. The catalog and the blobs are the truth.
 
 use crate::access::Collections;
 use crate::blobs::Blobs;
@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page};
 use crate::chunk::ChunkConfig;
 use crate::fuse::Fusion;
 use crate::store::{EmbeddedStore, Store, StoreSpec};
-use crate::{AccessFilter, DocumentId, Error, Result};
+use crate::{AccessFilter, DocumentId, Error, Result, room};
 use kura_models::Embedder;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -55,6 +55,7 @@ impl Pipeline {
         let (dir, spec) = (data_dir.to_owned(), store_spec(embedder.as_ref()));
         let (lock, catalog, blobs, store) = blocking(move || {
             fs_err::create_dir_all(&dir)?;
+            room::keep_reserve(&dir)?;
             let lock = take_lock(&dir)?;
             let catalog = Catalog::open(&dir.join("catalog.db"))?;
             let blobs = Blobs::open(&dir.join("blobs"))?;
@@ -208,18 +209,8 @@ impl Pipeline {
     }
 
     pub(crate) fn check_room(&self, bytes: u64) -> Result<()> {
-        let (free, needed) = (
-            fs4::available_space(&self.dir)?,
-            self.config.min_free_bytes.saturating_add(bytes),
-        );
-        if free >= needed {
-            return Ok(());
-        }
-        Err(Error::StorageFull {
-            path: self.dir.clone(),
-            free_mib: free >> 20,
-            needed_mib: (needed >> 20).max(1),
-        })
+        let needed = self.config.min_free_bytes.saturating_add(bytes);
+        room::check(&self.dir, needed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Measures embedding: `cargo run --release -p kura-models --example speed -- MODELS_DIR ID [THREADS]`
+//! Measures embedding: `cargo run --release --workspace --example speed -- MODELS_DIR ID [THREADS]`
 //!
 //! Embeds 64 texts of 16 to 256 words' length, three times, and prints tokens per second of the best.
 

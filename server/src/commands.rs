@@ -210,6 +210,12 @@ fn hint(failure: &anyhow::Error) -> Option<String> {
                         "`kura ingest PATH --collection NAME` makes a collection".to_owned(),
                     );
                 }
+                E::StorageFull { .. } => {}
+                full if full.is_storage_full() => {
+                    return Some(io_hint(std::io::ErrorKind::StorageFull)?.to_owned());
+                }
+                // The error stands for its cause, which the chain therefore skips.
+                E::Io(io) => return io_hint(io.kind()).map(str::to_owned),
                 _ => {}
             }
         }
@@ -217,25 +223,26 @@ fn hint(failure: &anyhow::Error) -> Option<String> {
             return Some("`kura config show --defaults` documents every key".to_owned());
         }
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            return io_hint(io);
+            return io_hint(io.kind()).map(str::to_owned);
         }
     }
     None
 }
 
-fn io_hint(error: &std::io::Error) -> Option<String> {
+fn io_hint(kind: std::io::ErrorKind) -> Option<&'static str> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "foreign and large")]
-    let hint = match error.kind() {
+    match kind {
         std::io::ErrorKind::PermissionDenied => {
-            "check the permissions, or choose another data directory with --data-dir"
+            Some("check the permissions, or choose another data directory with --data-dir")
         }
-        std::io::ErrorKind::StorageFull => "free some space; nothing already stored is harmed",
+        std::io::ErrorKind::StorageFull => {
+            Some("free some space; nothing already stored is harmed")
+        }
         std::io::ErrorKind::AddrInUse => {
-            "choose another address with --listen, or stop what listens there"
+            Some("choose another address with --listen, or stop what listens there")
         }
-        _ => return None,
-    };
-    Some(hint.to_owned())
+        _ => None,
+    }
 }
 
 fn list(problems: &[Problem]) -> String {

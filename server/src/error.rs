@@ -447,7 +447,7 @@ impl From<kura_indexer::Error> for ApiError {
             E::UnknownDocument { .. } => Code::UnknownDocument,
             E::UnknownJob { .. } => Code::UnknownJob,
             E::StorageFull { .. } => Code::StorageFull,
-            ref full if is_storage_full(full) => {
+            ref full if full.is_storage_full() => {
                 return Self {
                     code: Code::StorageFull,
                     detail: "the disk that holds the data directory is full; free some space and retry. \
@@ -469,24 +469,6 @@ impl From<kura_indexer::Error> for ApiError {
         };
         Self::new(code, error.to_string())
     }
-}
-
-/// Returns whether a full disk is at the bottom of an error.
-#[must_use]
-pub fn is_storage_full(error: &kura_indexer::Error) -> bool {
-    if let kura_indexer::Error::Catalog(rusqlite::Error::SqliteFailure(failure, _)) = error {
-        return failure.code == rusqlite::ErrorCode::DiskFull;
-    }
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        let io = cause.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull) {
-            return true;
-        }
-        source = cause.source();
-    }
-    // The vector engine passes its causes on as text.
-    error.to_string().contains("No space left on device")
 }
 
 impl From<axum::extract::rejection::JsonRejection> for ApiError {

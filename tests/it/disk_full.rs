@@ -6,7 +6,7 @@ use std::process::Command;
 /// Mounts a small file system of its own, fills it, and tries everything. The namespace goes with the shell.
 const SCRIPT: &str = r#"
 set -u
-mount -t tmpfs -o size=160m tmpfs "$DISK" || exit 77
+mount -t tmpfs -o size=400m tmpfs "$DISK" || exit 77
 data="$DISK/data"
 run() { "$KURA" --config "$CONFIG" --data-dir "$data" "$@"; echo "exit $?"; }
 echo "The lighthouse keeper is called Ansel." > "$DISK/../one.md"

@@ -18,10 +18,6 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Of the answerable questions, every third is given to the generator, unless this variable asks for all:
-/// one answer takes a quarter of a minute on two cores.
-const ALL_ANSWERS: &str = "KURA_TEST_ALL_ANSWERS";
-
 #[derive(Deserialize)]
 pub(crate) struct HandbookQuestion {
     pub(crate) id: String,
@@ -217,16 +213,8 @@ async fn generated_answers_cite_and_questions_without_an_answer_are_refused() {
         Some(models::generator("qwen2.5-coder-1.5b-instruct")),
     )
     .await;
-    let step = if std::env::var_os(ALL_ANSWERS).is_some() {
-        1
-    } else {
-        3
-    };
-    let (mut cited, mut asked) = (0, 0);
-    for question in questions("handbook.questions.jsonl")
-        .into_iter()
-        .step_by(step)
-    {
+    let mut cited = 0;
+    for question in questions("handbook.questions.jsonl") {
         let answer = ask(&assistant, &question.question).await;
         let right = cites(
             &pipeline,
@@ -235,7 +223,6 @@ async fn generated_answers_cite_and_questions_without_an_answer_are_refused() {
         )
         .await;
         cited += usize::from(right);
-        asked += 1;
         println!(
             "{} {right} {:?} {:.0} s {:?}: {}",
             question.id,
@@ -258,7 +245,7 @@ async fn generated_answers_cite_and_questions_without_an_answer_are_refused() {
         refused +=
             usize::from(answer.outcome == Outcome::NoEvidence && answer.citations.is_empty());
     }
-    println!("generated: {cited} of {asked} cite the right document; {refused} of 10 refused");
-    assert!(cited * 30 >= 24 * asked, "{cited} of {asked}");
+    println!("generated: {cited} of 30 cite the right document; {refused} of 10 refused");
+    assert!(cited >= 24, "{cited} of 30");
     assert!(refused >= 9, "{refused} of 10");
 }

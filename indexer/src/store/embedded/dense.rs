@@ -5,6 +5,7 @@ use super::Scope;
 use crate::access::Acl;
 use crate::document::{ChunkId, CollectionId, DocumentId};
 use crate::error::{Error, Result};
+use crate::room;
 use qdrant_edge::external::uuid::Uuid as EdgeUuid;
 use qdrant_edge::{
     CountRequest, CreateIndex, Distance, EdgeConfig, EdgeOptimizersConfig, EdgeShard,
@@ -16,7 +17,7 @@ use qdrant_edge::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 const VECTOR: &str = "dense";
@@ -29,6 +30,7 @@ const FILTERED_EF: usize = 256;
 const BATCH: usize = 500;
 
 pub(super) struct DenseIndex {
+    dir: PathBuf,
     shard: EdgeShard,
     dim: usize,
 }
@@ -48,8 +50,13 @@ impl DenseIndex {
                 .update(UpdateOperation::FieldIndexOperation(operation))
                 .map_err(failed)?;
         }
-        shard.flush().map_err(failed)?;
-        Ok(Self { shard, dim })
+        let index = Self {
+            dir: dir.to_owned(),
+            shard,
+            dim,
+        };
+        index.flush()?;
+        Ok(index)
     }
 
     pub(super) fn load(dir: &Path, dim: usize) -> Result<Self> {
@@ -60,10 +67,18 @@ impl DenseIndex {
         if !dir.join("segments").is_dir() {
             return Err(damaged("its segments are missing".to_owned()));
         }
+        // On a full disk the index can still be read.
+        if let Err(error) = room::back(dir) {
+            tracing::warn!(error = %error, "the vector index has no room of its own");
+        }
         // The engine panics on some kinds of damage.
         let loaded = catch_unwind(AssertUnwindSafe(|| EdgeShard::load(dir, Some(config(dim)))));
         match loaded {
-            Ok(Ok(shard)) => Ok(Self { shard, dim }),
+            Ok(Ok(shard)) => Ok(Self {
+                dir: dir.to_owned(),
+                shard,
+                dim,
+            }),
             Ok(Err(error)) if error.to_string().contains("WouldBlock") => Err(Error::Locked {
                 path: dir.to_owned(),
                 holder: "it holds the vector index".to_owned(),
@@ -106,7 +121,8 @@ impl DenseIndex {
 
     /// Makes everything applied so far durable.
     pub(super) fn flush(&self) -> Result<()> {
-        self.shard.flush().map_err(failed)
+        self.shard.flush().map_err(failed)?;
+        room::back(&self.dir)
     }
 
     pub(super) fn search(
