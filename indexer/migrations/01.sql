@@ -75,6 +75,8 @@ CREATE TABLE jobs (
     stage       TEXT,
     progress    REAL NOT NULL DEFAULT 0,
     error       TEXT,
+    -- How often the process ended while it ran.
+    interrupted INTEGER NOT NULL DEFAULT 0,
     created_at  TEXT NOT NULL,
     started_at  TEXT,
     finished_at TEXT

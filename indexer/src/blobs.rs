@@ -28,7 +28,11 @@ impl Blobs {
     pub fn put(&self, bytes: &[u8]) -> Result<String> {
         let sha256 = hex(&Sha256::digest(bytes));
         let path = self.path(&sha256);
-        if path.exists() {
+        // What another call wrote a moment ago may not be durable yet, and a disk can change what it holds: a blob
+        // that is there is trusted only when its bytes are, and synced again.
+        if fs_err::read(&path).is_ok_and(|found| found == bytes) {
+            fs_err::File::open(&path)?.sync_all()?;
+            fs_err::File::open(path.parent().unwrap_or(&self.dir))?.sync_all()?;
             return Ok(sha256);
         }
         let parent = path.parent().unwrap_or(&self.dir);

@@ -72,6 +72,16 @@ impl Catalog {
         })
     }
 
+    /// Makes an index generation with its embedder the active one, in one transaction.
+    pub(crate) fn switch(&self, embedder: &str, generation: u64) -> Result<()> {
+        self.write(|tx| {
+            for (key, value) in [("embedder", embedder), ("generation", &generation.to_string())] {
+                tx.execute("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", [key, value])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Creates a collection, or returns the one that has this name.
     ///
     /// # Errors
@@ -130,6 +140,11 @@ impl Catalog {
             // The name is freed at once for a new collection.
             tx.execute(
                 "UPDATE collections SET deleted_at = ?2, name = 'deleted:' || id WHERE id = ?1 AND deleted_at IS NULL",
+                params![id.to_string(), at],
+            )?;
+            tx.execute(
+                "UPDATE jobs SET state = 'failed', error = 'the collection was deleted', finished_at = ?2
+                 WHERE state IN ('queued', 'running') AND document_id IN (SELECT id FROM documents WHERE collection_id = ?1)",
                 params![id.to_string(), at],
             )?;
             tx.execute(

@@ -25,6 +25,14 @@ macro_rules! display_as_uuid {
 }
 display_as_uuid!(DocumentId, CollectionId);
 
+impl std::str::FromStr for DocumentId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
 /// A chunk's id: the same document, version and ordinal always give the same id, so writing twice is harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChunkId {

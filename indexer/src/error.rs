@@ -136,26 +136,24 @@ impl Error {
     #[must_use]
     pub fn is_storage_full(&self) -> bool {
         use rusqlite::ffi;
-        match self {
-            Self::StorageFull { .. } => true,
+        if let Self::Catalog(rusqlite::Error::SqliteFailure(failure, _)) = self {
             // The second is what a write-ahead log says that finds no room for its shared memory.
-            Self::Catalog(rusqlite::Error::SqliteFailure(failure, _)) => {
-                [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE].contains(&failure.extended_code)
-            }
-            Self::Io(io) => io.kind() == ErrorKind::StorageFull,
-            other => {
-                let mut cause = std::error::Error::source(other);
-                while let Some(error) = cause {
-                    let io = error.downcast_ref::<std::io::Error>();
-                    if io.is_some_and(|io| io.kind() == ErrorKind::StorageFull) {
-                        return true;
-                    }
-                    cause = error.source();
-                }
-                // The vector engine passes its causes on as text.
-                other.to_string().contains("No space left on device")
-            }
+            return [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE].contains(&failure.extended_code);
         }
+        if let Self::Io(io) = self {
+            return io.kind() == ErrorKind::StorageFull;
+        }
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|io| io.kind() == ErrorKind::StorageFull) {
+                return true;
+            }
+            cause = error.source();
+        }
+        // The vector engine passes its causes on as text.
+        matches!(self, Self::StorageFull { .. })
+            || self.to_string().contains("No space left on device")
     }
 }
 

@@ -23,6 +23,8 @@ pub const EXTRACTED_MEDIA_TYPE: &str = "application/vnd.kura.extracted+json";
 const BATCH_DOCUMENTS: usize = 32;
 /// Bytes of files held in memory per batch.
 const BATCH_BYTES: u64 = 64 << 20;
+/// Tokens of the embedder left for its prompt, a document's title and the headings above a chunk.
+const CONTEXT_TOKENS: usize = 64;
 /// Chunks embedded per call, between two progress reports.
 const EMBED_CHUNKS: usize = 64;
 
@@ -139,7 +141,12 @@ impl Pipeline {
             .catalog(|catalog| catalog.queued_jobs(BATCH_DOCUMENTS))
             .await?;
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
-        self.run_batch(jobs, progress).await?;
+        match self.run_batch(jobs.clone(), progress).await {
+            Err(Error::Model(_)) if jobs.len() > 1 => self.run_singly(jobs, progress).await?,
+            other => other?,
+        }
+        // What a delete that was cut off has left.
+        self.drop_deleted().await?;
         let mut done = Vec::with_capacity(ids.len());
         for id in ids {
             let job = self.job(id).await?;
@@ -194,6 +201,34 @@ impl Pipeline {
             blobs.sweep(|| catalog.blobs_in_use()).map(drop)
         })
         .await
+    }
+
+    /// Runs jobs one by one, because one of them keeps the model from embedding the batch. That one fails, unless all
+    /// do: then the model is to blame.
+    async fn run_singly(
+        &self,
+        jobs: Vec<Job>,
+        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
+    ) -> Result<()> {
+        let (mut refused, n_jobs) = (Vec::new(), jobs.len());
+        for job in jobs {
+            match self.run_batch(vec![job.clone()], progress).await {
+                Err(Error::Model(error)) => refused.push((job.id, error)),
+                other => other?,
+            }
+        }
+        if refused.len() == n_jobs
+            && let Some((_, error)) = refused.pop()
+        {
+            return Err(Error::Model(error));
+        }
+        for (id, error) in refused {
+            self.catalog(move |catalog| {
+                catalog.fail_job(id, &format!("its text cannot be embedded: {error}"))
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     async fn run_batch(
@@ -255,10 +290,28 @@ impl Pipeline {
             Arc::clone(&self.blobs),
             Arc::clone(&self.embedder),
         );
-        let (job, config) = (job.clone(), self.config.chunking);
+        let (job, mut config) = (job.clone(), self.config.chunking);
+        // What the embedder would cut off could not be found: room is left for its prompt, the title and the headings.
+        let limit = self
+            .embedder
+            .spec()
+            .max_tokens
+            .saturating_sub(CONTEXT_TOKENS);
+        config.max_tokens = config.max_tokens.min(limit.max(CONTEXT_TOKENS));
         blocking(move || {
-            let Some((sha256, media_type, target)) = catalog.pending(job.document, job.version)? else { return Ok(None) };
-            let bytes = blobs.get(&sha256)?;
+            let Some((sha256, media_type, target)) = catalog.pending(job.document, job.version)? else {
+                catalog.fail_job(job.id, "the document was deleted or replaced meanwhile")?;
+                return Ok(None);
+            };
+            let bytes = match blobs.get(&sha256) {
+                Ok(bytes) => bytes,
+                Err(error @ (Error::Corrupt { .. } | Error::Io(_))) if !error.is_storage_full() => {
+                    tracing::error!(document.id = %job.document, error = %error, "the stored file cannot be read");
+                    catalog.fail_job(job.id, &format!("the stored file cannot be read ({error}); add the document again"))?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
             match read(&bytes, &job.source, &media_type) {
                 Ok(extracted) => {
                     let title = title(&extracted, &job.source);

@@ -10,6 +10,7 @@ use crate::fuse::Fusion;
 use crate::store::{EmbeddedStore, Store, StoreSpec};
 use crate::{AccessFilter, DocumentId, Error, Result, room};
 use kura_models::Embedder;
+use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -53,13 +54,17 @@ impl Pipeline {
         config: IndexConfig,
     ) -> Result<Arc<Self>> {
         let (dir, spec) = (data_dir.to_owned(), store_spec(embedder.as_ref()));
+        let name = embedder_name(embedder.as_ref());
         let (lock, catalog, blobs, store) = blocking(move || {
             fs_err::create_dir_all(&dir)?;
             room::keep_reserve(&dir)?;
             let lock = take_lock(&dir)?;
             let catalog = Catalog::open(&dir.join("catalog.db"))?;
             let blobs = Blobs::open(&dir.join("blobs"))?;
-            let store = EmbeddedStore::open(&index_dir(&dir, generation(&catalog)?), &spec)?;
+            check_embedder(&dir, &catalog, &name)?;
+            let generation = generation(&catalog)?;
+            let store = EmbeddedStore::open(&index_dir(&dir, generation), &spec)?;
+            remove_other_generations(&dir, generation)?;
             Ok((lock, catalog, blobs, store))
         })
         .await?;
@@ -73,10 +78,6 @@ impl Pipeline {
             dir: data_dir.to_owned(),
             _lock: lock,
         };
-        let name = embedder_name(pipeline.embedder.as_ref());
-        pipeline
-            .catalog(move |catalog| catalog.set_meta("embedder", &name))
-            .await?;
         pipeline.recover().await?;
         Ok(Arc::new(pipeline))
     }
@@ -178,8 +179,26 @@ impl Pipeline {
     /// # Errors
     /// [`Error::UnknownDocument`], also while no version is indexed yet.
     pub async fn document_text(&self, id: DocumentId, access: &AccessFilter) -> Result<String> {
+        Ok(self.visible_text(id, access).await?.1)
+    }
+
+    /// Returns the version that is served, and its text.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`].
+    pub async fn visible_text(
+        &self,
+        id: DocumentId,
+        access: &AccessFilter,
+    ) -> Result<(u32, String)> {
         let access = access.clone();
-        self.catalog(move |catalog| catalog.document_text(id, &access))
+        self.catalog(move |catalog| catalog.visible_text(id, &access))
+            .await
+    }
+
+    /// Returns which versions of documents are served, whoever may read them.
+    pub async fn visible_versions(&self, ids: Vec<DocumentId>) -> Result<HashMap<DocumentId, u32>> {
+        self.catalog(move |catalog| catalog.visible_versions(&ids))
             .await
     }
 
@@ -260,6 +279,33 @@ pub(crate) fn generation(catalog: &Catalog) -> Result<u64> {
             reason: "generation number".to_owned(),
         }),
     }
+}
+
+/// Notes the embedder whose vectors the catalog keeps; refuses another.
+fn check_embedder(dir: &Path, catalog: &Catalog, name: &str) -> Result<()> {
+    match catalog.meta("embedder")?.as_deref() {
+        None => catalog.set_meta("embedder", name),
+        Some(known) if known == name => Ok(()),
+        Some(known) => Err(Error::Incompatible {
+            path: dir.to_owned(),
+            built_with: match known {
+                "" => "an embedder that a reindex has not finished replacing".to_owned(),
+                known => format!("the embedder {known}"),
+            },
+            wanted: name.to_owned(),
+        }),
+    }
+}
+
+/// Removes what an interrupted or just finished reindex left.
+fn remove_other_generations(dir: &Path, current: u64) -> Result<()> {
+    for entry in fs_err::read_dir(dir.join("index"))? {
+        let entry = entry?;
+        if entry.file_name().to_str() != Some(current.to_string().as_str()) {
+            fs_err::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the data directory for this process. The lock goes with the process, however it ends.

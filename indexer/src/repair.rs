@@ -40,9 +40,9 @@ impl Pipeline {
         for entry in self.store.inventory().await? {
             stored.entry(entry.document).or_default().push(entry);
         }
-        let mut ops = Vec::new();
-        let mut after = None;
+        let (mut touched, mut after) = (0, None);
         loop {
+            let mut ops = Vec::new();
             let page = self
                 .catalog(move |catalog| catalog.visible_counts(after, PAGE))
                 .await?;
@@ -64,13 +64,18 @@ impl Pipeline {
                     );
                 }
             }
+            // Page by page: a lost index is rebuilt from here, whatever its size.
+            touched += self.repair(ops).await?;
         }
         // What is left in the store is unknown to the catalog, or was put but never published.
-        ops.extend(
-            stored
-                .into_keys()
-                .map(|document| IndexOp::Remove { document }),
-        );
+        let unknown = stored
+            .into_keys()
+            .map(|document| IndexOp::Remove { document });
+        Ok(touched + self.repair(unknown.collect()).await?)
+    }
+
+    /// Applies repairs durably; returns the documents touched.
+    async fn repair(&self, ops: Vec<IndexOp>) -> Result<usize> {
         if ops.is_empty() {
             return Ok(0);
         }
@@ -134,8 +139,7 @@ pub(crate) async fn reindex(
     drop(store);
     let dir = data_dir.to_owned();
     blocking(move || {
-        catalog.set_meta("embedder", &name)?;
-        catalog.set_meta("generation", &(old + 1).to_string())?;
+        catalog.switch(&name, old + 1)?;
         let old_dir = index_dir(&dir, old);
         if old_dir.exists() {
             fs_err::remove_dir_all(&old_dir).map_err(Error::Io)

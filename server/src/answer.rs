@@ -275,7 +275,7 @@ fn run(
         timings.retrieve = ms(start);
 
         let support = evidence.support();
-        if support < assistant.config.min_support {
+        if evidence.is_empty() || support < assistant.config.min_support {
             yield AnswerEvent::Retrieved(Vec::new());
             timings.total = ms(start);
             yield AnswerEvent::Completed(Box::new(no_evidence(language, support, Usage::default(), None, timings)));
@@ -305,6 +305,7 @@ fn run(
         };
         let mut tokens = generator.generate(prompt).await?;
         let (mut raw, mut finish_reason, mut usage) = (String::new(), FinishReason::Stop, Usage::default());
+        let mut shown = 0;
         while let Some(token) = tokens.next().await {
             match token? {
                 Token::Text(text) => {
@@ -314,7 +315,8 @@ fn run(
                     raw.push_str(&text);
                     // A refusal is not shown as if it were an answer.
                     if !prompt::may_become_refusal(&raw) {
-                        yield AnswerEvent::Delta(text);
+                        yield AnswerEvent::Delta(raw[shown..].to_owned());
+                        shown = raw.len();
                     }
                 }
                 Token::End { reason, usage: counted } => (finish_reason, usage) = (reason, counted),

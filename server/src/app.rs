@@ -9,10 +9,11 @@ use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
 use kura_indexer::fuse::Fusion;
-use kura_indexer::{IndexConfig, Pipeline};
+use kura_indexer::{DocumentId, IndexConfig, Pipeline};
 use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -65,19 +66,22 @@ impl App {
     /// When the data directory is in use, a store cannot be opened or the key file is damaged.
     pub async fn start(config: Config, models: Models) -> anyhow::Result<Started> {
         let pipeline = open_pipeline(&config, Arc::clone(&models.embedder)).await?;
-        let Created { keys, admin, local } = ApiKeys::open(&config.data_dir)?;
         let conversations = Conversations::open(&config.data_dir.join("conversations.db"))?;
         let assistant = assistant(&config, Arc::clone(&pipeline), models.generator).await?;
+        let metrics = telemetry::metrics()?;
+        // Last, so that a start that fails has not made a key that nobody saw.
+        let Created { keys, admin, local } = ApiKeys::open(&config.data_dir)?;
         let app = Arc::new(Self {
             pipeline,
             assistant,
             keys,
             conversations,
             jobs: Jobs::default(),
-            metrics: telemetry::metrics()?,
+            metrics,
             stopping: CancellationToken::new(),
             config,
         });
+        app.withdraw_stale_answers().await?;
         Ok(Started {
             app,
             admin_key: admin,
@@ -86,12 +90,23 @@ impl App {
     }
 
     /// Starts the background worker; it ends with [`App::stopping`].
-    pub fn spawn_worker(&self) -> tokio::task::JoinHandle<()> {
-        tokio::spawn(jobs::work(
-            Arc::clone(&self.pipeline),
-            self.jobs.clone(),
-            self.stopping.clone(),
-        ))
+    pub fn spawn_worker(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(jobs::work(Arc::clone(self)))
+    }
+
+    /// Takes the text out of kept answers that rest on a document replaced or deleted since.
+    ///
+    /// # Errors
+    /// When the catalog or the conversations fail.
+    pub async fn withdraw_stale_answers(&self) -> anyhow::Result<()> {
+        let cited = self.conversations.cited().await?;
+        let documents = cited.iter().map(|(document, _)| *document).collect();
+        let visible = self.pipeline.visible_versions(documents).await?;
+        let stale: Vec<(DocumentId, u32)> = cited
+            .into_iter()
+            .filter(|(document, version)| visible.get(document) != Some(version))
+            .collect();
+        self.conversations.withdraw(stale).await
     }
 }
 
@@ -139,9 +154,17 @@ pub async fn open_pipeline(
     config: &Config,
     embedder: Arc<dyn Embedder>,
 ) -> anyhow::Result<Arc<Pipeline>> {
-    fs_err::create_dir_all(&config.data_dir).context(
-        "cannot create the data directory; choose another with --data-dir or `data_dir`",
-    )?;
+    // What is in it is for the operator's account only. A directory that is there keeps its mode.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data_dir)
+        .with_context(|| {
+            format!(
+                "cannot create the data directory `{}`; choose another with --data-dir or `data_dir`",
+                config.data_dir.display()
+            )
+        })?;
     Ok(Pipeline::open(&config.data_dir, embedder, index_config(config)).await?)
 }
 

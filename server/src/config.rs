@@ -66,8 +66,6 @@ pub struct ModelsConfig {
     pub dir: PathBuf,
     /// Registry name of the embedder.
     pub embedder: String,
-    /// Registry name of the reranker; empty: none.
-    pub reranker: String,
     /// Registry name of the generator; empty: none.
     pub generator: String,
     /// `auto`, `cpu` or `cuda:N`.
@@ -151,11 +149,5 @@ impl Config {
     #[must_use]
     pub fn generator(&self) -> Option<&str> {
         Some(self.models.generator.as_str()).filter(|id| !id.is_empty())
-    }
-
-    /// Returns the reranker's name, if one is configured.
-    #[must_use]
-    pub fn reranker(&self) -> Option<&str> {
-        Some(self.models.reranker.as_str()).filter(|id| !id.is_empty())
     }
 }

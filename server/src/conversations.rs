@@ -1,8 +1,9 @@
 //! Conversations, kept in a SQLite file of their own: they are people's, not part of the catalog.
 
-use crate::routes::ask::AnswerBody;
+use crate::routes::ask::{AnswerBody, Outcome};
 use anyhow::Context as _;
 use jiff::Timestamp;
+use kura_indexer::DocumentId;
 use kura_models::{Message, Role};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use rusqlite_migration::{M, Migrations};
@@ -33,6 +34,17 @@ pub struct Conversation {
     pub updated_at: Timestamp,
 }
 
+/// A question that was added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// Where.
+    pub conversation: Uuid,
+    /// Its place there, for its answer.
+    pub ordinal: u32,
+    /// The turns before it that were answered, oldest first.
+    pub history: Vec<Message>,
+}
+
 /// One turn.
 #[derive(Debug, Clone)]
 pub struct Turn {
@@ -58,6 +70,8 @@ impl Conversations {
         // A row that was acknowledged survives a power cut; WAL with NORMAL does not promise that.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
+        // Deleted text is overwritten with zeros, not only unlinked.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         Migrations::from_slice(MIGRATIONS)
             .to_latest(&mut connection)
             .with_context(|| format!("cannot migrate `{}`", path.display()))?;
@@ -70,7 +84,7 @@ impl Conversations {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn start(&self, owner: &str, question: &str) -> anyhow::Result<Uuid> {
+    pub async fn start(&self, owner: &str, question: &str) -> anyhow::Result<Asked> {
         let (owner, question) = (owner.to_owned(), question.to_owned());
         self.run(move |connection| {
             let (id, now) = (Uuid::now_v7(), now());
@@ -79,15 +93,18 @@ impl Conversations {
                 "INSERT INTO conversations (id, owner, title, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
                 params![id.to_string(), owner, title(&question), now],
             )?;
-            insert_turn(&transaction, id, Role::User, &question, None)?;
+            let ordinal = insert_question(&transaction, id, &question)?;
             transaction.commit()?;
-            Ok(id)
+            Ok(Asked {
+                conversation: id,
+                ordinal,
+                history: Vec::new(),
+            })
         })
         .await
     }
 
     /// Adds a question to a conversation of `owner`; `None` when there is no such conversation.
-    /// Returns the turns before it that were answered, oldest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -96,7 +113,7 @@ impl Conversations {
         owner: &str,
         id: Uuid,
         question: &str,
-    ) -> anyhow::Result<Option<Vec<Message>>> {
+    ) -> anyhow::Result<Option<Asked>> {
         let (owner, question) = (owner.to_owned(), question.to_owned());
         self.run(move |connection| {
             let transaction = connection.transaction()?;
@@ -104,18 +121,22 @@ impl Conversations {
                 return Ok(None);
             }
             let history = answered(turns(&transaction, id)?);
-            insert_turn(&transaction, id, Role::User, &question, None)?;
+            let ordinal = insert_question(&transaction, id, &question)?;
             transaction.commit()?;
-            Ok(Some(history))
+            Ok(Some(Asked {
+                conversation: id,
+                ordinal,
+                history,
+            }))
         })
         .await
     }
 
-    /// Adds an answer. A conversation deleted meanwhile stays deleted.
+    /// Adds the answer to the question of this ordinal. A conversation deleted meanwhile stays deleted.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn answer(&self, id: Uuid, answer: AnswerBody) -> anyhow::Result<()> {
+    pub async fn answer(&self, id: Uuid, question: u32, answer: AnswerBody) -> anyhow::Result<()> {
         self.run(move |connection| {
             let transaction = connection.transaction()?;
             let exists: Option<i64> = transaction
@@ -126,15 +147,44 @@ impl Conversations {
                 )
                 .optional()?;
             if exists.is_some() {
-                insert_turn(
-                    &transaction,
-                    id,
-                    Role::Assistant,
-                    &answer.text,
-                    Some(&answer),
-                )?;
+                insert_answer(&transaction, id, question, &answer)?;
                 transaction.commit()?;
             }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns the document versions that kept answers rest on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cited(&self) -> anyhow::Result<Vec<(DocumentId, u32)>> {
+        self.run(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT DISTINCT document, version FROM citations")?;
+            let rows = statement.query_map([], |row| Ok((parsed(row, 0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Takes text and citations out of the answers that rest on one of these document versions.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn withdraw(&self, versions: Vec<(DocumentId, u32)>) -> anyhow::Result<()> {
+        if versions.is_empty() {
+            return Ok(());
+        }
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            for (document, version) in versions {
+                withdraw(&transaction, document, version)?;
+            }
+            transaction.commit()?;
+            // The log still has the pages as they were.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
             Ok(())
         })
         .await
@@ -242,7 +292,8 @@ fn conversation(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
 
 fn turns(connection: &Connection, id: Uuid) -> anyhow::Result<Vec<Turn>> {
     let mut statement = connection.prepare_cached(
-        "SELECT role, content, answer, created_at FROM messages WHERE conversation = ?1 ORDER BY ordinal",
+        "SELECT role, content, answer, created_at FROM messages
+         WHERE conversation = ?1 ORDER BY COALESCE(question, ordinal), ordinal",
     )?;
     let rows = statement.query_map([id.to_string()], |row| {
         let (role, content): (String, String) = (row.get(0)?, row.get(1)?);
@@ -266,23 +317,62 @@ fn turns(connection: &Connection, id: Uuid) -> anyhow::Result<Vec<Turn>> {
     Ok(turns)
 }
 
-fn insert_turn(
+/// Adds a question; returns its ordinal.
+fn insert_question(connection: &Connection, id: Uuid, question: &str) -> anyhow::Result<u32> {
+    let ordinal = next_ordinal(connection, id)?;
+    connection.execute(
+        "INSERT INTO messages (conversation, ordinal, role, content, created_at) VALUES (?1, ?2, 'user', ?3, ?4)",
+        params![id.to_string(), ordinal, question, now()],
+    )?;
+    touch(connection, id)?;
+    Ok(ordinal)
+}
+
+fn insert_answer(
     connection: &Connection,
     id: Uuid,
-    role: Role,
-    content: &str,
-    answer: Option<&AnswerBody>,
+    question: u32,
+    answer: &AnswerBody,
 ) -> anyhow::Result<()> {
-    let role = match role {
-        Role::Assistant => "assistant",
-        Role::User | Role::System => "user",
-    };
-    let answer = answer.map(serde_json::to_string).transpose()?;
+    let ordinal = next_ordinal(connection, id)?;
     connection.execute(
-        "INSERT INTO messages (conversation, ordinal, role, content, answer, created_at)
-         VALUES (?1, (SELECT COUNT(*) FROM messages WHERE conversation = ?1), ?2, ?3, ?4, ?5)",
-        params![id.to_string(), role, content, answer, now()],
+        "INSERT INTO messages (conversation, ordinal, role, content, answer, question, created_at)
+         VALUES (?1, ?2, 'assistant', ?3, ?4, ?5, ?6)",
+        params![
+            id.to_string(),
+            ordinal,
+            answer.text,
+            serde_json::to_string(answer)?,
+            question,
+            now()
+        ],
     )?;
+    for citation in &answer.citations {
+        // `document:version:ordinal`
+        let version = citation.chunk.split(':').nth(1);
+        connection.execute(
+            "INSERT OR IGNORE INTO citations (document, version, conversation, ordinal)
+             VALUES (?1, CAST(?2 AS INTEGER), ?3, ?4)",
+            params![
+                citation.document,
+                version.unwrap_or("0"),
+                id.to_string(),
+                ordinal
+            ],
+        )?;
+    }
+    touch(connection, id)
+}
+
+fn next_ordinal(connection: &Connection, id: Uuid) -> anyhow::Result<u32> {
+    Ok(connection.query_row(
+        "SELECT COUNT(*) FROM messages WHERE conversation = ?1",
+        [id.to_string()],
+        |row| row.get(0),
+    )?)
+}
+
+fn touch(connection: &Connection, id: Uuid) -> anyhow::Result<()> {
     connection.execute(
         "UPDATE conversations SET updated_at = ?2 WHERE id = ?1",
         params![id.to_string(), now()],
@@ -290,10 +380,41 @@ fn insert_turn(
     Ok(())
 }
 
-/// Keeps questions that were answered, with their answers: a question that failed is not history.
+fn withdraw(connection: &Connection, document: DocumentId, version: u32) -> anyhow::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "SELECT m.conversation, m.ordinal, m.answer FROM citations c
+         JOIN messages m ON m.conversation = c.conversation AND m.ordinal = c.ordinal
+         WHERE c.document = ?1 AND c.version = ?2",
+    )?;
+    let rows = statement.query_map(params![document.to_string(), version], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    for row in rows.collect::<Result<Vec<(String, u32, String)>, _>>()? {
+        let (conversation, ordinal, answer) = row;
+        let withdrawn = serde_json::from_str::<AnswerBody>(&answer)?.withdrawn();
+        connection.execute(
+            "UPDATE messages SET content = ?3, answer = ?4 WHERE conversation = ?1 AND ordinal = ?2",
+            params![conversation, ordinal, withdrawn.text, serde_json::to_string(&withdrawn)?],
+        )?;
+        connection.execute(
+            "DELETE FROM citations WHERE conversation = ?1 AND ordinal = ?2",
+            params![conversation, ordinal],
+        )?;
+    }
+    Ok(())
+}
+
+/// Keeps questions that were answered, with their answers: a question that failed is not history, nor is one whose
+/// answer was withdrawn.
 fn answered(turns: Vec<Turn>) -> Vec<Message> {
     let mut messages: Vec<Message> = Vec::new();
     for turn in turns {
+        if turn
+            .answer
+            .is_some_and(|answer| answer.outcome == Outcome::Withdrawn)
+        {
+            continue;
+        }
         if turn.role == Role::User && messages.last().is_some_and(|last| last.role == Role::User) {
             messages.pop();
         }
@@ -345,36 +466,80 @@ mod tests {
         (dir, conversations)
     }
 
+    fn contents(asked: &Asked) -> Vec<&str> {
+        asked
+            .history
+            .iter()
+            .map(|message| message.content.as_str())
+            .collect()
+    }
+
     #[tokio::test]
     async fn a_question_without_an_answer_is_not_history() {
         let (_dir, conversations) = open();
-        let id = conversations.start("admin", "first?").await.unwrap();
-        let history = conversations
-            .ask("admin", id, "second?")
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(history, []);
+        let first = conversations.start("admin", "first?").await.unwrap();
+        let id = first.conversation;
+        let ask = async |question| {
+            let asked = conversations.ask("admin", id, question).await;
+            asked.unwrap().unwrap()
+        };
+        let second = ask("second?").await;
+        assert_eq!(second.history, []);
+        let body = AnswerBody::sample("answer");
         conversations
-            .answer(id, AnswerBody::sample("answer"))
+            .answer(id, second.ordinal, body)
             .await
             .unwrap();
-        let history = conversations
-            .ask("admin", id, "third?")
+        let third = ask("third?").await;
+        assert_eq!(contents(&third), ["second?", "answer"]);
+        // Answers that overtake one another keep to their questions.
+        let fourth = ask("fourth?").await;
+        let body = AnswerBody::sample("to the fourth");
+        conversations
+            .answer(id, fourth.ordinal, body)
+            .await
+            .unwrap();
+        let body = AnswerBody::sample("to the third");
+        conversations.answer(id, third.ordinal, body).await.unwrap();
+        assert_eq!(
+            contents(&ask("fifth?").await)[2..],
+            ["third?", "to the third", "fourth?", "to the fourth"]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_goes_with_its_document() {
+        let (dir, conversations) = open();
+        let document = DocumentId(Uuid::now_v7());
+        let asked = conversations.start("admin", "secret?").await.unwrap();
+        let body = AnswerBody::citing("zirkonvogel", document, 3);
+        conversations
+            .answer(asked.conversation, asked.ordinal, body)
+            .await
+            .unwrap();
+        assert_eq!(conversations.cited().await.unwrap(), [(document, 3)]);
+        conversations.withdraw(vec![(document, 3)]).await.unwrap();
+        assert_eq!(conversations.cited().await.unwrap(), []);
+        let next = conversations.ask("admin", asked.conversation, "and?").await;
+        assert_eq!(next.unwrap().unwrap().history, []);
+        let (_, turns) = conversations
+            .get("admin", asked.conversation)
             .await
             .unwrap()
             .unwrap();
-        let contents: Vec<_> = history
-            .iter()
-            .map(|message| message.content.as_str())
-            .collect();
-        assert_eq!(contents, ["second?", "answer"]);
+        let answer = turns[1].answer.as_ref().unwrap();
+        assert_eq!(answer.outcome, Outcome::Withdrawn);
+        for entry in fs_err::read_dir(dir.path()).unwrap() {
+            let bytes = fs_err::read(entry.unwrap().path()).unwrap();
+            assert!(!String::from_utf8_lossy(&bytes).contains("zirkonvogel"));
+        }
     }
 
     #[tokio::test]
     async fn conversations_are_their_owners() {
         let (_dir, conversations) = open();
-        let id = conversations.start("admin", "secret?").await.unwrap();
+        let asked = conversations.start("admin", "secret?").await.unwrap();
+        let id = asked.conversation;
         assert!(conversations.get("other", id).await.unwrap().is_none());
         assert!(conversations.ask("other", id, "?").await.unwrap().is_none());
         assert!(!conversations.delete("other", id).await.unwrap());
@@ -383,7 +548,7 @@ mod tests {
         assert!(conversations.get("admin", id).await.unwrap().is_none());
         // An answer that comes too late does not bring it back.
         conversations
-            .answer(id, AnswerBody::sample("late"))
+            .answer(id, asked.ordinal, AnswerBody::sample("late"))
             .await
             .unwrap();
         assert!(conversations.get("admin", id).await.unwrap().is_none());

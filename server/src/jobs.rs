@@ -3,13 +3,12 @@
 //! Jobs live in the catalog; this module holds nothing that a crash could lose. Every job can be run twice, so one
 //! that was cut off is simply taken up again at the next start.
 
-use kura_indexer::Pipeline;
+use crate::app::AppState;
 use kura_indexer::catalog::{Job, JobId, JobState, Stage};
 use metrics::{counter, histogram};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
-use tokio_util::sync::CancellationToken;
 
 /// How often the queue is looked at without being notified, in case a notification was lost.
 const POLL: Duration = Duration::from_secs(2);
@@ -68,13 +67,14 @@ impl Jobs {
     }
 }
 
-/// Runs queued jobs until `stop`. A job running then is cut off; the next start takes it up again.
-pub async fn work(pipeline: Arc<Pipeline>, jobs: Jobs, stop: CancellationToken) {
+/// Runs queued jobs until the server stops. A job running then is cut off; the next start takes it up again.
+pub async fn work(app: AppState) {
+    let (jobs, stop) = (&app.jobs, &app.stopping);
     let mut backoff = Duration::from_secs(1);
     loop {
         let wait = tokio::select! {
             () = stop.cancelled() => return,
-            outcome = work_once(&pipeline, &jobs) => match outcome {
+            outcome = work_once(&app) => match outcome {
                 Ok(true) => {
                     backoff = Duration::from_secs(1);
                     continue;
@@ -101,9 +101,12 @@ pub async fn work(pipeline: Arc<Pipeline>, jobs: Jobs, stop: CancellationToken) 
 }
 
 /// Runs the oldest queued jobs as one batch; returns whether there were any.
-async fn work_once(pipeline: &Arc<Pipeline>, jobs: &Jobs) -> anyhow::Result<bool> {
+async fn work_once(app: &AppState) -> anyhow::Result<bool> {
+    // Samples are kept until they are counted, which else happens only when someone looks.
+    app.metrics.run_upkeep();
+    let jobs = &app.jobs;
     let task = Abort(tokio::spawn({
-        let (pipeline, jobs) = (Arc::clone(pipeline), jobs.clone());
+        let (pipeline, jobs) = (Arc::clone(&app.pipeline), jobs.clone());
         async move {
             let report = |job: &Job, stage, progress| {
                 jobs.send(JobEvent::Progress {
@@ -120,6 +123,9 @@ async fn work_once(pipeline: &Arc<Pipeline>, jobs: &Jobs) -> anyhow::Result<bool
     for job in &done {
         jobs.send(JobEvent::Changed(job.id));
         record(job);
+    }
+    if !done.is_empty() {
+        app.withdraw_stale_answers().await?;
     }
     Ok(!done.is_empty())
 }

@@ -3,15 +3,17 @@
 use crate::app::{App, AppState};
 use crate::error::{self, ApiError, Code};
 use crate::{auth, openai, openapi, routes, telemetry, web};
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{
     MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
@@ -160,14 +162,26 @@ async fn limit_concurrency(
     request: Request,
     next: Next,
 ) -> Response {
-    match slots.try_acquire() {
-        Ok(_slot) => next.run(request).await,
+    match slots.try_acquire_owned() {
+        Ok(slot) => hold_while_streaming(slot, next.run(request).await),
         Err(_) => ApiError::new(
             Code::Overloaded,
             "`server.max_concurrent_requests` requests are being worked on; retry later",
         )
         .into_response(),
     }
+}
+
+/// A response that is streamed keeps its slot until the stream ends: its work is done meanwhile.
+fn hold_while_streaming(slot: OwnedSemaphorePermit, response: Response) -> Response {
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| {
+        Body::from_stream(body.into_data_stream().inspect(move |_| {
+            let _held = &slot;
+        }))
+    })
 }
 
 #[derive(Clone, Copy)]

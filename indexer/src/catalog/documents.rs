@@ -359,18 +359,37 @@ impl Catalog {
         self.read(|conn| document(conn, id, access))
     }
 
-    /// Returns the text of the visible version: what spans of chunks point into.
-    pub fn document_text(&self, id: DocumentId, access: &AccessFilter) -> Result<String> {
+    /// Returns which versions of documents are visible; a document without one is left out.
+    pub fn visible_versions(&self, ids: &[DocumentId]) -> Result<HashMap<DocumentId, u32>> {
+        self.read(|conn| {
+            let mut statement = conn.prepare_cached(
+                "SELECT d.visible_version FROM documents d JOIN collections c ON c.id = d.collection_id
+                 WHERE d.id = ?1 AND d.deleted_at IS NULL AND c.deleted_at IS NULL",
+            )?;
+            let mut visible = HashMap::new();
+            for id in ids {
+                let version: Option<Option<u32>> = statement
+                    .query_row([id.to_string()], |row| row.get(0))
+                    .optional()?;
+                if let Some(version) = version.flatten() {
+                    visible.insert(*id, version);
+                }
+            }
+            Ok(visible)
+        })
+    }
+
+    /// Returns the visible version and its text: what spans of chunks point into.
+    pub fn visible_text(&self, id: DocumentId, access: &AccessFilter) -> Result<(u32, String)> {
         self.read(|conn| {
             document(conn, id, access)?;
-            let text: Option<String> = conn
+            let text: Option<(u32, String)> = conn
                 .query_row(
-                    "SELECT v.text FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version WHERE d.id = ?1",
+                    "SELECT v.version, v.text FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version WHERE d.id = ?1",
                     [id.to_string()],
-                    |row| row.get(0),
+                    |row| Ok((row.get(0)?, row.get(1)?)),
                 )
-                .optional()?
-                .flatten();
+                .optional()?;
             text.ok_or_else(|| Error::UnknownDocument { id: id.to_string() })
         })
     }

@@ -99,6 +99,8 @@ impl JobState {
     }
 }
 
+/// Ends of the process while a job ran after which it fails.
+const MAX_INTERRUPTIONS: u32 = 10;
 const COLUMNS: &str = "id, document_id, version, source, collection, state, stage, progress, error, created_at, started_at, finished_at";
 
 impl Catalog {
@@ -128,22 +130,47 @@ impl Catalog {
         Ok(Page::from_rows(rows, limit, |job| job.id.to_string()))
     }
 
-    /// Returns up to `limit` queued jobs, oldest first.
+    /// Returns up to `limit` queued jobs, oldest first. One that was interrupted comes alone and last, so that it
+    /// takes no other with it.
     pub fn queued_jobs(&self, limit: usize) -> Result<Vec<Job>> {
-        self.read(|conn| {
-            conn.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY id LIMIT ?1"
-            ))?
-            .query_map([limit as u64], job)?
-            .map(|row| row?)
-            .collect()
-        })
+        let queued = |interrupted: &str, limit: usize| {
+            self.read(|conn| {
+                conn.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM jobs WHERE state = 'queued' AND {interrupted} ORDER BY id LIMIT ?1"
+                ))?
+                .query_map([limit as u64], job)?
+                .map(|row| row?)
+                .collect::<Result<Vec<Job>>>()
+            })
+        };
+        let fresh = queued("interrupted = 0", limit)?;
+        if fresh.is_empty() {
+            queued("interrupted > 0", 1)
+        } else {
+            Ok(fresh)
+        }
     }
 
     /// Queues again what a crash left running. Called once, when the data directory is opened.
+    ///
+    /// A file that has the process ended again and again must not do so for ever: its job fails.
     pub fn requeue_interrupted(&self) -> Result<usize> {
+        let hopeless: Vec<JobId> = self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT id FROM jobs WHERE state = 'running' AND interrupted >= ?1",
+            )?
+            .query_map([MAX_INTERRUPTIONS - 1], |row| row.get::<_, String>(0))?
+            .map(|id| Ok(JobId(uuid(&id?)?)))
+            .collect()
+        })?;
+        for id in hopeless {
+            self.fail_job(
+                id,
+                &format!("kura ended {MAX_INTERRUPTIONS} times while it read this file; ingest it again to retry"),
+            )?;
+        }
         self.write(|tx| {
-            Ok(tx.execute("UPDATE jobs SET state = 'queued', stage = NULL, progress = 0, started_at = NULL WHERE state = 'running'", [])?)
+            Ok(tx.execute("UPDATE jobs SET state = 'queued', stage = NULL, progress = 0, started_at = NULL, interrupted = interrupted + 1 WHERE state = 'running'", [])?)
         })
     }
 

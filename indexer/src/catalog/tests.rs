@@ -86,12 +86,12 @@ fn a_version_is_visible_only_once_published() {
     let (document, job, outcome) = fixture.add("a.txt", "aa", &acl);
     assert_eq!(outcome, AddOutcome::New);
     assert!(matches!(
-        fixture.catalog.document_text(document, &access),
+        fixture.catalog.visible_text(document, &access),
         Err(Error::UnknownDocument { .. })
     ));
     assert_eq!(fixture.publish(job.unwrap(), "old text"), [document]);
     assert_eq!(
-        fixture.catalog.document_text(document, &access).unwrap(),
+        fixture.catalog.visible_text(document, &access).unwrap().1,
         "old text"
     );
 
@@ -103,12 +103,12 @@ fn a_version_is_visible_only_once_published() {
     let (again, job, outcome) = fixture.add("a.txt", "bb", &acl);
     assert_eq!((again, outcome), (document, AddOutcome::Replaced));
     assert_eq!(
-        fixture.catalog.document_text(document, &access).unwrap(),
+        fixture.catalog.visible_text(document, &access).unwrap().1,
         "old text"
     );
     fixture.publish(job.unwrap(), "new text");
     assert_eq!(
-        fixture.catalog.document_text(document, &access).unwrap(),
+        fixture.catalog.visible_text(document, &access).unwrap().1,
         "new text"
     );
     let old = ChunkId {
@@ -165,7 +165,7 @@ fn nothing_is_shown_to_those_who_may_not_read() {
             Err(Error::UnknownDocument { .. })
         ));
         assert!(matches!(
-            fixture.catalog.document_text(document, access),
+            fixture.catalog.visible_text(document, access),
             Err(Error::UnknownDocument { .. })
         ));
     }
@@ -234,7 +234,7 @@ fn a_replaced_job_cannot_publish_old_text() {
     assert!(fixture.publish(first.unwrap(), "old").is_empty());
     fixture.publish(second.unwrap(), "new");
     assert_eq!(
-        fixture.catalog.document_text(document, &access).unwrap(),
+        fixture.catalog.visible_text(document, &access).unwrap().1,
         "new"
     );
 }

@@ -55,6 +55,9 @@ impl UnitKind {
     }
 }
 
+/// Bytes of text per token of the budget at most.
+const MAX_TOKEN_BYTES: usize = 16;
+
 /// Counts and cuts under the token budget.
 pub(crate) struct Budget<'t> {
     pub(crate) text: &'t str,
@@ -80,7 +83,10 @@ impl<'t> Budget<'t> {
     }
 
     pub(crate) fn fits(&self, span: &Range<usize>) -> bool {
-        self.count(span) <= self.max_tokens
+        // Far too long need not be counted: tokenizing a line of 100 MB takes gigabytes. And a word that a tokenizer
+        // does not know is one token, however long it is.
+        span.len() <= self.max_tokens.saturating_mul(MAX_TOKEN_BYTES)
+            && self.count(span) <= self.max_tokens
     }
 
     /// Tokens left for text when the tokenizer has added its own.
@@ -174,7 +180,8 @@ impl<'t> Budget<'t> {
             }
             let text = &self.text[rest.clone()];
             let len = longest_prefix(text, self.max_tokens, &|prefix| {
-                (self.count)(prefix) <= self.max_tokens
+                prefix.len() <= self.max_tokens.saturating_mul(MAX_TOKEN_BYTES)
+                    && (self.count)(prefix) <= self.max_tokens
             });
             out.push(trim(self.text, rest.start..rest.start + len));
             rest.start += len;

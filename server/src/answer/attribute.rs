@@ -115,15 +115,21 @@ fn split(raw: &str) -> Vec<Written> {
     let mut written: Vec<Written> = Vec::new();
     let ranges = sentences(raw);
     for (nth, range) in ranges.iter().enumerate() {
-        let (text, hints) = without_markers(&raw[range.clone()]);
+        let mut sentence = &raw[range.clone()];
+        if let Some(last) = written.last_mut() {
+            let (hints, rest) = leading_markers(sentence);
+            last.hints.extend(hints);
+            sentence = rest;
+        }
+        let (text, hints) = without_markers(sentence);
         let end = ranges.get(nth + 1).map_or(raw.len(), |next| next.start);
         let gap = &raw[range.end.min(end)..end];
         let separator = if gap.contains('\n') || raw[range.clone()].ends_with('\n') {
             "\n"
-        } else if text.is_ascii() {
-            " "
-        } else {
+        } else if text.ends_with(['。', '！', '？', '」', '）']) {
             ""
+        } else {
+            " "
         };
         if !text.chars().any(char::is_alphanumeric) {
             if let Some(last) = written.last_mut() {
@@ -138,6 +144,19 @@ fn split(raw: &str) -> Vec<Written> {
         });
     }
     written
+}
+
+/// Splits the markers that a sentence begins with from the rest: "It costs 45 euros. [1] Racks are outside."
+fn leading_markers(sentence: &str) -> (Vec<usize>, &str) {
+    let mut rest = sentence;
+    while let Some(inside) = rest.trim_start().strip_prefix(['[', '［', '【'])
+        && let Some(close) = inside.find([']', '］', '】'])
+        && numbers(&inside[..close]).is_some()
+    {
+        rest = inside[close..].trim_start_matches([']', '］', '】']);
+    }
+    let lead = &sentence[..sentence.len() - rest.len()];
+    (without_markers(lead).1, rest)
 }
 
 /// Takes `[1]`, `[1, 2]`, `［1］` and `【1】` out of a text and returns the passage indexes they name.
@@ -399,6 +418,22 @@ mod tests {
         check("An array a[i] stays.", "An array a[i] stays.", &[]);
         check("An open [ bracket", "An open [ bracket", &[]);
         check("Zero is no passage [0].", "Zero is no passage.", &[]);
+    }
+
+    #[test]
+    fn a_marker_belongs_to_the_sentence_before_it() {
+        let written = split("A permit costs 45 euros. [1] Racks are behind building C [2].");
+        let hints: Vec<(&str, &[usize])> = written
+            .iter()
+            .map(|sentence| (sentence.text.as_str(), sentence.hints.as_slice()))
+            .collect();
+        assert_eq!(
+            hints,
+            [
+                ("A permit costs 45 euros.", &[0][..]),
+                ("Racks are behind building C.", &[1][..])
+            ]
+        );
     }
 
     #[test]

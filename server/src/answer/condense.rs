@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 /// Words that point back at something said before.
 const ENGLISH_POINTERS: &[&str] = &[
     "it", "its", "that", "this", "those", "these", "they", "them", "their", "he", "she", "his",
-    "her", "there", "then", "one", "ones", "same", "also", "else", "instead",
+    "her", "same", "else", "instead",
 ];
 const ENGLISH_OPENERS: &[&str] = &[
     "and ",
@@ -31,9 +31,6 @@ const JAPANESE_POINTERS: &[&str] = &[
     "ここ",
     "あれ",
     "あの",
-    "では",
-    "じゃあ",
-    "なら",
     "ほかに",
     "他に",
     "同じ",
@@ -42,31 +39,34 @@ const JAPANESE_POINTERS: &[&str] = &[
     "については?",
     "の場合は?",
 ];
+/// Elsewhere in a sentence these are particles and verb endings.
+const JAPANESE_OPENERS: &[&str] = &["では", "じゃあ", "なら", "それなら"];
+/// Earlier questions taken along at most.
+const MAX_EARLIER: usize = 3;
+/// Characters of each.
+const EARLIER_CHARS: usize = 500;
 /// Below this many words (or Japanese characters) a question hardly names its topic.
 const SHORT_WORDS: usize = 4;
 const SHORT_JAPANESE_CHARS: usize = 9;
 
-/// Returns the question as retrieval should see it: itself, or the previous question and itself.
+/// Returns the question as retrieval should see it: itself, with the questions before it that it leans on.
 #[must_use]
 pub fn standalone(question: &str, history: &[Message]) -> String {
-    let previous = history
+    let mut chain = vec![question.to_owned()];
+    let earlier = history
         .iter()
         .rev()
-        .find(|message| message.role == Role::User);
-    match previous {
-        Some(previous) if leans_back(question) => {
-            // The previous question may itself have leaned on the one before.
-            let at = history
-                .iter()
-                .rposition(|message| std::ptr::eq(message, previous))
-                .unwrap_or(0);
-            format!(
-                "{}\n{question}",
-                standalone(previous.content.trim(), &history[..at])
-            )
+        .filter(|message| message.role == Role::User)
+        .map(|message| message.content.trim())
+        .filter(|text| !text.is_empty());
+    for text in earlier.take(MAX_EARLIER) {
+        if !chain.last().is_some_and(|last| leans_back(last)) {
+            break;
         }
-        Some(_) | None => question.to_owned(),
+        chain.push(text.chars().take(EARLIER_CHARS).collect());
     }
+    chain.reverse();
+    chain.join("\n")
 }
 
 fn leans_back(question: &str) -> bool {
@@ -74,6 +74,9 @@ fn leans_back(question: &str) -> bool {
     if folded.chars().any(is_japanese) {
         let n_chars = folded.chars().filter(|c| c.is_alphanumeric()).count();
         return n_chars < SHORT_JAPANESE_CHARS
+            || JAPANESE_OPENERS
+                .iter()
+                .any(|opener| folded.starts_with(opener))
             || JAPANESE_POINTERS
                 .iter()
                 .any(|pointer| folded.contains(pointer));
@@ -132,7 +135,23 @@ mod tests {
         check("それは誰が承認しますか", true);
         check("申請期限は?", true);
         check("海外出張の日当はいくらですか教えてください", false);
+        check("では、母親の場合は何日取れますか", true);
+        check("大阪支社では何時に始業しますか", false);
+        check("年末までに申請しなければならない書類は何ですか", false);
+        check("Is there a dress code in the office?", false);
         assert_eq!(standalone("And for mothers?", &[]), "And for mothers?");
+    }
+
+    #[test]
+    fn a_long_history_is_bounded() {
+        let turns: Vec<Message> = (0..100_000)
+            .map(|_| Message {
+                role: Role::User,
+                content: "And it? ".repeat(1000),
+            })
+            .collect();
+        let standalone = standalone("And then it?", &turns);
+        assert!(standalone.len() <= MAX_EARLIER * (EARLIER_CHARS + 1) + 12);
     }
 
     #[test]

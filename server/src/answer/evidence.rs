@@ -112,6 +112,12 @@ impl Evidence {
         Ok(Self { passages, features })
     }
 
+    /// Returns whether nothing was retrieved.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.passages.is_empty()
+    }
+
     /// Returns the probability, 0 to 1, that the best passage supports the question.
     #[must_use]
     pub fn support(&self) -> f32 {

@@ -4,6 +4,7 @@ use super::attribute::{Attributed, assemble};
 use super::evidence::Passage;
 use super::{Answer, AnswerMode, Outcome, Timings};
 use kura_models::{FinishReason, Usage};
+use std::collections::HashSet;
 
 /// Sentences in an answer at most.
 const MAX_SENTENCES: usize = 3;
@@ -26,6 +27,13 @@ pub fn answer(passages: &[Passage], support: f32) -> Answer {
         .collect();
     ranked.sort_by(|a, b| b.2.total_cmp(&a.2));
     let best = ranked.first().map_or(0.0, |(_, _, relevance)| *relevance);
+    // Chunks overlap: the same sentence may stand in two of them.
+    let mut seen = HashSet::new();
+    ranked.retain(|(at, nth, _)| {
+        let hit = &passages[*at].hit;
+        let start = hit.span.start + passages[*at].sentences[*nth].range.start;
+        seen.insert((hit.chunk.document, start))
+    });
     let mut chosen: Vec<(usize, usize)> = ranked
         .iter()
         .take(MAX_SENTENCES)

@@ -40,6 +40,19 @@ impl Language {
         }
     }
 
+    /// Returns what stands in place of an answer whose document was replaced or deleted since.
+    #[must_use]
+    pub fn withdrawn(self) -> &'static str {
+        match self {
+            Self::English => {
+                "A document that this answer rested on has been replaced or deleted since. Ask again."
+            }
+            Self::Japanese => {
+                "この回答の根拠だった文書は、その後、更新または削除されました。もう一度質問してください。"
+            }
+        }
+    }
+
     fn system(self) -> &'static str {
         match self {
             Self::English => {
@@ -126,11 +139,12 @@ pub fn stop_strings() -> Vec<String> {
         .to_vec()
 }
 
-/// Returns whether a finished text says that the passages do not answer.
+/// Returns whether a finished text says that the passages do not answer: it begins or ends with the refusal. Within a
+/// cited sentence the words are the documents' own, such as an error code.
 #[must_use]
 pub fn is_refusal(text: &str) -> bool {
-    let text = text.trim();
-    text.is_empty() || text.contains(REFUSAL) || text.contains("NOT FOUND")
+    let text = text.trim_matches(|c: char| !c.is_alphanumeric());
+    text.is_empty() || text.starts_with(REFUSAL) || text.ends_with(REFUSAL) || text == "NOT FOUND"
 }
 
 /// Returns whether the text so far could still turn into a refusal.
@@ -162,7 +176,11 @@ mod tests {
     #[test]
     fn refusals_are_told_from_answers() {
         assert!(is_refusal(" NOT_FOUND\n") && is_refusal(""));
+        assert!(is_refusal("I looked. NOT_FOUND.") && is_refusal("**NOT FOUND**"));
         assert!(!is_refusal("A permit costs 45 euros [1]."));
+        assert!(!is_refusal(
+            "404 NOT_FOUND means that the page is gone [1]."
+        ));
         assert!(
             may_become_refusal("NOT_")
                 && may_become_refusal("NOT_FOUND")

@@ -209,7 +209,6 @@ fn models(config: &Config) -> Vec<Check> {
         Some(&config.models.embedder),
         true,
     )];
-    checks.push(model(&registry, "reranker", config.reranker(), true));
     checks.push(model(&registry, "generator", config.generator(), false));
     checks
 }

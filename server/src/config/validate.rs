@@ -1,6 +1,7 @@
 //! What a configuration must satisfy beyond its types, and how a problem with it reads.
 
 use super::{Config, Origin};
+use crate::routes::search::MAX_LIMIT;
 use std::path::Path;
 
 /// One thing wrong with the configuration.
@@ -140,6 +141,14 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         format!(
             "{} is less than `retrieval.limit` ({})",
             config.retrieval.candidates, config.retrieval.limit
+        ),
+    );
+    require(
+        (1..=MAX_LIMIT).contains(&config.retrieval.limit),
+        "retrieval.limit",
+        format!(
+            "{} is not between 1 and {MAX_LIMIT}",
+            config.retrieval.limit
         ),
     );
     for (key, value) in [

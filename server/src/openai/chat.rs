@@ -317,7 +317,7 @@ impl Rendering {
                 message: Reply {
                     role: "assistant",
                     refusal: None,
-                    annotations: annotations(&answer),
+                    annotations: annotations(&answer, 0),
                     content: answer.text,
                 },
             }],
@@ -329,21 +329,30 @@ impl Rendering {
         mut events: BoxStream<'static, AnswerEvent>,
     ) -> impl Stream<Item = Result<Event, Infallible>> {
         async_stream::stream! {
+            let mut sent = String::new();
             yield Ok(self.chunk(ChatDelta { role: Some("assistant"), content: Some(String::new()), annotations: None }, None));
             while let Some(event) = events.next().await {
                 match event {
                     AnswerEvent::Retrieved(_) => {}
                     AnswerEvent::Delta(text) => {
                         if self.unverified {
+                            sent.push_str(&text);
                             yield Ok(self.chunk(ChatDelta { content: Some(text), ..ChatDelta::default() }, None));
                         }
                     }
                     AnswerEvent::Completed(answer) => {
                         ask::record(&answer);
-                        // Refusals are never streamed as deltas, so their text is always still to be sent.
-                        let sent = self.unverified && answer.outcome == answer::Outcome::Grounded;
-                        let content = (!sent).then(|| answer.text.clone());
-                        let annotations = Some(annotations(&answer));
+                        // Annotations count in the verified text. Where another was streamed, they would point at the
+                        // wrong words, and that text's own markers at the wrong documents: the verified one follows.
+                        let content = if sent.is_empty() {
+                            Some(answer.text.clone())
+                        } else if sent == answer.text {
+                            None
+                        } else {
+                            Some(format!("\n\n{}", answer.text))
+                        };
+                        let offset = content.as_deref().filter(|_| !sent.is_empty()).map_or(0, |_| sent.chars().count() + 2);
+                        let annotations = Some(annotations(&answer, offset));
                         yield Ok(self.chunk(ChatDelta { content, annotations, role: None }, None));
                         yield Ok(self.chunk(ChatDelta::default(), Some(finish_reason(&answer))));
                         if self.usage {
@@ -410,12 +419,14 @@ fn usage(answer: &Answer) -> ChatUsage {
     }
 }
 
-fn annotations(answer: &Answer) -> Vec<Annotation> {
+/// Returns the citations; their indexes count characters of the text after the first `offset`.
+fn annotations(answer: &Answer, offset: usize) -> Vec<Annotation> {
     let characters = |byte: usize| {
-        answer
-            .text
-            .get(..byte)
-            .map_or(0, |before| before.chars().count())
+        offset
+            + answer
+                .text
+                .get(..byte)
+                .map_or(0, |before| before.chars().count())
     };
     answer
         .citations

@@ -6,6 +6,7 @@ use super::{Json, Problems, Span, chunk_id, require_text, resolve, uuid};
 use crate::answer::{self, AnswerEvent, AnswerMode, Question};
 use crate::app::{App, AppState};
 use crate::auth::Principal;
+use crate::conversations::Asked;
 use crate::error::{ApiError, Code, Problem};
 use crate::telemetry;
 use axum::extract::State;
@@ -13,7 +14,6 @@ use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
-use kura_models::Message;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use utoipa::ToSchema;
@@ -87,6 +87,9 @@ pub struct AnswerBody {
     pub citations: Vec<Citation>,
     /// What could not be verified.
     pub flags: Vec<Flag>,
+    /// Probability, 0 to 1, that what was retrieved supports the question.
+    #[serde(default)]
+    pub support: f32,
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// Tokens read and written.
@@ -105,8 +108,10 @@ pub struct AnswerBody {
 pub enum Outcome {
     /// They do.
     Grounded,
-    /// They do not; nothing was generated.
+    /// They do not.
     NoEvidence,
+    /// They did: a kept answer whose document was replaced or deleted since. Its text and citations are gone.
+    Withdrawn,
 }
 
 /// A place in an answer tied to a chunk.
@@ -145,7 +150,7 @@ pub struct Flag {
     pub kind: FlagKind,
     /// The words in question.
     pub text: String,
-    /// Where they stand in the answer's text, in bytes.
+    /// The sentence they stand in, in the answer's text, in bytes.
     pub answer_span: Span,
 }
 
@@ -273,7 +278,11 @@ async fn start(
     let mode = request.mode.map_or(AnswerMode::Auto, Into::into);
     require_generator(app, mode)?;
     let collections = resolve(app, request.collections.as_deref()).await?;
-    let (conversation, history) = converse(app, principal, &request).await?;
+    let Asked {
+        conversation,
+        ordinal,
+        history,
+    } = converse(app, principal, &request).await?;
     let question = Question {
         text: request.question,
         collections,
@@ -281,7 +290,7 @@ async fn start(
         mode,
     };
     let events = answer::answer(app.assistant.clone(), question, principal.access());
-    Ok(recorded(app.clone(), conversation, events).boxed())
+    Ok(recorded(app.clone(), conversation, ordinal, events).boxed())
 }
 
 /// Fails at once where generation is asked for and there is no generator.
@@ -304,13 +313,12 @@ async fn converse(
     app: &App,
     principal: &Principal,
     request: &AskRequest,
-) -> Result<(Uuid, Vec<Message>), ApiError> {
+) -> Result<Asked, ApiError> {
     let Some(id) = &request.conversation else {
-        let id = app
+        return Ok(app
             .conversations
             .start(principal.id(), &request.question)
-            .await?;
-        return Ok((id, Vec::new()));
+            .await?);
     };
     let unknown = || {
         ApiError::new(
@@ -319,18 +327,17 @@ async fn converse(
         )
     };
     let id = uuid(id, unknown)?;
-    let history = app
-        .conversations
+    app.conversations
         .ask(principal.id(), id, &request.question)
         .await?
-        .ok_or_else(unknown)?;
-    Ok((id, history))
+        .ok_or_else(unknown)
 }
 
 /// Turns core events into wire events, keeping the answer and recording metrics on the way.
 fn recorded(
     app: AppState,
     conversation: Uuid,
+    asked: u32,
     mut events: BoxStream<'static, AnswerEvent>,
 ) -> impl Stream<Item = AskEvent> {
     async_stream::stream! {
@@ -345,7 +352,12 @@ fn recorded(
                     record(&answer);
                     let body = AnswerBody::new(Some(conversation), *answer);
                     // The person gets the answer even if it could not be kept.
-                    if let Err(error) = app.conversations.answer(conversation, body.clone()).await {
+                    let kept = async {
+                        app.conversations.answer(conversation, asked, body.clone()).await?;
+                        // A document may have gone while the answer was written.
+                        app.withdraw_stale_answers().await
+                    };
+                    if let Err(error) = kept.await {
                         tracing::error!(conversation.id = %conversation, "cannot keep an answer: {error:#}");
                     }
                     yield AskEvent::Completed(Box::new(body));
@@ -443,6 +455,7 @@ impl AnswerBody {
             text: answer.text,
             citations: answer.citations.into_iter().map(Into::into).collect(),
             flags: answer.flags.into_iter().map(Into::into).collect(),
+            support: answer.support,
             finish_reason: match answer.finish_reason {
                 kura_models::FinishReason::Stop => FinishReason::Stop,
                 kura_models::FinishReason::Length => FinishReason::Length,
@@ -463,6 +476,41 @@ impl AnswerBody {
         }
     }
 
+    /// Returns the answer without what it said.
+    #[must_use]
+    pub fn withdrawn(self) -> Self {
+        Self {
+            outcome: Outcome::Withdrawn,
+            text: answer::prompt::Language::of(&self.text)
+                .withdrawn()
+                .to_owned(),
+            citations: Vec::new(),
+            flags: Vec::new(),
+            ..self
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn citing(text: &str, document: kura_indexer::DocumentId, version: u32) -> Self {
+        let citation = Citation {
+            marker: 1,
+            document: document.to_string(),
+            chunk: format!("{document}:{version}:0"),
+            title: text.to_owned(),
+            source: text.to_owned(),
+            page: None,
+            range: None,
+            headings: Vec::new(),
+            quote: text.to_owned(),
+            quote_span: (0..text.len()).into(),
+            answer_span: (0..text.len()).into(),
+        };
+        Self {
+            citations: vec![citation],
+            ..Self::sample(text)
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn sample(text: &str) -> Self {
         Self {
@@ -473,6 +521,7 @@ impl AnswerBody {
             text: text.to_owned(),
             citations: Vec::new(),
             flags: Vec::new(),
+            support: 1.0,
             finish_reason: FinishReason::Stop,
             usage: Usage {
                 prompt_tokens: 0,

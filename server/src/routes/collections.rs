@@ -113,5 +113,6 @@ pub async fn delete_collection(
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     app.pipeline.delete_collection(&name).await?;
+    app.withdraw_stale_answers().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -266,6 +266,7 @@ pub async fn delete_document(
     app.pipeline
         .delete_document(document_id(&id)?, &principal.access())
         .await?;
+    app.withdraw_stale_answers().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -280,12 +281,12 @@ pub async fn get_document_text(
 ) -> Result<axum::Json<DocumentText>, ApiError> {
     let (id, access) = (document_id(&id)?, principal.access());
     let document = app.pipeline.document(id, &access).await?;
-    let text = app.pipeline.document_text(id, &access).await?;
+    let (version, text) = app.pipeline.visible_text(id, &access).await?;
     Ok(axum::Json(DocumentText {
         document: document.id.to_string(),
         title: document.title,
         text,
-        version: document.version,
+        version,
     }))
 }
 

@@ -365,6 +365,11 @@ export interface components {
             mode: components["schemas"]["AnswerMode"];
             /** @description Whether the documents support an answer. */
             outcome: components["schemas"]["AnswerOutcome"];
+            /**
+             * Format: float
+             * @description Probability, 0 to 1, that what was retrieved supports the question.
+             */
+            support?: number;
             /** @description The text, with markers such as `[1]`. */
             text: string;
             /** @description How long it took. */
@@ -381,7 +386,7 @@ export interface components {
          * @description Whether the documents support an answer.
          * @enum {string}
          */
-        AnswerOutcome: "grounded" | "no_evidence";
+        AnswerOutcome: "grounded" | "no_evidence" | "withdrawn";
         /** @description How long the stages of an answer took, in milliseconds. */
         AnswerTimings: {
             /**
@@ -760,7 +765,7 @@ export interface components {
         FinishReason: "stop" | "length";
         /** @description Something in an answer that could not be verified. */
         Flag: {
-            /** @description Where they stand in the answer's text, in bytes. */
+            /** @description The sentence they stand in, in the answer's text, in bytes. */
             answer_span: components["schemas"]["Span"];
             /** @description What kind of thing. */
             kind: components["schemas"]["FlagKind"];

@@ -58,6 +58,8 @@ export const en = {
     failed: "The answer could not be completed",
     truncated: "The answer reached its length limit and may be cut off.",
     extractive: "Sentences quoted from the documents; no language model was used.",
+    withdrawn:
+      "A document that this answer rested on has been replaced or deleted since, so it is no longer shown. Ask again.",
     noEvidenceTitle: "Not found in your documents",
     noEvidence:
       "Nothing stored here supports an answer to this question, so none is given. Try other words, another collection, or add the document that should say it.",

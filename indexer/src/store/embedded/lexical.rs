@@ -95,7 +95,12 @@ impl LexicalIndex {
         })
     }
 
+    /// Applies a change. When one fails, everything since the last commit is taken back.
     pub(super) fn apply(&self, op: &IndexOp) -> Result<()> {
+        self.apply_or_fail(op).inspect_err(|_| self.roll_back())
+    }
+
+    fn apply_or_fail(&self, op: &IndexOp) -> Result<()> {
         match op {
             IndexOp::Put {
                 collection,
@@ -136,9 +141,20 @@ impl LexicalIndex {
 
     /// Makes everything applied so far durable and visible.
     pub(super) fn commit(&self) -> Result<()> {
-        self.writer().commit()?;
+        let committed = self.writer().commit();
+        if let Err(error) = committed {
+            self.roll_back();
+            return Err(error.into());
+        }
         self.reader.reload()?;
         Ok(())
+    }
+
+    /// A writer that has failed has lost its threads: it would go on taking documents, and drop them.
+    fn roll_back(&self) {
+        if let Err(error) = self.writer().rollback() {
+            tracing::error!(error = %error, "the lexical index could not be rolled back");
+        }
     }
 
     pub(super) fn search(&self, text: &str, scope: &Scope, limit: usize) -> Result<Vec<Scored>> {

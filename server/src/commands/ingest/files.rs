@@ -51,12 +51,20 @@ pub(super) fn find(roots: &[PathBuf], max_bytes: u64) -> Vec<Found> {
             .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry))
         {
             match entry {
-                Ok(entry) if entry.file_type().is_file() => found.push(Found {
-                    source: source(root, entry.path()),
-                    path: entry.into_path(),
-                    error: None,
-                    max_bytes,
-                }),
+                Ok(entry) if entry.file_type().is_file() => {
+                    let name = source(root, entry.path());
+                    // The server's rule for names, so that one file cannot end the whole run.
+                    let (source, error) = match crate::routes::documents::source(&name) {
+                        Ok(source) => (source, None),
+                        Err(refused) => (name.escape_debug().to_string(), Some(refused.detail)),
+                    };
+                    found.push(Found {
+                        source,
+                        path: entry.into_path(),
+                        error,
+                        max_bytes,
+                    });
+                }
                 Ok(_) => {}
                 Err(error) => {
                     let path = error.path().unwrap_or(root).to_owned();
@@ -150,6 +158,18 @@ mod tests {
         assert_eq!(
             sources(&[dir.path().join(".hidden")]),
             [(".hidden".to_owned(), true)]
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_server_would_refuse_is_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::write(dir.path().join("a\nb.txt"), "x").unwrap();
+        fs_err::write(dir.path().join("c.txt"), "x").unwrap();
+        let expected = [("a\\nb.txt", false), ("c.txt", true)];
+        assert_eq!(
+            sources(&[dir.path().to_owned()]),
+            expected.map(|(source, ok)| (source.to_owned(), ok))
         );
     }
 

@@ -37,6 +37,7 @@ export function AnswerView({ answer, active, onOpen }: AnswerProps) {
       </>
     );
   }
+  if (answer.outcome === "withdrawn") return <p className={styles.note}>{t.ask.withdrawn}</p>;
   return (
     <>
       <AnswerText
