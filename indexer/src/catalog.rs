@@ -177,6 +177,12 @@ impl Catalog {
         result
     }
 
+    /// Empties the write-ahead log, which still has deleted pages as they were.
+    pub(crate) fn forget_log(&self) -> Result<()> {
+        let conn = lock(&self.writer);
+        Ok(conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+    }
+
     fn write<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let mut conn = lock(&self.writer);
         let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;

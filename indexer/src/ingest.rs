@@ -198,6 +198,7 @@ impl Pipeline {
         let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
         blocking(move || {
             catalog.purge(&deleted)?;
+            catalog.forget_log()?;
             blobs.sweep(|| catalog.blobs_in_use()).map(drop)
         })
         .await
@@ -392,6 +393,7 @@ impl Pipeline {
                 .iter()
                 .any(|new| new.version > 1 && published.contains(&new.document));
             if replaced {
+                catalog.forget_log()?;
                 blobs.sweep(|| catalog.blobs_in_use())?;
             }
             // Only where an older version exists is there anything to take out.

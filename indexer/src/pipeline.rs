@@ -212,6 +212,12 @@ impl Pipeline {
         blocking(move || blobs.get(&sha256)).await
     }
 
+    /// Builds the vector graph of what was added and drops what was deleted, where there is enough of it. Searches and
+    /// changes go on meanwhile; it can take minutes.
+    pub async fn maintain(&self) -> Result<()> {
+        self.store.maintain().await
+    }
+
     /// Returns without error when catalog and store answer.
     pub async fn check(&self) -> Result<()> {
         self.catalog(|catalog| catalog.meta("generation").map(drop))

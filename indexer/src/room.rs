@@ -53,25 +53,34 @@ pub(crate) fn check(dir: &Path, needed: u64) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] of kind [`ErrorKind::StorageFull`] when there is no room.
 pub(crate) fn back(dir: &Path) -> Result<()> {
+    Ok(back_below(dir)?)
+}
+
+fn back_below(dir: &Path) -> std::io::Result<()> {
     for entry in fs_err::read_dir(dir)? {
-        let path = entry?.path();
-        // The engine may remove a file meanwhile.
-        let metadata = match fs_err::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(error.into()),
-        };
-        if metadata.is_dir() {
-            back(&path)?;
-        } else if metadata.blocks() * 512 < metadata.len() {
-            let file = fs_err::OpenOptions::new().write(true).open(&path)?;
-            match fs4::FileExt::allocate(file.file(), metadata.len()) {
-                Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error.into()),
-                _ => {}
-            }
+        match back_one(&entry?.path()) {
+            // The engine may remove what it has replaced meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => other?,
         }
     }
     Ok(())
+}
+
+fn back_one(path: &Path) -> std::io::Result<()> {
+    let metadata = fs_err::metadata(path)?;
+    if metadata.is_dir() {
+        return back_below(path);
+    }
+    if metadata.blocks() * 512 >= metadata.len() {
+        return Ok(());
+    }
+    let file = fs_err::OpenOptions::new().write(true).open(path)?;
+    match fs4::FileExt::allocate(file.file(), metadata.len()) {
+        // Some file systems cannot.
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -92,8 +92,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Config(args) => config::run(&flags, &args),
         Command::Doctor(args) => runtime()?.block_on(doctor::run(&flags, &args)),
         Command::Serve(_) => {
-            let config = configured(&flags)?;
-            runtime()?.block_on(serve::run(config))
+            let (config, runtime) = (configured(&flags)?, runtime()?);
+            let outcome = runtime.block_on(serve::run(config));
+            // Work that is still going on may take minutes, and is taken up again at the next start.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            outcome
         }
         Command::Ingest(args) => runtime()?.block_on(ingest::run(configured(&flags)?, args)),
         Command::Search(args) => runtime()?.block_on(search::run(configured(&flags)?, args)),

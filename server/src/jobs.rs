@@ -71,12 +71,14 @@ impl Jobs {
 pub async fn work(app: AppState) {
     let (jobs, stop) = (&app.jobs, &app.stopping);
     let mut backoff = Duration::from_secs(1);
+    let mut changed = false;
     loop {
         let wait = tokio::select! {
             () = stop.cancelled() => return,
             outcome = work_once(&app) => match outcome {
                 Ok(true) => {
                     backoff = Duration::from_secs(1);
+                    changed = true;
                     continue;
                 }
                 Ok(false) => POLL,
@@ -94,8 +96,17 @@ pub async fn work(app: AppState) {
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = jobs.queued.notified() => {}
+            () = jobs.queued.notified() => continue,
             () = tokio::time::sleep(wait) => {}
+        }
+        // Nothing to do for a while: a good time to tidy up.
+        if std::mem::take(&mut changed) {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                tidied = app.pipeline.maintain() => if let Err(error) = tidied {
+                    tracing::warn!(error = %error, "the index could not be optimized");
+                },
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 use kura_tests::{TestApp, events, fixture};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 const CANARY: &str = "zirkonvogel";
 
@@ -93,6 +94,15 @@ fn the_same_name_is_a_new_version() {
     );
     assert_eq!(first["id"], second["id"]);
     assert_eq!(second["version"], 2);
+    // The job is done when the new version is served; a moment later the old one has left the disk.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline
+        && !files_with(&app.app.config.data_dir, CANARY.as_bytes()).is_empty()
+    {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let holding = files_with(&app.app.config.data_dir, CANARY.as_bytes());
+    assert!(holding.is_empty(), "{holding:?}");
     assert_nowhere(&app, CANARY);
     assert_eq!(app.search("new rule")[0]["document"], first["id"]);
     // The same name elsewhere is another document.
@@ -155,6 +165,62 @@ fn a_job_can_be_followed() {
     app.client
         .get("/api/v1/jobs/x/events")
         .assert_problem(404, "unknown_job");
+}
+
+#[test]
+fn a_deleted_document_is_gone_from_kept_answers_and_from_the_disk() {
+    let app = TestApp::start();
+    let text = format!("# Canary\n\nThe word {CANARY} stands only here, beside the quarzlinde.");
+    let document = app.add("handbook", "canary.md", text.as_bytes());
+    let asked = app
+        .client
+        .post(
+            "/api/v1/ask",
+            &json!({ "question": format!("Where does the word {CANARY} stand?"), "mode": "extractive", "stream": false }),
+        )
+        .json();
+    assert!(
+        asked["text"].as_str().unwrap().contains("quarzlinde"),
+        "{asked}"
+    );
+    let conversation = format!(
+        "/api/v1/conversations/{}",
+        asked["conversation"].as_str().unwrap()
+    );
+    assert!(
+        app.client.get(&conversation).json()["messages"][1]
+            .to_string()
+            .contains("quarzlinde")
+    );
+
+    let id = document["id"].as_str().unwrap();
+    assert_eq!(
+        app.client.delete(&format!("/api/v1/documents/{id}")).status,
+        204
+    );
+    let kept = app.client.get(&conversation).json();
+    assert_eq!(kept["messages"][1]["answer"]["outcome"], "withdrawn");
+    assert!(!kept.to_string().contains("quarzlinde"), "{kept}");
+    let holding = files_with(&app.app.config.data_dir, b"quarzlinde");
+    assert!(holding.is_empty(), "{holding:?}");
+}
+
+/// Returns the files below `dir` that hold these bytes.
+fn files_with(dir: &std::path::Path, bytes: &[u8]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, bytes));
+        } else if fs_err::read(&path)
+            .unwrap()
+            .windows(bytes.len())
+            .any(|window| window == bytes)
+        {
+            found.push(path);
+        }
+    }
+    found
 }
 
 #[test]

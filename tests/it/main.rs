@@ -19,3 +19,4 @@ mod handbook;
 mod openai;
 mod openapi;
 mod problems;
+mod repair;

@@ -283,7 +283,29 @@ fn lists_are_paged_and_interrupted_jobs_are_queued_again() {
     fixture.catalog.start_jobs(&jobs[..2]).unwrap();
     assert_eq!(fixture.catalog.queued_jobs(10).unwrap().len(), 3);
     assert_eq!(fixture.catalog.requeue_interrupted().unwrap(), 2);
-    assert_eq!(fixture.catalog.queued_jobs(10).unwrap().len(), 5);
+    // Those that were interrupted come last, and each alone.
+    assert_eq!(fixture.catalog.queued_jobs(10).unwrap().len(), 3);
+    for job in &jobs[2..] {
+        fixture.catalog.fail_job(*job, "unreadable").unwrap();
+    }
+    assert_eq!(fixture.catalog.queued_jobs(10).unwrap().len(), 1);
+}
+
+#[test]
+fn a_job_that_ends_the_process_again_and_again_fails() {
+    let fixture = fixture();
+    let (_, job, _) = fixture.add("a.txt", "aa", &Acl::everyone());
+    let job = job.unwrap();
+    let mut n_starts = 0;
+    while fixture.catalog.job(job).unwrap().state == JobState::Queued {
+        fixture.catalog.start_jobs(&[job]).unwrap();
+        fixture.catalog.requeue_interrupted().unwrap();
+        n_starts += 1;
+        assert!(n_starts <= 10);
+    }
+    let failed = fixture.catalog.job(job).unwrap();
+    assert_eq!(failed.state, JobState::Failed);
+    assert!(failed.error.unwrap().contains("10 times"));
 }
 
 #[test]
