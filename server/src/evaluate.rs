@@ -18,6 +18,7 @@ use metrics::{Judged, Metrics};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -125,7 +126,8 @@ impl Dataset {
     }
 }
 
-/// Indexes the data set under `cache_dir`, unless that was done before, and asks its queries.
+/// Indexes the data set under `cache_dir`, unless that was done before, and asks its queries. With `runs_dir` each leg's
+/// rankings are written there as `LEG.run`, in TREC's form: query, `Q0`, document, rank, score, name of the run.
 ///
 /// # Errors
 /// Those of the data set, the models and the index.
@@ -135,6 +137,7 @@ pub async fn retrieval(
     embedder: Arc<dyn Embedder>,
     config: IndexConfig,
     max_queries: Option<usize>,
+    runs_dir: Option<&Path>,
     progress: &(dyn Fn(&str, usize, usize) + Send + Sync),
 ) -> anyhow::Result<Report> {
     let model = embedder.spec().id.to_string();
@@ -155,15 +158,32 @@ pub async fn retrieval(
         );
     }
     let mut judged: BTreeMap<&'static str, Vec<Judged>> = BTreeMap::new();
+    let mut runs: BTreeMap<&'static str, String> = BTreeMap::new();
     for (at, query) in queries.iter().enumerate() {
         let gains = &dataset.qrels[&query.id];
-        for (leg, ranking, ms) in ask(&pipeline, &query.text, &sources).await? {
+        for (leg, ranked, ms) in ask(&pipeline, &query.text, &sources).await? {
+            let run = runs.entry(leg).or_default();
+            for (at, (document, score)) in ranked.iter().enumerate() {
+                writeln!(
+                    run,
+                    "{} Q0 {document} {} {score} kura-{leg}",
+                    query.id,
+                    at + 1
+                )?;
+            }
+            let ranking: Vec<String> = ranked.into_iter().map(|(document, _)| document).collect();
             judged
                 .entry(leg)
                 .or_default()
                 .push(Judged::new(&ranking, gains, ms));
         }
         progress("queries", at + 1, queries.len());
+    }
+    if let Some(dir) = runs_dir {
+        fs_err::create_dir_all(dir)?;
+        for (leg, run) in runs {
+            fs_err::write(dir.join(format!("{leg}.run")), run)?;
+        }
     }
     Ok(Report {
         dataset: dataset.name.clone(),
@@ -250,12 +270,15 @@ fn extracted(row: &CorpusRow) -> Extracted {
     }
 }
 
-/// Asks a query and returns each leg's documents, best first, with the leg's milliseconds.
+/// A leg's name, its documents with their scores, best first, and its milliseconds.
+type Leg = (&'static str, Vec<(String, f32)>, f64);
+
+/// Asks a query and returns what each leg found.
 async fn ask(
     pipeline: &Pipeline,
     query: &str,
     sources: &HashMap<DocumentId, String>,
-) -> anyhow::Result<[(&'static str, Vec<String>, f64); 3]> {
+) -> anyhow::Result<[Leg; 3]> {
     let access = AccessFilter::unrestricted("evaluation data set");
     let start = Instant::now();
     let (legs, embed_ms) = pipeline
@@ -263,26 +286,32 @@ async fn ask(
         .await?;
     let fused = fuse(&legs, pipeline.fusion());
     let total_ms = start.elapsed().as_secs_f64() * 1e3;
-    let documents = |ids: &mut dyn Iterator<Item = DocumentId>| {
+    // A document ranks where its best chunk does.
+    let documents = |hits: &mut dyn Iterator<Item = (DocumentId, f32)>| {
         let mut seen = HashSet::new();
-        ids.filter(|id| seen.insert(*id))
-            .filter_map(|id| sources.get(&id).cloned())
+        hits.filter(|(id, _)| seen.insert(*id))
+            .filter_map(|(id, score)| Some((sources.get(&id)?.clone(), score)))
             .collect::<Vec<_>>()
     };
     Ok([
         (
             "dense",
-            documents(&mut legs.dense.iter().map(|hit| hit.chunk.document)),
+            documents(&mut legs.dense.iter().map(|hit| (hit.chunk.document, hit.score))),
             embed_ms + legs.dense_ms,
         ),
         (
             "lexical",
-            documents(&mut legs.lexical.iter().map(|hit| hit.chunk.document)),
+            documents(
+                &mut legs
+                    .lexical
+                    .iter()
+                    .map(|hit| (hit.chunk.document, hit.score)),
+            ),
             legs.lexical_ms,
         ),
         (
             "hybrid",
-            documents(&mut fused.iter().map(|hit| hit.chunk.document)),
+            documents(&mut fused.iter().map(|hit| (hit.chunk.document, hit.score))),
             total_ms,
         ),
     ])

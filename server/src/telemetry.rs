@@ -16,7 +16,7 @@ const BUCKETS: [f64; 14] = [
 ];
 
 /// Engines whose own chatter says nothing to an operator; naming them in `log.level` brings it back.
-const QUIET: &str = "qdrant_edge=error,tantivy=warn";
+const QUIET: &str = "qdrant_edge=error,tantivy=warn,lopdf=error,pdf_extract=error";
 
 /// Starts logging to stderr.
 ///

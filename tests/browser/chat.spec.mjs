@@ -144,7 +144,8 @@ step("a reload keeps the key and the conversation", async () => {
 step("a deleted document is no longer answered from", async () => {
   await page.getByRole("link", { name: "Documents", exact: true }).click();
   await page.getByRole("button", { name: `${collection} 1` }).click();
-  await page.getByRole("button", { name: /^Delete / }).last().click();
+  const stored = page.getByRole("region", { name: "Stored documents" });
+  await stored.getByRole("article").getByRole("button", { name: /^Delete / }).click();
   const dialog = page.getByRole("dialog");
   await checkAccessibility(page, "the question before deleting");
   await dialog.getByRole("button", { name: "Delete" }).click();

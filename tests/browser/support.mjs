@@ -52,7 +52,7 @@ export async function openBrowser() {
     const text = message.text();
     // A refusal that the test provokes is reported by the browser too.
     const provoked = text.includes("status of 401");
-    if (message.type() === "error" && !provoked) complaints.push(`console: ${text}`);
+    if (message.type() === "error" && !provoked) complaints.push(`console: ${text} (${message.location().url})`);
   });
   page.on("request", (request) => {
     const { origin, protocol } = new URL(request.url());

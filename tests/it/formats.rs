@@ -1,6 +1,7 @@
 //! Extraction measured over real files of many formats, with the snippets that must be found in them.
 
 use kura_indexer::{Error, extract};
+use kura_tests::Kura;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,12 +42,46 @@ struct Row {
     slowest: Duration,
 }
 
-#[test]
-fn real_files_are_read() {
+/// Returns the folder of sample files and its list, or says that the test is skipped.
+fn samples() -> Option<(PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/formats");
     let folder = std::env::var_os("KURA_TEST_FORMATS").map_or(folder, PathBuf::from);
-    let Ok(manifest) = fs_err::read_to_string(folder.join("MANIFEST.jsonl")) else {
+    let manifest = fs_err::read_to_string(folder.join("MANIFEST.jsonl")).ok();
+    if manifest.is_none() {
         println!("skipped: the folder of sample files is not here");
+    }
+    Some((folder, manifest?))
+}
+
+#[test]
+fn a_folder_of_all_formats_is_ingested_and_every_file_reported() {
+    let Some((folder, manifest)) = samples() else {
+        return;
+    };
+    let kura = Kura::new()
+        .with_models()
+        .env("KURA__MODELS__EMBEDDER", "all-minilm-l6-v2");
+    let folder = folder.display().to_string();
+    let ingested = kura.run(["ingest", &folder, "--collection", "formats", "--json"]);
+    // Some cannot be read: a partial failure.
+    ingested.assert_fails(3, &[]);
+    let items = ingested.json()["items"].as_array().unwrap().clone();
+    assert!(items.len() >= manifest.lines().count());
+    for item in &items {
+        let failed = item["outcome"] == "failed";
+        assert_eq!(failed, item["error"].is_string(), "{item}");
+    }
+    let n_failed = items
+        .iter()
+        .filter(|item| item["outcome"] == "failed")
+        .count();
+    println!("{} files, {n_failed} failed with a reason", items.len());
+    assert!(n_failed < items.len() / 2);
+}
+
+#[test]
+fn real_files_are_read() {
+    let Some((folder, manifest)) = samples() else {
         return;
     };
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();

@@ -14,6 +14,7 @@ mod collections;
 mod crash;
 mod disk_full;
 mod documents;
+mod eval;
 mod formats;
 mod handbook;
 mod openai;

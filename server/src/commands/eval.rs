@@ -26,6 +26,9 @@ enum Command {
         /// Ask at most this many queries, evenly spaced.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         max_queries: Option<u32>,
+        /// Write each leg's rankings there, in TREC's run format, for other tools.
+        #[arg(long, value_name = "DIR")]
+        runs: Option<PathBuf>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -40,6 +43,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     let Command::Retrieval {
         dataset,
         max_queries,
+        runs,
         json,
     } = args.command;
     let dataset = blocking(move || Dataset::read(&dataset)).await?;
@@ -52,6 +56,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         embedder,
         app::index_config(&config),
         max_queries.map(|n| n as usize),
+        runs.as_deref(),
         &|what, done, all| {
             bar.set_message(what.to_owned());
             bar.set_length(all as u64);

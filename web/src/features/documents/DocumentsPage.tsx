@@ -103,7 +103,11 @@ function RemoveCollection({ collection, onRemoved }: RemoveProps) {
       onRemoved();
       await Promise.all([
         client.invalidateQueries({ queryKey: keys.collections }),
-        client.invalidateQueries({ queryKey: keys.documents }),
+        client.invalidateQueries({
+          queryKey: keys.documents,
+          // The list of the collection itself is on the page until the next render: asking for it would be a 404.
+          predicate: ({ queryKey }) => queryKey[1] !== collection.name,
+        }),
       ]);
     },
   });
