@@ -13,7 +13,8 @@ python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if [ "${1:-run}" = test ]; then
 	command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
-	fc-list 2>/dev/null | grep -qi cjk || missing+=(fontconfig fonts-noto-cjk)
+	# Not `grep -q`: it ends early, and the pipe that breaks then counts as a failure.
+	fc-list 2>/dev/null | grep -i cjk >/dev/null || missing+=(fontconfig fonts-noto-cjk)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
 	run=()

@@ -126,8 +126,9 @@ impl Dataset {
     }
 }
 
-/// Indexes the data set under `cache_dir`, unless that was done before, and asks its queries. With `runs_dir` each leg's
-/// rankings are written there as `LEG.run`, in TREC's form: query, `Q0`, document, rank, score, name of the run.
+/// Indexes the data set under `cache_dir`, unless that was done before, and asks its queries.
+///
+/// With `runs_dir` each leg's rankings are written there as `LEG.run`, in TREC's form: query, `Q0`, document, rank, score, name of the run.
 ///
 /// # Errors
 /// Those of the data set, the models and the index.
