@@ -2,7 +2,7 @@
 //!
 //! An embedder embeds 64 texts of 16 to 256 words three times; a generator reads a prompt of some 700 tokens and writes
 //! 64 tokens, three times. Prints the best as one line of JSON, rates in tokens per second.
-//! `tests/bench/llama_cpp.py` runs the second side by side with llama.cpp.
+//! `tests/bench/beside_llama_cpp.py` runs the second side by side with llama.cpp.
 
 use futures::StreamExt as _;
 use kura_models::{

@@ -2,7 +2,7 @@
 
     pip install llama-cpp-python
     cargo build --release --workspace --all-targets
-    python tests/bench/llama_cpp.py target/release/examples/speed MODELS_DIR qwen2.5-coder-1.5b-instruct
+    python tests/bench/beside_llama_cpp.py target/release/examples/speed MODELS_DIR qwen2.5-coder-1.5b-instruct
 """
 
 import json
