@@ -7,6 +7,7 @@ mod documents;
 mod jobs;
 mod rows;
 
+pub(crate) use documents::Hydrated;
 pub use documents::{Deleted, EmbeddedChunk, Indexed, NewVersion, Published};
 pub use jobs::{Job, JobId, JobState, Stage};
 pub use rows::{Collection, Document, DocumentStatus, Page};
@@ -44,8 +45,11 @@ impl Catalog {
         writer.pragma_update(None, "foreign_keys", "ON")?;
         // Deleted text is overwritten with zeros, not only unlinked.
         writer.pragma_update(None, "secure_delete", "ON")?;
-        Migrations::new(vec![M::up(include_str!("../migrations/01.sql"))])
-            .to_latest(&mut writer)?;
+        Migrations::new(vec![
+            M::up(include_str!("../migrations/01.sql")),
+            M::up(include_str!("../migrations/03.sql")),
+        ])
+        .to_latest(&mut writer)?;
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(writer),

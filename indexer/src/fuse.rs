@@ -1,44 +1,62 @@
-//! Two ranked lists made one. Pure, and outside the engines, so every store ranks alike and each part is explained.
+//! What the legs found, made one list. Pure, and outside the engines, so every store ranks alike and each part is
+//! explained.
 
 use crate::document::ChunkId;
 use crate::store::{Legs, Scored};
-use std::collections::HashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// How the legs are combined.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fusion {
-    /// Reciprocal rank fusion: the sum over the legs of `weight / (k + rank)`, ranks from 1.
-    Rrf {
+/// How the signals of a candidate are combined. A weight of 0 leaves a signal out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Fusion {
+    /// How signals on different scales are made comparable.
+    pub method: FusionMethod,
+    /// Weight of closeness of meaning.
+    pub dense_weight: f32,
+    /// Weight of shared words.
+    pub lexical_weight: f32,
+    /// Weight of late interaction.
+    pub late_weight: f32,
+}
+
+/// How signals on different scales are made comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FusionMethod {
+    /// Each signal becomes its distance from the mean over the candidates, in standard deviations. A leg whose first
+    /// hits stand out thereby counts more for this query than one that finds everything alike.
+    Standardized,
+    /// Reciprocal rank fusion: `1 / (k + rank)`, ranks from 1. A candidate that a leg did not find gets nothing from it.
+    ReciprocalRank {
         /// Larger values make the first ranks count less.
         k: f32,
-        /// Weight of the dense leg.
-        dense_weight: f32,
-        /// Weight of the lexical leg.
-        lexical_weight: f32,
     },
 }
 
 impl Default for Fusion {
     fn default() -> Self {
-        Self::Rrf {
-            k: 60.0,
+        Self {
+            method: FusionMethod::Standardized,
             dense_weight: 1.0,
             lexical_weight: 1.0,
+            late_weight: 1.5,
         }
     }
 }
 
-/// A chunk found by one leg or both.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fused {
+/// A chunk that one leg found or both, and what is known of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
     /// The chunk.
     pub chunk: ChunkId,
-    /// Fused score; compares only within one result list.
-    pub score: f32,
-    /// Where the dense leg had it.
+    /// Its place in the dense leg.
     pub dense: Option<LegRank>,
-    /// Where the lexical leg had it.
+    /// Its place in the lexical leg.
     pub lexical: Option<LegRank>,
+    /// Cosine of its vector to the query's, whether or not the dense leg had it.
+    pub cosine: Option<f32>,
+    /// Late interaction's score; absent when that did not run.
+    pub late: Option<f32>,
 }
 
 /// A chunk's place in one leg.
@@ -50,43 +68,159 @@ pub struct LegRank {
     pub score: f32,
 }
 
-/// Combines the legs, best first; ties go by chunk id, so equal input gives equal output.
+/// A candidate in the fused list.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fused {
+    /// What was known of it.
+    pub candidate: Candidate,
+    /// The sum of the parts; compares only within one list.
+    pub score: f32,
+    /// What each signal added, its weight included.
+    pub parts: Parts,
+}
+
+/// What each signal added to a score.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Parts {
+    /// By closeness of meaning.
+    pub dense: f32,
+    /// By shared words.
+    pub lexical: f32,
+    /// By late interaction.
+    pub late: f32,
+}
+
+/// Returns the first `limit` chunks of each leg, each chunk once.
 #[must_use]
-pub fn fuse(legs: &Legs, how: &Fusion) -> Vec<Fused> {
-    let Fusion::Rrf {
-        k,
-        dense_weight,
-        lexical_weight,
-    } = *how;
-    let mut fused: HashMap<ChunkId, Fused> = HashMap::new();
-    for (chunk, place) in ranked(&legs.dense) {
-        let entry = fused.entry(chunk).or_insert_with(|| Fused::new(chunk));
-        if entry.dense.is_none() {
-            entry.dense = Some(place);
-            entry.score += dense_weight / (k + rank_as_f32(place.rank));
-        }
+pub fn candidates(legs: &Legs, limit: usize) -> Vec<Candidate> {
+    let mut found: BTreeMap<ChunkId, Candidate> = BTreeMap::new();
+    let mut candidate = |chunk: ChunkId, place: LegRank, is_dense: bool| {
+        let entry = found.entry(chunk).or_insert(Candidate {
+            chunk,
+            dense: None,
+            lexical: None,
+            cosine: None,
+            late: None,
+        });
+        let leg = if is_dense {
+            entry.cosine = Some(place.score);
+            &mut entry.dense
+        } else {
+            &mut entry.lexical
+        };
+        leg.get_or_insert(place);
+    };
+    for (chunk, place) in ranked(&legs.dense).take(limit) {
+        candidate(chunk, place, true);
     }
-    for (chunk, place) in ranked(&legs.lexical) {
-        let entry = fused.entry(chunk).or_insert_with(|| Fused::new(chunk));
-        if entry.lexical.is_none() {
-            entry.lexical = Some(place);
-            entry.score += lexical_weight / (k + rank_as_f32(place.rank));
-        }
+    for (chunk, place) in ranked(&legs.lexical).take(limit) {
+        candidate(chunk, place, false);
     }
-    let mut fused: Vec<Fused> = fused.into_values().collect();
-    fused.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk.cmp(&b.chunk)));
+    found.into_values().collect()
+}
+
+/// Ranks candidates, best first; ties go by chunk id, so equal input gives equal output.
+///
+/// `limit` is how many chunks each leg was asked for: a leg that gave fewer found all there are.
+#[must_use]
+pub fn fuse(candidates: &[Candidate], limit: usize, how: &Fusion) -> Vec<Fused> {
+    let cosines: Vec<Option<f32>> = candidates.iter().map(|c| c.cosine).collect();
+    let lexical: Vec<Option<f32>> = candidates
+        .iter()
+        .map(|c| c.lexical.map(|leg| leg.score))
+        .collect();
+    let late: Vec<Option<f32>> = candidates.iter().map(|c| c.late).collect();
+    let [dense, lexical, late] = match how.method {
+        FusionMethod::Standardized => {
+            // Without a shared word BM25 is 0; beyond the leg's last hit it is at most that hit's.
+            let n_lexical = lexical.iter().flatten().count();
+            let floor = if n_lexical < limit { Some(0.0) } else { None };
+            [
+                standardized(&cosines, None),
+                standardized(&lexical, floor),
+                standardized(&late, None),
+            ]
+        }
+        FusionMethod::ReciprocalRank { k } => {
+            let by_leg = |leg: fn(&Candidate) -> Option<LegRank>| {
+                candidates
+                    .iter()
+                    .map(|c| leg(c).map_or(0.0, |place| 1.0 / (k + place.rank as f32)))
+                    .collect::<Vec<_>>()
+            };
+            [
+                by_leg(|c| c.dense),
+                by_leg(|c| c.lexical),
+                reciprocal_ranks(&late, k),
+            ]
+        }
+    };
+    let mut fused: Vec<Fused> = candidates
+        .iter()
+        .enumerate()
+        .map(|(at, candidate)| {
+            let parts = Parts {
+                dense: how.dense_weight * dense[at],
+                lexical: how.lexical_weight * lexical[at],
+                late: how.late_weight * late[at],
+            };
+            Fused {
+                candidate: *candidate,
+                score: parts.dense + parts.lexical + parts.late,
+                parts,
+            }
+        })
+        .collect();
+    sort(&mut fused);
     fused
 }
 
 impl Fused {
-    fn new(chunk: ChunkId) -> Self {
-        Self {
-            chunk,
-            score: 0.0,
-            dense: None,
-            lexical: None,
-        }
+    /// Returns the score without late interaction.
+    #[must_use]
+    pub fn hybrid(&self) -> f32 {
+        self.parts.dense + self.parts.lexical
     }
+}
+
+/// Sorts best first, ties by chunk id.
+pub(crate) fn sort(fused: &mut [Fused]) {
+    fused.sort_unstable_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then(a.candidate.chunk.cmp(&b.candidate.chunk))
+    });
+}
+
+/// Returns each value's distance from the mean in standard deviations; missing values count as `floor`, or else as the
+/// smallest known. Zeros when all are alike or none is known.
+fn standardized(values: &[Option<f32>], floor: Option<f32>) -> Vec<f32> {
+    let Some(smallest) = values.iter().copied().flatten().reduce(f32::min) else {
+        return vec![0.0; values.len()];
+    };
+    let floor = floor.unwrap_or(smallest);
+    let known: Vec<f32> = values.iter().map(|value| value.unwrap_or(floor)).collect();
+    let n = known.len() as f32;
+    let mean = known.iter().sum::<f32>() / n;
+    let variance = known.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n;
+    let deviation = variance.sqrt();
+    let is_flat = deviation <= f32::EPSILON * mean.abs().max(1.0);
+    known
+        .into_iter()
+        .map(|x| if is_flat { 0.0 } else { (x - mean) / deviation })
+        .collect()
+}
+
+fn reciprocal_ranks(values: &[Option<f32>], k: f32) -> Vec<f32> {
+    let mut order: Vec<usize> = (0..values.len())
+        .filter(|at| values[*at].is_some())
+        .collect();
+    order.sort_by(|a, b| f32::total_cmp(&values[*b].unwrap_or(0.0), &values[*a].unwrap_or(0.0)));
+    let mut scores = vec![0.0; values.len()];
+    for (rank, at) in (1_u16..).zip(order) {
+        scores[at] = 1.0 / (k + f32::from(rank));
+    }
+    scores
 }
 
 fn ranked(leg: &[Scored]) -> impl Iterator<Item = (ChunkId, LegRank)> {
@@ -99,82 +233,5 @@ fn ranked(leg: &[Scored]) -> impl Iterator<Item = (ChunkId, LegRank)> {
     })
 }
 
-/// Ranks stay far below 2^24, where `f32` would round.
-fn rank_as_f32(rank: usize) -> f32 {
-    rank as f32
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::document::DocumentId;
-    use uuid::Uuid;
-
-    fn chunk(ordinal: u32) -> ChunkId {
-        ChunkId {
-            document: DocumentId(Uuid::nil()),
-            version: 1,
-            ordinal,
-        }
-    }
-
-    fn legs(dense: &[u32], lexical: &[u32]) -> Legs {
-        let leg = |ordinals: &[u32]| {
-            let scored = |(&ordinal, rank): (&u32, usize)| Scored {
-                chunk: chunk(ordinal),
-                score: 1.0 / (rank as f32 + 1.0),
-            };
-            ordinals.iter().zip(0..).map(scored).collect()
-        };
-        Legs {
-            dense: leg(dense),
-            lexical: leg(lexical),
-            dense_ms: 0.0,
-            lexical_ms: 0.0,
-        }
-    }
-
-    fn order(fused: &[Fused]) -> Vec<u32> {
-        fused.iter().map(|fused| fused.chunk.ordinal).collect()
-    }
-
-    #[test]
-    fn agreement_beats_a_single_first_rank() {
-        let fused = fuse(&legs(&[1, 2, 3], &[4, 2, 5]), &Fusion::default());
-        assert_eq!(order(&fused), [2, 1, 4, 3, 5]);
-        let best = &fused[0];
-        assert_eq!(best.dense.unwrap().rank, 2);
-        assert_eq!(best.lexical.unwrap().rank, 2);
-        assert!((best.score - 2.0 / 62.0).abs() < 1e-7);
-        assert_eq!(fused[1].lexical, None);
-    }
-
-    #[test]
-    fn weights_decide_between_the_legs() {
-        let how = Fusion::Rrf {
-            k: 60.0,
-            dense_weight: 0.5,
-            lexical_weight: 1.0,
-        };
-        assert_eq!(order(&fuse(&legs(&[1], &[2]), &how)), [2, 1]);
-        let how = Fusion::Rrf {
-            k: 60.0,
-            dense_weight: 1.0,
-            lexical_weight: 0.5,
-        };
-        assert_eq!(order(&fuse(&legs(&[1], &[2]), &how)), [1, 2]);
-    }
-
-    #[test]
-    fn ties_go_by_id_and_repeats_count_once() {
-        assert_eq!(order(&fuse(&legs(&[9], &[3]), &Fusion::default())), [3, 9]);
-        let fused = fuse(&legs(&[7, 7], &[]), &Fusion::default());
-        assert_eq!(fused.len(), 1);
-        assert!((fused[0].score - 1.0 / 61.0).abs() < 1e-7);
-    }
-
-    #[test]
-    fn nothing_in_gives_nothing_out() {
-        assert!(fuse(&legs(&[], &[]), &Fusion::default()).is_empty());
-    }
-}
+mod tests;

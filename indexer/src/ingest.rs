@@ -318,7 +318,7 @@ impl Pipeline {
                     let title = title(&extracted, &job.source);
                     let chunks = chunk(&extracted.blocks, &|text| embedder.count_tokens(text), &config);
                     let warnings = extracted.warnings.into_iter().map(|warning| warning.message).collect();
-                    let prepared = Prepared { target: Published { title, ..target }, chunks, vectors: Vec::new(), warnings };
+                    let prepared = Prepared { target: Published { title, ..target }, chunks, embedded: Vec::new(), warnings };
                     Ok(Some((prepared, bytes.len() as u64)))
                 }
                 Err(error) if is_about_file(&error) => {
@@ -341,7 +341,7 @@ impl Pipeline {
         let mut places = Vec::new();
         let mut texts = Vec::new();
         for (at, (_, prepared)) in batch.iter_mut().enumerate() {
-            prepared.vectors = vec![Vec::new(); prepared.chunks.chunks.len()];
+            prepared.embedded = vec![(Vec::new(), Vec::new()); prepared.chunks.chunks.len()];
             for (ordinal, chunk) in prepared.chunks.chunks.iter().enumerate() {
                 places.push((at, ordinal));
                 texts.push(embedded_text(
@@ -352,17 +352,18 @@ impl Pipeline {
             }
         }
         for (places, texts) in places.chunks(EMBED_CHUNKS).zip(texts.chunks(EMBED_CHUNKS)) {
-            let vectors = self.embedder.embed_documents(texts).await?;
-            for ((at, ordinal), vector) in places.iter().zip(vectors) {
+            let embeddings = self.embedder.embed_documents(texts).await?;
+            for ((at, ordinal), embedding) in places.iter().zip(embeddings) {
                 let (_, prepared) = &mut batch[*at];
-                prepared.vectors[*ordinal] = vector;
+                prepared.embedded[*ordinal] =
+                    (embedding.vector, self.codec.encode(&embedding.tokens));
             }
             if let Some((at, ordinal)) = places.last() {
                 let (job, prepared) = &batch[*at];
                 progress(
                     job,
                     Stage::Embed,
-                    0.1 + 0.8 * (*ordinal + 1) as f32 / prepared.vectors.len().max(1) as f32,
+                    0.1 + 0.8 * (*ordinal + 1) as f32 / prepared.embedded.len().max(1) as f32,
                 );
             }
         }
@@ -373,10 +374,8 @@ impl Pipeline {
         let ops: Vec<IndexOp> = batch
             .iter()
             .map(|(_, prepared)| {
-                put_op(
-                    &prepared.target,
-                    prepared.chunks.chunks.iter().zip(&prepared.vectors),
-                )
+                let vectors = prepared.embedded.iter().map(|(vector, _)| vector);
+                put_op(&prepared.target, prepared.chunks.chunks.iter().zip(vectors))
             })
             .collect();
         self.store.apply(ops).await?;
@@ -421,7 +420,8 @@ impl Pipeline {
 struct Prepared {
     target: Published,
     chunks: Chunks,
-    vectors: Vec<Vec<f32>>,
+    /// Each chunk's vector and the codes of its tokens.
+    embedded: Vec<(Vec<f32>, Vec<u8>)>,
     warnings: Vec<String>,
 }
 
@@ -431,8 +431,12 @@ impl Prepared {
             .chunks
             .chunks
             .into_iter()
-            .zip(self.vectors)
-            .map(|(chunk, vector)| EmbeddedChunk { chunk, vector })
+            .zip(self.embedded)
+            .map(|(chunk, (vector, tokens))| EmbeddedChunk {
+                chunk,
+                vector,
+                tokens,
+            })
             .collect();
         Indexed {
             job,

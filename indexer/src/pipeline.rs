@@ -7,6 +7,7 @@ use crate::blobs::Blobs;
 use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page};
 use crate::chunk::ChunkConfig;
 use crate::fuse::Fusion;
+use crate::late::TokenCodec;
 use crate::store::{EmbeddedStore, Store, StoreSpec};
 use crate::{AccessFilter, DocumentId, Error, Result, room};
 use kura_models::Embedder;
@@ -15,6 +16,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How documents are cut and found.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +27,8 @@ pub struct IndexConfig {
     pub candidates: usize,
     /// How the two legs become one list.
     pub fusion: Fusion,
+    /// Late interaction is dropped when a search has taken this long without being through with it.
+    pub late_budget: Duration,
     /// Room that must be left on the data directory's file system before anything is added.
     pub min_free_bytes: u64,
 }
@@ -35,6 +39,7 @@ pub struct Pipeline {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) embedder: Arc<dyn Embedder>,
+    pub(crate) codec: TokenCodec,
     pub(crate) config: IndexConfig,
     /// Ingest, delete and repair change catalog and store together: one at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
@@ -68,7 +73,16 @@ impl Pipeline {
             Ok((lock, catalog, blobs, store))
         })
         .await?;
+        let codec = match kept_codec(&catalog)? {
+            Some(codec) => codec,
+            None => {
+                let codec = TokenCodec::measure(embedder.as_ref()).await?;
+                keep_codec(&catalog, &codec)?;
+                codec
+            }
+        };
         let pipeline = Self {
+            codec,
             catalog: Arc::new(catalog),
             blobs: Arc::new(blobs),
             store: Arc::new(store),
@@ -285,6 +299,22 @@ pub(crate) fn generation(catalog: &Catalog) -> Result<u64> {
             reason: "generation number".to_owned(),
         }),
     }
+}
+
+/// Returns the codec that the chunks' token codes were made with, if any were.
+pub(crate) fn kept_codec(catalog: &Catalog) -> Result<Option<TokenCodec>> {
+    let Some(json) = catalog.meta("token_center")? else {
+        return Ok(None);
+    };
+    let center = serde_json::from_str(&json).map_err(|_| Error::Corrupt {
+        reason: "token center".to_owned(),
+    })?;
+    Ok(Some(TokenCodec::with_center(center)))
+}
+
+pub(crate) fn keep_codec(catalog: &Catalog, codec: &TokenCodec) -> Result<()> {
+    let json = serde_json::to_string(codec.center()).map_err(std::io::Error::from)?;
+    catalog.set_meta("token_center", &json)
 }
 
 /// Notes the embedder whose vectors the catalog keeps; refuses another.

@@ -2,8 +2,10 @@
 
 use crate::catalog::{Catalog, Published};
 use crate::ingest::{embedded_text, put_op};
+use crate::late::TokenCodec;
 use crate::pipeline::{
-    Pipeline, blocking, embedder_name, generation, index_dir, store_spec, take_lock,
+    Pipeline, blocking, embedder_name, generation, index_dir, keep_codec, kept_codec, store_spec,
+    take_lock,
 };
 use crate::store::{EmbeddedStore, IndexOp, Inventory, Store};
 use crate::{DocumentId, Error, Result};
@@ -109,6 +111,16 @@ pub(crate) async fn reindex(
     .await?;
     let name = embedder_name(embedder.as_ref());
     let same_embedder = catalog.meta("embedder")?.as_deref() == Some(name.as_str());
+    let known = if same_embedder {
+        kept_codec(&catalog)?
+    } else {
+        None
+    };
+    let has_codes = known.is_some();
+    let codec = match known {
+        Some(codec) => codec,
+        None => TokenCodec::measure(embedder.as_ref()).await?,
+    };
     let total = usize::try_from(
         catalog
             .collections()?
@@ -124,8 +136,8 @@ pub(crate) async fn reindex(
         let Some(last) = page.last() else { break };
         after = Some(last.document);
         for target in page {
-            if !same_embedder {
-                embed_again(&catalog, embedder.as_ref(), &target).await?;
+            if !has_codes {
+                embed_again(&catalog, embedder.as_ref(), &codec, &target).await?;
             }
             let source = Arc::clone(&catalog);
             let op = blocking(move || put_from(&source, &target)).await?;
@@ -139,6 +151,7 @@ pub(crate) async fn reindex(
     drop(store);
     let dir = data_dir.to_owned();
     blocking(move || {
+        keep_codec(&catalog, &codec)?;
         catalog.switch(&name, old + 1)?;
         let old_dir = index_dir(&dir, old);
         if old_dir.exists() {
@@ -169,6 +182,7 @@ fn holds_exactly(entries: &[Inventory], version: u32, n_chunks: u32) -> bool {
 async fn embed_again(
     catalog: &Arc<Catalog>,
     embedder: &dyn Embedder,
+    codec: &TokenCodec,
     target: &Published,
 ) -> Result<()> {
     let (source, document, version) = (Arc::clone(catalog), target.document, target.version);
@@ -181,11 +195,10 @@ async fn embed_again(
         .iter()
         .map(|stored| embedded_text(&target.title, &stored.chunk.context, &stored.chunk.text))
         .collect();
-    for (stored, vector) in chunks
-        .iter_mut()
-        .zip(embedder.embed_documents(&texts).await?)
-    {
-        stored.vector = vector;
+    let embeddings = embedder.embed_documents(&texts).await?;
+    for (stored, embedding) in chunks.iter_mut().zip(embeddings) {
+        stored.tokens = codec.encode(&embedding.tokens);
+        stored.vector = embedding.vector;
     }
     let sink = Arc::clone(catalog);
     blocking(move || sink.set_vectors(document, version, &chunks)).await

@@ -1,10 +1,13 @@
-//! Hits out: embed the query → search both legs → fuse → hydrate.
+//! Hits out: embed the query → search both legs → read the candidates → late interaction → fuse.
 
 use crate::access::Collections;
-use crate::fuse::{Fused, Fusion, LegRank, fuse};
-use crate::pipeline::Pipeline;
+use crate::catalog::Hydrated;
+use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse};
+use crate::pipeline::{Pipeline, blocking};
 use crate::store::{Legs, Query};
 use crate::{AccessFilter, ChunkId, Locator, Result};
+use kura_models::Embedding;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -38,12 +41,18 @@ pub struct Hit {
     pub source: String,
     /// The name of its collection.
     pub collection_name: String,
-    /// Fusion score; comparable within one list only.
+    /// The fused score; comparable within one list only.
     pub score: f32,
+    /// What each signal added to the score.
+    pub parts: Parts,
     /// Rank and cosine in the dense leg.
     pub dense: Option<LegRank>,
     /// Rank and BM25 score in the lexical leg.
     pub lexical: Option<LegRank>,
+    /// Cosine to the query, whether or not the dense leg had it.
+    pub cosine: Option<f32>,
+    /// Late interaction's score.
+    pub late: Option<f32>,
 }
 
 /// Hits, best first, and where the time went.
@@ -51,8 +60,26 @@ pub struct Hit {
 pub struct SearchOutput {
     /// The hits.
     pub hits: Vec<Hit>,
+    /// Stages that were left out to stay within their budget.
+    pub dropped: Vec<Stage>,
     /// Where the time went.
     pub timings: SearchTimings,
+}
+
+/// A stage that a search can do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Comparing token by token.
+    LateInteraction,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::LateInteraction => "late_interaction",
+        })
+    }
 }
 
 /// Milliseconds per stage; the two legs run side by side.
@@ -64,12 +91,27 @@ pub struct SearchTimings {
     pub dense_ms: f64,
     /// Keyword search.
     pub lexical_ms: f64,
+    /// Text, vectors and tokens from the catalog, with the last access check.
+    pub hydrate_ms: f64,
+    /// Late interaction.
+    pub late_ms: f64,
     /// Fusion.
     pub fuse_ms: f64,
-    /// Text from the catalog, with the last access check.
-    pub hydrate_ms: f64,
     /// All of it.
     pub total_ms: f64,
+}
+
+/// A query on its way through the stages: for search, evaluation and explanation alike.
+pub struct Ranking {
+    /// What each leg found, `depth` chunks at most.
+    pub legs: Legs,
+    /// All candidates, best first.
+    pub fused: Vec<Fused>,
+    /// Stages that were left out.
+    pub dropped: Vec<Stage>,
+    /// Where the time went.
+    pub timings: SearchTimings,
+    found: HashMap<ChunkId, Hydrated>,
 }
 
 impl Pipeline {
@@ -82,45 +124,75 @@ impl Pipeline {
         request: &SearchRequest,
         access: &AccessFilter,
     ) -> Result<SearchOutput> {
-        let start = Instant::now();
-        let candidates = self.config.candidates.max(request.limit);
-        let (legs, embed_ms) = self
-            .legs(&request.text, &request.collections, candidates, access)
+        let ranking = self
+            .rank(request, request.limit, &self.config.fusion, access)
             .await?;
-        let fusing = Instant::now();
-        let fused = fuse(&legs, &self.config.fusion);
-        let fuse_ms = ms(fusing);
-        let hydrating = Instant::now();
-        let hits = self.hydrate(fused, request.limit, access).await?;
-        let timings = SearchTimings {
-            embed_ms,
-            dense_ms: legs.dense_ms,
-            lexical_ms: legs.lexical_ms,
-            fuse_ms,
-            hydrate_ms: ms(hydrating),
-            total_ms: ms(start),
-        };
-        Ok(SearchOutput { hits, timings })
+        Ok(ranking.into_output(request.limit))
     }
 
-    /// Returns the raw legs of a query, `candidates` chunks each, and the milliseconds spent embedding: for evaluation.
-    pub async fn legs(
+    /// Ranks what both legs find. Each is asked for `depth` chunks, which an evaluation wants to see; fusion takes the
+    /// first `candidates` of the configuration, or as many as the hits wanted.
+    ///
+    /// # Errors
+    /// Like [`Self::search`].
+    pub async fn rank(
         &self,
-        text: &str,
-        collections: &Collections,
-        candidates: usize,
+        request: &SearchRequest,
+        depth: usize,
+        fusion: &Fusion,
         access: &AccessFilter,
-    ) -> Result<(Legs, f64)> {
-        let embedding = Instant::now();
-        let vector = self.embedder.embed_query(text).await?;
-        let embed_ms = ms(embedding);
+    ) -> Result<Ranking> {
+        let start = Instant::now();
+        let mut timings = SearchTimings::default();
+        let embedding = self.embedder.embed_query(&request.text).await?;
+        timings.embed_ms = ms(start);
+        let n_candidates = self.n_candidates(request);
         let query = Query {
-            text: text.to_owned(),
-            vector,
-            collections: collections.clone(),
-            limit: candidates,
+            text: request.text.clone(),
+            vector: embedding.vector.clone(),
+            collections: request.collections.clone(),
+            limit: n_candidates.max(depth),
         };
-        Ok((self.store.search(&query, access).await?, embed_ms))
+        let legs = self.store.search(&query, access).await?;
+        (timings.dense_ms, timings.lexical_ms) = (legs.dense_ms, legs.lexical_ms);
+
+        let hydrating = Instant::now();
+        let mut candidates = candidates(&legs, n_candidates);
+        let mut found = self.hydrate(&candidates, access).await?;
+        // What may not be seen has no part in the standardization either.
+        candidates.retain(|candidate| found.contains_key(&candidate.chunk));
+        timings.hydrate_ms = ms(hydrating);
+
+        let comparing = Instant::now();
+        for candidate in &mut candidates {
+            candidate.cosine = Some(dot(&found[&candidate.chunk].vector, &embedding.vector));
+        }
+        let mut dropped = Vec::new();
+        if fusion.late_weight > 0.0
+            && !self
+                .interact(&embedding, &mut found, &mut candidates, start)
+                .await?
+        {
+            dropped.push(Stage::LateInteraction);
+        }
+        timings.late_ms = ms(comparing);
+
+        let fusing = Instant::now();
+        let fused = fuse(&candidates, n_candidates, fusion);
+        timings.fuse_ms = ms(fusing);
+        timings.total_ms = ms(start);
+        Ok(Ranking {
+            legs,
+            fused,
+            dropped,
+            timings,
+            found,
+        })
+    }
+
+    /// Returns how many chunks each leg passes on.
+    pub(crate) fn n_candidates(&self, request: &SearchRequest) -> usize {
+        self.config.candidates.max(request.limit)
     }
 
     /// Returns how the legs are fused.
@@ -129,44 +201,88 @@ impl Pipeline {
         &self.config.fusion
     }
 
+    /// Scores candidates token by token. Returns false when the time was up before all were: then none has a score.
+    async fn interact(
+        &self,
+        query: &Embedding,
+        found: &mut HashMap<ChunkId, Hydrated>,
+        candidates: &mut [Candidate],
+        start: Instant,
+    ) -> Result<bool> {
+        let Some(query) = self.codec.query(&query.tokens) else {
+            return Ok(true);
+        };
+        let codes: Vec<Vec<u8>> = candidates
+            .iter()
+            .filter_map(|candidate| {
+                Some(std::mem::take(&mut found.get_mut(&candidate.chunk)?.tokens))
+            })
+            .collect();
+        let deadline = start + self.config.late_budget;
+        let scores =
+            blocking(move || Ok(query.score_until(codes.iter().map(Vec::as_slice), deadline)));
+        let Some(scores) = scores.await? else {
+            tracing::warn!(
+                budget_ms = self.config.late_budget.as_millis(),
+                "late interaction was dropped: it would have taken longer than its budget"
+            );
+            return Ok(false);
+        };
+        for (candidate, score) in candidates.iter_mut().zip(scores) {
+            candidate.late = score;
+        }
+        Ok(true)
+    }
+
     async fn hydrate(
         &self,
-        fused: Vec<Fused>,
-        limit: usize,
+        candidates: &[Candidate],
         access: &AccessFilter,
-    ) -> Result<Vec<Hit>> {
+    ) -> Result<HashMap<ChunkId, Hydrated>> {
         let (ids, access) = (
-            fused.iter().map(|hit| hit.chunk).collect::<Vec<_>>(),
+            candidates.iter().map(|c| c.chunk).collect::<Vec<_>>(),
             access.clone(),
         );
-        let mut found = self
-            .catalog(move |catalog| catalog.hydrate(&ids, &access))
-            .await?;
-        let hits = fused.into_iter().filter_map(
-            |Fused {
-                 chunk: id,
-                 score,
-                 dense,
-                 lexical,
-             }| {
-                let hydrated = found.remove(&id)?;
-                Some(Hit {
-                    chunk: id,
-                    text: hydrated.chunk.text,
-                    n_tokens: hydrated.chunk.n_tokens,
-                    span: hydrated.chunk.span,
-                    locator: hydrated.chunk.locator,
-                    title: hydrated.title,
-                    source: hydrated.source,
-                    collection_name: hydrated.collection_name,
-                    score,
-                    dense,
-                    lexical,
-                })
-            },
-        );
-        Ok(hits.take(limit).collect())
+        self.catalog(move |catalog| catalog.hydrate(&ids, &access))
+            .await
     }
+}
+
+impl Ranking {
+    /// Returns the best hits with their texts.
+    #[must_use]
+    pub fn into_output(mut self, limit: usize) -> SearchOutput {
+        let hits = self.fused.iter().take(limit).filter_map(|fused| {
+            let candidate = fused.candidate;
+            let found = self.found.remove(&candidate.chunk)?;
+            Some(Hit {
+                chunk: candidate.chunk,
+                text: found.chunk.text,
+                n_tokens: found.chunk.n_tokens,
+                span: found.chunk.span,
+                locator: found.chunk.locator,
+                title: found.title,
+                source: found.source,
+                collection_name: found.collection_name,
+                score: fused.score,
+                parts: fused.parts,
+                dense: candidate.dense,
+                lexical: candidate.lexical,
+                cosine: candidate.cosine,
+                late: candidate.late,
+            })
+        });
+        SearchOutput {
+            hits: hits.collect(),
+            dropped: self.dropped,
+            timings: self.timings,
+        }
+    }
+}
+
+/// Vectors have length 1, so this is their cosine.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
 fn ms(since: Instant) -> f64 {

@@ -13,11 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::tokenizer::Sequence;
 use crate::{Error, Result};
 
-/// One row of numbers per sequence, in order.
-pub(crate) type Rows = Vec<Vec<f32>>;
-
-/// A forward pass.
-pub(crate) type Forward = dyn Fn(&[&Sequence]) -> Result<Rows> + Send + Sync;
+/// A forward pass: one output per sequence, in order.
+pub(crate) type Forward<T> = dyn Fn(&[&Sequence]) -> Result<Vec<T>> + Send + Sync;
 
 /// Queries that may wait; beyond that callers are told to come back later.
 const MAX_URGENT: usize = 256;
@@ -34,46 +31,49 @@ pub(crate) struct BatchConfig {
 }
 
 /// Owns the threads; they end when it is dropped.
-pub(crate) struct Batcher {
-    shared: Arc<Shared>,
+pub(crate) struct Batcher<T> {
+    shared: Arc<Shared<T>>,
     room: Arc<Semaphore>,
     config: BatchConfig,
 }
 
-struct Shared {
-    queue: Mutex<Queue>,
+struct Shared<T> {
+    queue: Mutex<Queue<T>>,
     changed: Condvar,
 }
 
-#[derive(Default)]
-struct Queue {
-    urgent: VecDeque<Batch>,
-    patient: VecDeque<Batch>,
+struct Queue<T> {
+    urgent: VecDeque<Batch<T>>,
+    patient: VecDeque<Batch<T>>,
     closed: bool,
 }
 
-struct Batch {
-    request: Arc<Mutex<Request>>,
+struct Batch<T> {
+    request: Arc<Mutex<Request<T>>>,
     /// Position in the request, and what to run.
     items: Vec<(usize, Sequence)>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-struct Request {
-    rows: Rows,
-    missing: usize,
+struct Request<T> {
+    /// By position; absent until its batch has run.
+    outputs: Vec<Option<T>>,
     /// Absent once answered.
-    reply: Option<oneshot::Sender<Result<Rows>>>,
+    reply: Option<oneshot::Sender<Result<Vec<T>>>>,
 }
 
-impl Batcher {
+impl<T: Send + 'static> Batcher<T> {
     /// Starts the threads.
     ///
     /// # Errors
     /// When the operating system refuses a thread.
-    pub(crate) fn start(name: &str, config: BatchConfig, forward: Arc<Forward>) -> Result<Self> {
+    pub(crate) fn start(name: &str, config: BatchConfig, forward: Arc<Forward<T>>) -> Result<Self> {
         let shared = Arc::new(Shared {
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue {
+                urgent: VecDeque::new(),
+                patient: VecDeque::new(),
+                closed: false,
+            }),
             changed: Condvar::new(),
         });
         let batcher = Self {
@@ -94,7 +94,7 @@ impl Batcher {
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too many are waiting; [`Error::Stopped`]; what the forward pass says.
-    pub(crate) async fn run_urgent(&self, sequence: Sequence) -> Result<Vec<f32>> {
+    pub(crate) async fn run_urgent(&self, sequence: Sequence) -> Result<T> {
         let (request, reply) = Request::new(1);
         {
             let mut queue = lock(&self.shared.queue);
@@ -108,15 +108,15 @@ impl Batcher {
             });
         }
         self.shared.changed.notify_one();
-        let mut rows = reply.await.map_err(|_| Error::Stopped)??;
-        rows.pop().ok_or(Error::Stopped)
+        let mut outputs = reply.await.map_err(|_| Error::Stopped)??;
+        outputs.pop().ok_or(Error::Stopped)
     }
 
-    /// Runs sequences in batches and returns their rows in the given order. Waits for room in the queue.
+    /// Runs sequences in batches and returns their outputs in the given order. Waits for room in the queue.
     ///
     /// # Errors
     /// [`Error::Stopped`]; the first thing a forward pass says.
-    pub(crate) async fn run(&self, sequences: Vec<Sequence>) -> Result<Rows> {
+    pub(crate) async fn run(&self, sequences: Vec<Sequence>) -> Result<Vec<T>> {
         if sequences.is_empty() {
             return Ok(Vec::new());
         }
@@ -139,7 +139,7 @@ impl Batcher {
     }
 }
 
-impl Drop for Batcher {
+impl<T> Drop for Batcher<T> {
     fn drop(&mut self) {
         let mut queue = lock(&self.shared.queue);
         queue.closed = true;
@@ -177,12 +177,12 @@ fn cut(sequences: Vec<Sequence>, config: BatchConfig) -> Vec<Vec<(usize, Sequenc
     batches
 }
 
-impl Request {
-    fn new(count: usize) -> (Arc<Mutex<Self>>, oneshot::Receiver<Result<Rows>>) {
+impl<T> Request<T> {
+    #[expect(clippy::type_complexity, reason = "the two ends of one request")]
+    fn new(count: usize) -> (Arc<Mutex<Self>>, oneshot::Receiver<Result<Vec<T>>>) {
         let (reply, receiver) = oneshot::channel();
         let request = Self {
-            rows: vec![Vec::new(); count],
-            missing: count,
+            outputs: std::iter::repeat_with(|| None).take(count).collect(),
             reply: Some(reply),
         };
         (Arc::new(Mutex::new(request)), receiver)
@@ -192,17 +192,19 @@ impl Request {
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    fn complete(&mut self, items: &[(usize, Sequence)], outcome: Result<Rows>) {
+    fn complete(&mut self, items: &[(usize, Sequence)], outcome: Result<Vec<T>>) {
         let answer = match outcome {
-            Ok(rows) => {
-                for ((position, _), row) in items.iter().zip(rows) {
-                    self.rows[*position] = row;
+            Ok(outputs) => {
+                for ((position, _), output) in items.iter().zip(outputs) {
+                    self.outputs[*position] = Some(output);
                 }
-                self.missing -= items.len();
-                if self.missing > 0 {
+                if self.outputs.iter().any(Option::is_none) {
                     return;
                 }
-                Ok(std::mem::take(&mut self.rows))
+                Ok(std::mem::take(&mut self.outputs)
+                    .into_iter()
+                    .flatten()
+                    .collect())
             }
             Err(error) => Err(error),
         };
@@ -213,7 +215,7 @@ impl Request {
 }
 
 /// A thread's life: take a batch, run it, answer.
-fn work(shared: &Shared, forward: &Forward) {
+fn work<T>(shared: &Shared<T>, forward: &Forward<T>) {
     // Candle splits products over the pool it finds itself in. Threads work on different batches instead, which is
     // faster than splitting small products, so each has a pool of its own with nobody else in it.
     let pool = rayon::ThreadPoolBuilder::new()
@@ -233,12 +235,12 @@ fn work(shared: &Shared, forward: &Forward) {
                 "the forward pass panicked; see the log".to_owned(),
             )))
         });
-        let outcome = outcome.and_then(|rows| {
-            if rows.len() == sequences.len() {
-                Ok(rows)
+        let outcome = outcome.and_then(|outputs| {
+            if outputs.len() == sequences.len() {
+                Ok(outputs)
             } else {
                 Err(Error::Candle(candle_core::Error::Msg(
-                    "the forward pass lost rows".to_owned(),
+                    "the forward pass lost outputs".to_owned(),
                 )))
             }
         });
@@ -246,7 +248,7 @@ fn work(shared: &Shared, forward: &Forward) {
     }
 }
 
-fn next(shared: &Shared) -> Option<Batch> {
+fn next<T>(shared: &Shared<T>) -> Option<Batch<T>> {
     let mut queue = lock(&shared.queue);
     loop {
         if queue.closed {
@@ -280,6 +282,7 @@ mod tests {
         Sequence {
             ids: vec![7; length],
             types: vec![0; length],
+            own: 0..length,
         }
     }
 
@@ -290,7 +293,7 @@ mod tests {
     };
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    fn lengths(sequences: &[&Sequence]) -> Result<Rows> {
+    fn lengths(sequences: &[&Sequence]) -> Result<Vec<Vec<f32>>> {
         Ok(sequences.iter().map(|s| vec![s.len() as f32]).collect())
     }
 
@@ -315,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_come_back_in_order() {
+    async fn outputs_come_back_in_order() {
         let batcher = Batcher::start("test", CONFIG, Arc::new(lengths)).unwrap();
         let rows = batcher
             .run([3, 9, 1, 4, 25, 6].map(sequence).into())

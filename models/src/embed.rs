@@ -10,7 +10,9 @@ use crate::batch::{BatchConfig, Batcher};
 use crate::device::DeviceChoice;
 use crate::registry::Installed;
 use crate::tokenizer::{Sequence, TextTokenizer};
-use crate::{Embedder, Error, ModelKind, ModelSpec, Pooling, Result, Vector};
+use crate::{
+    Embedder, Embedding, Error, ModelKind, ModelSpec, Pooling, Result, TokenStates, Vector,
+};
 
 /// How an embedder or reranker uses the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,7 +58,7 @@ pub fn load_embedder(
         &device,
     )?;
     let batching = config.batching(&device, encoder.pads());
-    let forward = move |sequences: &[&Sequence]| -> Result<Vec<Vec<f32>>> {
+    let forward = move |sequences: &[&Sequence]| -> Result<Vec<Embedding>> {
         let states = encoder.encode(sequences)?;
         let pooled = states
             .iter()
@@ -65,7 +67,15 @@ pub fn load_embedder(
         let rows = Tensor::stack(&pooled, 0)?
             .to_dtype(DType::F32)?
             .to_vec2::<f32>()?;
-        rows.into_iter().map(|row| unit(row, dim)).collect()
+        rows.into_iter()
+            .zip(states.iter().zip(sequences))
+            .map(|(row, (states, sequence))| {
+                Ok(Embedding {
+                    vector: unit(row, dim)?,
+                    tokens: own_tokens(states, sequence)?,
+                })
+            })
+            .collect()
     };
     let batcher = Batcher::start("embed", batching, Arc::new(forward))?;
     let prompts = (query_prompt.clone(), document_prompt.clone());
@@ -104,6 +114,16 @@ pub(crate) fn pool(states: &Tensor, pooling: Pooling) -> candle_core::Result<Ten
     }
 }
 
+/// Takes the rows of the text's own tokens from `states [tokens, hidden]`.
+fn own_tokens(states: &Tensor, sequence: &Sequence) -> candle_core::Result<TokenStates> {
+    let own = sequence.own.clone();
+    let rows = states.narrow(0, own.start, own.len())?;
+    Ok(TokenStates {
+        ids: sequence.ids[own].to_vec(),
+        states: rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?,
+    })
+}
+
 /// Scales to length 1.
 fn unit(mut row: Vec<f32>, dim: usize) -> Result<Vector> {
     let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -125,7 +145,7 @@ struct CandleEmbedder {
     /// For queries, for documents.
     prompts: (String, String),
     tokenizer: Arc<TextTokenizer>,
-    batcher: Batcher,
+    batcher: Batcher<Embedding>,
 }
 
 #[async_trait]
@@ -145,7 +165,7 @@ impl Embedder for CandleEmbedder {
         })
     }
 
-    async fn embed_query(&self, text: &str) -> Result<Vector> {
+    async fn embed_query(&self, text: &str) -> Result<Embedding> {
         let (tokenizer, prompt, text) = (
             Arc::clone(&self.tokenizer),
             self.prompts.0.clone(),
@@ -155,7 +175,7 @@ impl Embedder for CandleEmbedder {
         self.batcher.run_urgent(sequence).await
     }
 
-    async fn embed_documents(&self, texts: &[String]) -> Result<Vec<Vector>> {
+    async fn embed_documents(&self, texts: &[String]) -> Result<Vec<Embedding>> {
         if texts.is_empty() {
             return Ok(Vec::new());
         }

@@ -10,8 +10,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::spec::Architecture;
 use crate::{
-    Embedder, FinishReason, Generator, ModelId, ModelKind, ModelSpec, Pooling, Prompt, Result,
-    Token, Usage, Vector,
+    Embedder, Embedding, FinishReason, Generator, ModelId, ModelKind, ModelSpec, Pooling, Prompt,
+    Result, Token, TokenStates, Usage, Vector,
 };
 
 /// Length of the vectors of [`FakeEmbedder`].
@@ -60,12 +60,12 @@ impl Embedder for FakeEmbedder {
         words(text).len()
     }
 
-    async fn embed_query(&self, text: &str) -> Result<Vector> {
-        Ok(hashed(text))
+    async fn embed_query(&self, text: &str) -> Result<Embedding> {
+        Ok(embedding(text))
     }
 
-    async fn embed_documents(&self, texts: &[String]) -> Result<Vec<Vector>> {
-        Ok(texts.iter().map(|t| hashed(t)).collect())
+    async fn embed_documents(&self, texts: &[String]) -> Result<Vec<Embedding>> {
+        Ok(texts.iter().map(|t| embedding(t)).collect())
     }
 }
 
@@ -196,6 +196,22 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
+/// Each word's state is the vector of that word alone.
+fn embedding(text: &str) -> Embedding {
+    let words = words(text);
+    let tokens = TokenStates {
+        ids: words
+            .iter()
+            .map(|word| u32::try_from(fnv(word) % 30_000).unwrap_or(0))
+            .collect(),
+        states: words.iter().flat_map(|word| hashed(word)).collect(),
+    };
+    Embedding {
+        vector: hashed(text),
+        tokens,
+    }
+}
+
 fn hashed(text: &str) -> Vector {
     let words = words(text);
     let mut features: BTreeMap<String, f32> = BTreeMap::new();
@@ -253,8 +269,9 @@ mod tests {
         let vectors = e.embed_documents(&texts.map(str::to_owned)).await.unwrap();
         let dot = |a: usize, b: usize| {
             vectors[a]
+                .vector
                 .iter()
-                .zip(&vectors[b])
+                .zip(&vectors[b].vector)
                 .map(|(x, y)| x * y)
                 .sum::<f32>()
         };

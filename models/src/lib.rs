@@ -38,8 +38,34 @@ pub use registry::{InstallState, Installed, Listed, Manifest, ManifestFile, Regi
 pub use rerank::load_reranker;
 pub use spec::{ModelId, ModelKind, ModelSpec, Pooling};
 
-/// An embedding: `dim` components, unit L2 norm.
+/// `dim` components, unit L2 norm.
 pub type Vector = Vec<f32>;
+
+/// What an embedder makes of a text.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Embedding {
+    /// Stands for the whole text.
+    pub vector: Vector,
+    /// One state per token, for late interaction.
+    pub tokens: TokenStates,
+}
+
+/// The last hidden states of a text's tokens, without those of the prompt and of special tokens.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TokenStates {
+    /// Ids in the model's vocabulary, in order.
+    pub ids: Vec<u32>,
+    /// `[ids.len(), width]`, row by row, not normalized.
+    pub states: Vec<f32>,
+}
+
+impl TokenStates {
+    /// Returns the rows, one per token.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        let width = self.states.len() / self.ids.len().max(1);
+        self.states.chunks_exact(width.max(1))
+    }
+}
 
 /// Turns text into vectors that can be compared with one another.
 ///
@@ -58,11 +84,11 @@ pub trait Embedder: Send + Sync {
 
     /// Embeds a search query. The query prompt is added here; text beyond the model's
     /// `max_tokens` is cut at the end.
-    async fn embed_query(&self, text: &str) -> Result<Vector>;
+    async fn embed_query(&self, text: &str) -> Result<Embedding>;
 
-    /// Embeds texts for indexing: one vector per text, in order. The document prompt is added here;
-    /// text beyond the model's `max_tokens` is cut at the end. No texts give no vectors.
-    async fn embed_documents(&self, texts: &[String]) -> Result<Vec<Vector>>;
+    /// Embeds texts for indexing: one embedding per text, in order. The document prompt is added here;
+    /// text beyond the model's `max_tokens` is cut at the end. No texts give no embeddings.
+    async fn embed_documents(&self, texts: &[String]) -> Result<Vec<Embedding>>;
 }
 
 /// Scores how well texts answer a query.

@@ -50,14 +50,13 @@ pub fn load_reranker(
     )?;
     let head = Head::load(&spec, &installed.dir, &weights, &device)?;
     let batching = config.batching(&device, encoder.pads());
-    let forward = move |sequences: &[&Sequence]| -> Result<Vec<Vec<f32>>> {
+    let forward = move |sequences: &[&Sequence]| -> Result<Vec<f32>> {
         let states = encoder.encode(sequences)?;
         let pooled = states
             .iter()
             .map(|s| pool(s, head.pooling))
             .collect::<CandleResult<Vec<_>>>()?;
-        let logits = head.forward(&Tensor::stack(&pooled, 0)?.to_dtype(DType::F32)?)?;
-        Ok(logits.into_iter().map(|logit| vec![logit]).collect())
+        Ok(head.forward(&Tensor::stack(&pooled, 0)?.to_dtype(DType::F32)?)?)
     };
     let batcher = Batcher::start("rerank", batching, Arc::new(forward))?;
     Ok(Arc::new(CandleReranker {
@@ -70,7 +69,7 @@ pub fn load_reranker(
 struct CandleReranker {
     spec: ModelSpec,
     tokenizer: Arc<TextTokenizer>,
-    batcher: Batcher,
+    batcher: Batcher<f32>,
 }
 
 #[async_trait]
@@ -95,8 +94,7 @@ impl Reranker for CandleReranker {
                 .collect()
         })
         .await?;
-        let rows = self.batcher.run(pairs).await?;
-        Ok(rows.into_iter().flatten().collect())
+        self.batcher.run(pairs).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Text to token ids for encoders: NFKC, the model's own tokenizer, truncation that keeps special tokens.
 
+use std::ops::Range;
 use std::path::Path;
 
 use tokenizers::{Encoding, PostProcessor, Tokenizer, TruncationDirection};
@@ -13,6 +14,8 @@ pub(crate) struct Sequence {
     pub(crate) ids: Vec<u32>,
     /// 0 for the first text of a pair, 1 for the second; as many as `ids`.
     pub(crate) types: Vec<u32>,
+    /// Positions of the text's own tokens: no special ones, nothing of the prompt.
+    pub(crate) own: Range<usize>,
 }
 
 impl Sequence {
@@ -52,7 +55,11 @@ impl TextTokenizer {
     pub(crate) fn encode(&self, prompt: &str, text: &str) -> Result<Sequence> {
         let mut encoding = self.plain(&format!("{prompt}{text}"))?;
         encoding.truncate(self.room(false), 0, TruncationDirection::Right);
-        self.finish(encoding, None)
+        // A space at the prompt's end belongs to the first token of the text.
+        let n_prompt = self.count(prompt.trim_end())?;
+        let mut sequence = self.finish(encoding, None)?;
+        sequence.own.start = (sequence.own.start + n_prompt).min(sequence.own.end);
+        Ok(sequence)
     }
 
     /// Returns query and text as a pair of at most `max_tokens`. The text is cut; the query only where it alone
@@ -98,7 +105,11 @@ impl TextTokenizer {
             .inner
             .post_process(first, second, true)
             .map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let special = encoding.get_special_tokens_mask();
+        let start = special.iter().take_while(|mark| **mark == 1).count();
+        let n_after = special[start..].iter().rev().take_while(|mark| **mark == 1);
         Ok(Sequence {
+            own: start..special.len() - n_after.count(),
             ids: encoding.get_ids().to_vec(),
             types: encoding.get_type_ids().to_vec(),
         })

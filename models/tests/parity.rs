@@ -55,12 +55,30 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
+/// Embeds in one batch; one at a time must give the same vectors and token states.
+async fn embedded_alone(embedder: &dyn Embedder, texts: &[String]) -> Vec<Vec<f32>> {
+    let embeddings = embedder.embed_documents(texts).await.unwrap();
+    for (text, batched) in texts.iter().zip(&embeddings) {
+        let alone = embedder
+            .embed_documents(std::slice::from_ref(text))
+            .await
+            .unwrap()
+            .remove(0);
+        assert!(cosine(&alone.vector, &batched.vector) > 0.999_99);
+        assert_eq!(alone.tokens.ids, batched.tokens.ids);
+        for (a, b) in alone.tokens.rows().zip(batched.tokens.rows()) {
+            assert!(cosine(a, b) > 0.999_9, "token states of {text:?} differ");
+        }
+    }
+    embeddings.into_iter().map(|e| e.vector).collect()
+}
+
 #[expect(clippy::print_stdout, reason = "shown with --nocapture")]
 async fn compare_with_reference(reference: &str, least: f32) {
     let reference: Reference = serde_json::from_str(reference).unwrap();
     let embedder = installed(&reference.model);
     let texts: Vec<String> = reference.items.iter().map(|i| i.text.clone()).collect();
-    let vectors = embedder.embed_documents(&texts).await.unwrap();
+    let vectors = embedded_alone(embedder.as_ref(), &texts).await;
     assert_eq!(vectors.len(), texts.len());
     let mut worst = 1.0f32;
     for (item, vector) in reference.items.iter().zip(&vectors) {
@@ -75,27 +93,15 @@ async fn compare_with_reference(reference: &str, least: f32) {
             item.text
         );
         if let Some(query) = &item.query {
-            assert!(cosine(query, &embedder.embed_query(&item.text).await.unwrap()) >= least);
+            let embedding = embedder.embed_query(&item.text).await.unwrap();
+            assert!(cosine(query, &embedding.vector) >= least);
         }
     }
-    // One at a time, another order, and one large batch give the same vectors.
-    for (text, vector) in texts.iter().zip(&vectors) {
-        let alone = embedder
-            .embed_documents(std::slice::from_ref(text))
-            .await
-            .unwrap();
-        assert!(cosine(&alone[0], vector) > 0.999_999);
-    }
+    // Another order gives the same vectors.
     let again: Vec<String> = texts.iter().rev().cloned().collect();
-    for (a, b) in embedder
-        .embed_documents(&again)
-        .await
-        .unwrap()
-        .iter()
-        .rev()
-        .zip(&vectors)
-    {
-        assert!(cosine(a, b) > 0.999_999);
+    let backwards = embedder.embed_documents(&again).await.unwrap();
+    for (a, b) in backwards.iter().rev().zip(&vectors) {
+        assert!(cosine(&a.vector, b) > 0.999_999);
     }
     assert!(embedder.embed_documents(&[]).await.unwrap().is_empty());
     assert!(embedder.embed_query("").await.is_ok());
@@ -136,19 +142,7 @@ fn every_embedder_and_reranker_architecture_of_the_registry_is_tested_here() {
 async fn embedded(checkpoint: &Checkpoint, pooling: &str) -> Vec<Vec<f32>> {
     let (_dir, installed) = checkpoint.install_embedder(pooling);
     let embedder = load_embedder(&installed, &DeviceChoice::Cpu, &CONFIG).unwrap();
-    let texts = TEXTS.map(str::to_owned);
-    let vectors = embedder.embed_documents(&texts).await.unwrap();
-    for (text, vector) in texts.iter().zip(&vectors) {
-        let alone = embedder
-            .embed_documents(std::slice::from_ref(text))
-            .await
-            .unwrap();
-        assert!(
-            cosine(&alone[0], vector) > 0.999_99,
-            "batched and single differ"
-        );
-    }
-    vectors
+    embedded_alone(embedder.as_ref(), &TEXTS.map(str::to_owned)).await
 }
 
 fn pooled(states: &Tensor, lengths: &[usize], pooling: Pooling) -> Vec<Vec<f32>> {

@@ -119,6 +119,7 @@ async fn measure(dir: &Path, embedder: Arc<dyn Embedder>) -> anyhow::Result<Vec<
         chunking: ChunkConfig::default(),
         candidates: 50,
         fusion: Fusion::default(),
+        late_budget: std::time::Duration::from_secs(10),
         min_free_bytes: 0,
     };
     let pipeline = Pipeline::open(data.path(), embedder, config).await?;

@@ -8,13 +8,13 @@ use crate::jobs::{self, Jobs};
 use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
-use kura_indexer::fuse::Fusion;
 use kura_indexer::{DocumentId, IndexConfig, Pipeline};
 use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What handlers get as state.
@@ -193,11 +193,8 @@ pub fn index_config(config: &Config) -> IndexConfig {
             min_tokens: config.chunking.min_tokens,
         },
         candidates: retrieval.candidates,
-        fusion: Fusion::Rrf {
-            k: retrieval.rrf_k,
-            dense_weight: retrieval.dense_weight,
-            lexical_weight: retrieval.lexical_weight,
-        },
+        fusion: retrieval.fusion(),
+        late_budget: Duration::from_millis(retrieval.late_budget_ms),
         min_free_bytes: config.storage.min_free_bytes,
     }
 }

@@ -8,6 +8,7 @@ mod layers;
 mod validate;
 
 use crate::answer::AnswerConfig;
+use kura_indexer::fuse::{Fusion, FusionMethod};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -106,12 +107,44 @@ pub struct RetrievalConfig {
     pub candidates: usize,
     /// Chunks returned by default.
     pub limit: usize,
+    /// How the signals become one score.
+    pub fusion: FusionName,
     /// The `k` of reciprocal rank fusion.
     pub rrf_k: f32,
     /// Weight of the dense leg.
     pub dense_weight: f32,
     /// Weight of the lexical leg.
     pub lexical_weight: f32,
+    /// Weight of late interaction.
+    pub late_weight: f32,
+    /// Milliseconds into a search after which late interaction is dropped.
+    pub late_budget_ms: u64,
+}
+
+/// How the signals of a candidate become one score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FusionName {
+    /// Standard scores over the candidates.
+    Standardized,
+    /// Reciprocal ranks.
+    Rrf,
+}
+
+impl RetrievalConfig {
+    /// Returns how the signals are combined.
+    #[must_use]
+    pub fn fusion(&self) -> Fusion {
+        Fusion {
+            method: match self.fusion {
+                FusionName::Standardized => FusionMethod::Standardized,
+                FusionName::Rrf => FusionMethod::ReciprocalRank { k: self.rrf_k },
+            },
+            dense_weight: self.dense_weight,
+            lexical_weight: self.lexical_weight,
+            late_weight: self.late_weight,
+        }
+    }
 }
 
 /// What is logged.

@@ -7,9 +7,9 @@
 pub mod metrics;
 
 use anyhow::{Context, bail, ensure};
-use kura_indexer::fuse::fuse;
 use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
 use kura_indexer::pipeline::{IndexConfig, Pipeline};
+use kura_indexer::retrieve::SearchRequest;
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, Collections, DocumentId, Extracted, Locator,
 };
@@ -21,7 +21,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Chunks taken from each leg: enough for recall@100 of documents that have a few chunks each.
 const CANDIDATES: usize = 300;
@@ -279,14 +278,19 @@ async fn ask(
     pipeline: &Pipeline,
     query: &str,
     sources: &HashMap<DocumentId, String>,
-) -> anyhow::Result<[Leg; 3]> {
+) -> anyhow::Result<[Leg; 4]> {
     let access = AccessFilter::unrestricted("evaluation data set");
-    let start = Instant::now();
-    let (legs, embed_ms) = pipeline
-        .legs(query, &Collections::All, CANDIDATES, &access)
+    let request = SearchRequest {
+        text: query.to_owned(),
+        collections: Collections::All,
+        limit: 10,
+    };
+    let ranking = pipeline
+        .rank(&request, CANDIDATES, pipeline.fusion(), &access)
         .await?;
-    let fused = fuse(&legs, pipeline.fusion());
-    let total_ms = start.elapsed().as_secs_f64() * 1e3;
+    let (legs, timings) = (&ranking.legs, ranking.timings);
+    let mut hybrid = ranking.fused.clone();
+    hybrid.sort_by(|a, b| b.hybrid().total_cmp(&a.hybrid()));
     // A document ranks where its best chunk does.
     let documents = |hits: &mut dyn Iterator<Item = (DocumentId, f32)>| {
         let mut seen = HashSet::new();
@@ -298,7 +302,7 @@ async fn ask(
         (
             "dense",
             documents(&mut legs.dense.iter().map(|hit| (hit.chunk.document, hit.score))),
-            embed_ms + legs.dense_ms,
+            timings.embed_ms + legs.dense_ms,
         ),
         (
             "lexical",
@@ -312,8 +316,22 @@ async fn ask(
         ),
         (
             "hybrid",
-            documents(&mut fused.iter().map(|hit| (hit.chunk.document, hit.score))),
-            total_ms,
+            documents(
+                &mut hybrid
+                    .iter()
+                    .map(|hit| (hit.candidate.chunk.document, hit.hybrid())),
+            ),
+            timings.total_ms - timings.late_ms,
+        ),
+        (
+            "reranked",
+            documents(
+                &mut ranking
+                    .fused
+                    .iter()
+                    .map(|hit| (hit.candidate.chunk.document, hit.score)),
+            ),
+            timings.total_ms,
         ),
     ])
 }

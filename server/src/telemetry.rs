@@ -87,8 +87,9 @@ pub fn record_search(timings: &kura_indexer::retrieve::SearchTimings) {
         ("embed", timings.embed_ms),
         ("dense", timings.dense_ms),
         ("lexical", timings.lexical_ms),
-        ("fuse", timings.fuse_ms),
         ("hydrate", timings.hydrate_ms),
+        ("late_interaction", timings.late_ms),
+        ("fuse", timings.fuse_ms),
         ("total", timings.total_ms),
     ] {
         histogram!("kura_search_duration_seconds", "stage" => stage).record(ms / 1000.0);

@@ -41,6 +41,7 @@ pub(crate) fn index_config() -> IndexConfig {
         chunking: ChunkConfig::default(),
         candidates: 50,
         fusion: Fusion::default(),
+        late_budget: std::time::Duration::from_secs(10),
         min_free_bytes: 0,
     }
 }

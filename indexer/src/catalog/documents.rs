@@ -67,6 +67,8 @@ pub struct EmbeddedChunk {
     pub chunk: Chunk,
     /// Its vector by the embedder of the data directory.
     pub vector: Vec<f32>,
+    /// Codes of its tokens, for late interaction; empty when made by a kura that had none.
+    pub tokens: Vec<u8>,
 }
 
 /// A deleted document that stores may still hold.
@@ -77,6 +79,8 @@ pub struct Deleted(pub DocumentId);
 #[derive(Debug, Clone)]
 pub(crate) struct Hydrated {
     pub(crate) chunk: Chunk,
+    pub(crate) vector: Vec<f32>,
+    pub(crate) tokens: Vec<u8>,
     pub(crate) title: String,
     pub(crate) source: String,
     pub(crate) collection_name: String,
@@ -249,9 +253,9 @@ impl Catalog {
         chunks: &[EmbeddedChunk],
     ) -> Result<()> {
         self.write(|tx| {
-            let mut update = tx.prepare_cached("UPDATE chunks SET vector = ?4 WHERE document_id = ?1 AND version = ?2 AND ordinal = ?3")?;
-            for EmbeddedChunk { chunk, vector } in chunks {
-                update.execute(params![document.to_string(), version, chunk.ordinal, to_bytes(vector)])?;
+            let mut update = tx.prepare_cached("UPDATE chunks SET vector = ?4, tokens = ?5 WHERE document_id = ?1 AND version = ?2 AND ordinal = ?3")?;
+            for EmbeddedChunk { chunk, vector, tokens } in chunks {
+                update.execute(params![document.to_string(), version, chunk.ordinal, to_bytes(vector), tokens])?;
             }
             Ok(())
         })
@@ -261,17 +265,18 @@ impl Catalog {
     pub fn chunks(&self, document: DocumentId, version: u32) -> Result<Vec<EmbeddedChunk>> {
         self.read(|conn| {
             conn.prepare_cached(
-                "SELECT ordinal, text, context, n_tokens, span_start, span_end, locator, vector
+                "SELECT ordinal, text, context, n_tokens, span_start, span_end, locator, vector, coalesce(tokens, x'')
                  FROM chunks WHERE document_id = ?1 AND version = ?2 ORDER BY ordinal",
             )?
             .query_map(params![document.to_string(), version], |row| {
-                Ok((chunk(row)?, row.get::<_, Vec<u8>>(7)?))
+                Ok((chunk(row)?, row.get::<_, Vec<u8>>(7)?, row.get(8)?))
             })?
             .map(|row| {
-                let (chunk, vector) = row?;
+                let (chunk, vector, tokens) = row?;
                 Ok(EmbeddedChunk {
                     chunk: chunk?,
                     vector: from_bytes(&vector)?,
+                    tokens,
                 })
             })
             .collect()
@@ -288,7 +293,7 @@ impl Catalog {
         self.read(|conn| {
             let mut select = conn.prepare_cached(
                 "SELECT k.ordinal, k.text, k.context, k.n_tokens, k.span_start, k.span_end, k.locator, d.title, d.source, c.name,
-                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id)
+                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), k.vector, coalesce(k.tokens, x'')
                  FROM chunks k
                  JOIN documents d ON d.id = k.document_id AND d.visible_version = k.version
                  JOIN collections c ON c.id = d.collection_id
@@ -298,12 +303,14 @@ impl Catalog {
             for id in ids {
                 let row = select
                     .query_row(params![id.document.to_string(), id.version, id.ordinal], |row| {
-                        Ok((chunk(row)?, row.get(7)?, row.get(8)?, row.get(9)?, row.get::<_, String>(10)?))
+                        let readers: String = row.get(10)?;
+                        Ok((chunk(row)?, row.get(7)?, row.get(8)?, row.get(9)?, readers, row.get::<_, Vec<u8>>(11)?, row.get(12)?))
                     })
                     .optional()?;
-                let Some((chunk, title, source, collection_name, readers)) = row else { continue };
+                let Some((chunk, title, source, collection_name, readers, vector, tokens)) = row else { continue };
                 if access.allows(&rows::acl(&readers)?) {
-                    found.insert(*id, Hydrated { chunk: chunk?, title, source, collection_name });
+                    let vector = from_bytes(&vector)?;
+                    found.insert(*id, Hydrated { chunk: chunk?, vector, tokens, title, source, collection_name });
                 }
             }
             Ok(found)
@@ -453,10 +460,15 @@ fn put_chunks(tx: &Transaction<'_>, new: &Indexed) -> Result<()> {
         params![id, new.version, new.title, new.text, new.chunks.len() as u64],
     )?;
     let mut insert = tx.prepare_cached(
-        "INSERT INTO chunks (document_id, version, ordinal, text, context, n_tokens, span_start, span_end, locator, vector)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO chunks (document_id, version, ordinal, text, context, n_tokens, span_start, span_end, locator, vector, tokens)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
-    for EmbeddedChunk { chunk, vector } in &new.chunks {
+    for EmbeddedChunk {
+        chunk,
+        vector,
+        tokens,
+    } in &new.chunks
+    {
         let locator = serde_json::to_string(&chunk.locator).map_err(|_| corrupt("locator"))?;
         insert.execute(params![
             id,
@@ -469,6 +481,7 @@ fn put_chunks(tx: &Transaction<'_>, new: &Indexed) -> Result<()> {
             chunk.span.end as u64,
             locator,
             to_bytes(vector),
+            tokens,
         ])?;
     }
     Ok(())

@@ -59,7 +59,8 @@ pub struct Document {
 }
 
 /// How far a document's latest version is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DocumentStatus {
     /// Waiting for its job.
     Pending,

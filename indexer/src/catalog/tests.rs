@@ -62,6 +62,7 @@ impl Fixture {
             chunks: vec![EmbeddedChunk {
                 chunk,
                 vector: vec![1.0, -0.5],
+                tokens: vec![0xA5],
             }],
             warnings: Vec::new(),
         };

@@ -54,12 +54,12 @@ pub async fn attribute(
         .iter()
         .map(|sentence| sentence.text.clone())
         .collect();
-    let vectors = embedder.embed_documents(&texts).await?;
+    let embeddings = embedder.embed_documents(&texts).await?;
     let attributed = written
         .into_iter()
-        .zip(&vectors)
-        .map(|(sentence, vector)| {
-            let supports = supports(scale, &sentence, vector, passages);
+        .zip(&embeddings)
+        .map(|(sentence, embedding)| {
+            let supports = supports(scale, &sentence, &embedding.vector, passages);
             Attributed {
                 text: sentence.text,
                 separator: sentence.separator,

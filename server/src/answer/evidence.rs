@@ -80,7 +80,7 @@ impl Evidence {
     ) -> kura_models::Result<Self> {
         let closeness: Vec<Option<f32>> = hits
             .iter()
-            .map(|hit| hit.dense.map(|leg| scale.closeness(leg.score)))
+            .map(|hit| hit.cosine.map(|cosine| scale.closeness(cosine)))
             .collect();
         let known: Vec<f32> = closeness.iter().copied().flatten().collect();
         // A hit of the keyword leg alone is at most as close as the furthest one of the dense leg.
@@ -101,7 +101,7 @@ impl Evidence {
             weighed.push((hit, 0.5 * closeness + 0.5 * coverage));
         }
         features.margin = (closest - background).max(0.0);
-        let vector = embedder.embed_query(question).await?;
+        let vector = embedder.embed_query(question).await?.vector;
         let passages = split(embedder, scale, &vector, &wanted, choose(weighed)).await?;
         features.sentence = passages
             .iter()
@@ -184,7 +184,8 @@ async fn split(
                 .map(|range| hit.text[range.clone()].to_owned())
         })
         .collect();
-    let mut vectors = embedder.embed_documents(&texts).await?.into_iter();
+    let embeddings = embedder.embed_documents(&texts).await?;
+    let mut vectors = embeddings.into_iter().map(|embedding| embedding.vector);
     let mut passages = Vec::with_capacity(hits.len());
     for (hit, ranges) in hits.into_iter().zip(ranges) {
         // A sentence inherits its headings' words: "20 days" answers under "Annual leave" only.
@@ -257,13 +258,13 @@ impl Scale {
     /// # Errors
     /// Those of the embedder.
     pub async fn measure(embedder: &dyn Embedder) -> kura_models::Result<Self> {
-        let vectors = embedder
+        let probes = embedder
             .embed_documents(&Self::PROBES.map(str::to_owned))
             .await?;
-        let pairs = vectors
-            .iter()
-            .enumerate()
-            .flat_map(|(at, a)| vectors[at + 1..].iter().map(move |b| cosine(a, b)));
+        let pairs = probes.iter().enumerate().flat_map(|(at, a)| {
+            let others = probes[at + 1..].iter();
+            others.map(move |b| cosine(&a.vector, &b.vector))
+        });
         Ok(Self {
             unrelated: mean(pairs).unwrap_or(0.0).clamp(0.0, 0.95),
         })

@@ -155,6 +155,7 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         ("retrieval.rrf_k", config.retrieval.rrf_k),
         ("retrieval.dense_weight", config.retrieval.dense_weight),
         ("retrieval.lexical_weight", config.retrieval.lexical_weight),
+        ("retrieval.late_weight", config.retrieval.late_weight),
     ] {
         require(
             value.is_finite() && value >= 0.0,

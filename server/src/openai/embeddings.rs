@@ -129,18 +129,19 @@ pub async fn create_embeddings(
         )));
     }
     let prompt_tokens = texts.iter().map(|text| embedder.count_tokens(text)).sum();
-    let vectors = match request.input_type {
+    let embeddings = match request.input_type {
         InputType::Document => embedder.embed_documents(&texts).await?,
         InputType::Query => {
-            let mut vectors = Vec::with_capacity(texts.len());
+            let mut embeddings = Vec::with_capacity(texts.len());
             for text in &texts {
-                vectors.push(embedder.embed_query(text).await?);
+                embeddings.push(embedder.embed_query(text).await?);
             }
-            vectors
+            embeddings
         }
     };
-    let data = vectors
+    let data = embeddings
         .into_iter()
+        .map(|embedding| embedding.vector)
         .enumerate()
         .map(|(index, vector)| Embedding {
             object: "embedding",

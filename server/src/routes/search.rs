@@ -33,6 +33,8 @@ pub struct SearchRequest {
 pub struct SearchResponse {
     /// The hits.
     pub items: Vec<Hit>,
+    /// Stages that were left out because they would have taken longer than their budget: `late_interaction`.
+    pub dropped: Vec<String>,
     /// How long it took.
     pub timings_ms: SearchTimings,
 }
@@ -81,10 +83,12 @@ pub struct SearchTimings {
     pub dense: f64,
     /// Searching by words.
     pub lexical: f64,
-    /// Fusing both.
-    pub fuse: f64,
-    /// Reading the texts.
+    /// Reading the candidates.
     pub hydrate: f64,
+    /// Late interaction: comparing token by token.
+    pub late_interaction: f64,
+    /// Fusing the signals.
+    pub fuse: f64,
     /// Everything.
     pub total: f64,
 }
@@ -113,13 +117,15 @@ impl From<SearchOutput> for SearchResponse {
     fn from(output: SearchOutput) -> Self {
         let timings = output.timings;
         Self {
+            dropped: output.dropped.iter().map(ToString::to_string).collect(),
             items: output.hits.into_iter().map(Into::into).collect(),
             timings_ms: SearchTimings {
                 embed: timings.embed_ms,
                 dense: timings.dense_ms,
                 lexical: timings.lexical_ms,
-                fuse: timings.fuse_ms,
                 hydrate: timings.hydrate_ms,
+                late_interaction: timings.late_ms,
+                fuse: timings.fuse_ms,
                 total: timings.total_ms,
             },
         }

@@ -1,0 +1,289 @@
+//! Why a search found what it found, and where a document fell out.
+
+use crate::access::Collections;
+use crate::analyze::analyze;
+use crate::catalog::{Document, DocumentStatus};
+use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts};
+use crate::pipeline::Pipeline;
+use crate::retrieve::{Ranking, SearchRequest, SearchTimings, Stage};
+use crate::store::Scored;
+use crate::{AccessFilter, ChunkId, DocumentId, Result};
+use serde::Serialize;
+use std::collections::{BTreeSet, HashSet};
+
+/// How far down the legs a document is looked for.
+const DEPTH: usize = 1_000;
+
+/// A search, taken apart.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The query's terms as the keyword leg seeks them, in reading order.
+    pub terms: Vec<QueryTerm>,
+    /// Who the search was made for: absent means whoever may read everything.
+    pub groups: Option<Vec<String>>,
+    /// How signals were combined.
+    pub fusion: Fusion,
+    /// All candidates, best first.
+    pub ranked: Vec<Ranked>,
+    /// Stages that were left out.
+    pub dropped: Vec<Stage>,
+    /// Where the time went.
+    pub timings: SearchTimings,
+    /// What became of the document that was asked about.
+    pub document: Option<Fate>,
+}
+
+/// A term of the query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueryTerm {
+    /// As it is sought.
+    pub text: String,
+    /// A function word, which is not sought while others are left.
+    pub stop: bool,
+}
+
+/// A candidate and where each stage put it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ranked {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Place in the end, from 1.
+    pub rank: usize,
+    /// Place by the legs alone, from 1.
+    pub rank_without_late: usize,
+    /// The fused score.
+    pub score: f32,
+    /// What each signal added.
+    pub parts: Parts,
+    /// What was known of it.
+    pub candidate: Candidate,
+}
+
+/// What became of a document.
+#[derive(Debug, Clone)]
+pub struct Fate {
+    /// The document.
+    pub document: Document,
+    /// Where it ended, or why it did not get there.
+    pub outcome: Outcome,
+    /// The best place of one of its chunks in the dense leg, as far as it was followed.
+    pub dense: Option<LegRank>,
+    /// The same in the lexical leg.
+    pub lexical: Option<LegRank>,
+    /// Terms of the query that it has.
+    pub shared_terms: Vec<String>,
+    /// Terms of the query that it lacks.
+    pub missing_terms: Vec<String>,
+}
+
+/// Where a document ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "cause", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is among the hits.
+    Found {
+        /// The place of its best chunk, from 1.
+        rank: usize,
+    },
+    /// No version of it is searchable.
+    NotIndexed {
+        /// `pending` or `failed`.
+        status: DocumentStatus,
+        /// Why it failed.
+        error: Option<String>,
+    },
+    /// The search was limited to other collections.
+    Filtered {
+        /// The document's collection.
+        collection: String,
+    },
+    /// Those who searched may not read it.
+    NotReadable {
+        /// Groups that may.
+        readers: Vec<String>,
+    },
+    /// It shares no word with the query, and its meaning alone did not bring it among the hits.
+    NoSharedTerms,
+    /// Neither leg had it among its first hits.
+    NotACandidate {
+        /// How many hits each leg passes on.
+        candidates: usize,
+    },
+    /// It would be among the hits, had late interaction not put others before it.
+    Reranked {
+        /// Its place by the legs alone.
+        rank_without_late: usize,
+        /// Its place in the end.
+        rank: usize,
+    },
+    /// Others ranked higher in every way.
+    Outranked {
+        /// Its place.
+        rank: usize,
+        /// How many hits were wanted.
+        limit: usize,
+    },
+}
+
+impl Pipeline {
+    /// Searches, and tells what each stage did; with a `document` also where that ended, and why.
+    ///
+    /// This tells of documents that those whom `access` stands for may not read: ask who is calling first.
+    ///
+    /// # Errors
+    /// Like [`Pipeline::search`]; [`crate::Error::UnknownDocument`] when there is no such document for anybody.
+    pub async fn explain(
+        &self,
+        request: &SearchRequest,
+        document: Option<DocumentId>,
+        access: &AccessFilter,
+    ) -> Result<Explanation> {
+        let fusion = *self.fusion();
+        let depth = if document.is_some() { DEPTH } else { 0 };
+        let ranking = self.rank(request, depth, &fusion, access).await?;
+        let analysis = analyze(&request.text);
+        let terms = analysis.words.iter().map(|term| QueryTerm {
+            text: term.text.clone(),
+            stop: term.stop,
+        });
+        let ranked = ranked(&ranking.fused);
+        let fate = match document {
+            Some(id) => Some(self.fate(id, request, access, &ranking, &ranked).await?),
+            None => None,
+        };
+        Ok(Explanation {
+            terms: terms.collect(),
+            groups: access
+                .as_groups()
+                .map(|groups| groups.iter().map(|group| group.0.clone()).collect()),
+            fusion,
+            ranked,
+            dropped: ranking.dropped,
+            timings: ranking.timings,
+            document: fate,
+        })
+    }
+
+    async fn fate(
+        &self,
+        id: DocumentId,
+        request: &SearchRequest,
+        access: &AccessFilter,
+        ranking: &Ranking,
+        ranked: &[Ranked],
+    ) -> Result<Fate> {
+        let everyone = AccessFilter::unrestricted("explanation; the caller was checked");
+        let document = self.document(id, &everyone).await?;
+        let wanted: BTreeSet<String> = analyze(&request.text)
+            .query_words()
+            .map(|term| term.text.clone())
+            .collect();
+        let known = self.terms_of(&document, &everyone).await?;
+        let (shared_terms, missing_terms): (Vec<String>, Vec<String>) =
+            wanted.into_iter().partition(|term| known.contains(term));
+        let best = ranked.iter().find(|hit| hit.chunk.document == id);
+        let in_leg = |leg: &[Scored]| {
+            let places = leg.iter().zip(1..);
+            places
+                .filter(|(hit, _)| hit.chunk.document == id)
+                .map(|(hit, rank)| LegRank {
+                    rank,
+                    score: hit.score,
+                })
+                .next()
+        };
+        let (dense, lexical) = (in_leg(&ranking.legs.dense), in_leg(&ranking.legs.lexical));
+        let shares_no_term = shared_terms.is_empty() && lexical.is_none();
+        let outcome = if document.status != DocumentStatus::Indexed && known.is_empty() {
+            Outcome::NotIndexed {
+                status: document.status,
+                error: document.error.clone(),
+            }
+        } else if !access.allows(&document.acl) {
+            Outcome::NotReadable {
+                readers: document.acl.readers.iter().map(|g| g.0.clone()).collect(),
+            }
+        } else if !searched(&request.collections, &document) {
+            Outcome::Filtered {
+                collection: document.collection_name.clone(),
+            }
+        } else {
+            placed(
+                best,
+                request.limit,
+                self.n_candidates(request),
+                shares_no_term,
+            )
+        };
+        Ok(Fate {
+            dense,
+            lexical,
+            document,
+            outcome,
+            shared_terms,
+            missing_terms,
+        })
+    }
+
+    /// Returns the terms of a document's searchable version, title included; none when there is no such version.
+    async fn terms_of(
+        &self,
+        document: &Document,
+        everyone: &AccessFilter,
+    ) -> Result<HashSet<String>> {
+        let text = match self.document_text(document.id, everyone).await {
+            Ok(text) => text,
+            Err(crate::Error::UnknownDocument { .. }) => return Ok(HashSet::new()),
+            Err(error) => return Err(error),
+        };
+        let words = [analyze(&document.title), analyze(&text)];
+        let words = words.into_iter().flat_map(|analysis| analysis.words);
+        Ok(words.map(|term| term.text).collect())
+    }
+}
+
+fn searched(collections: &Collections, document: &Document) -> bool {
+    match collections {
+        Collections::All => true,
+        Collections::Only(only) => only.contains(&document.collection),
+    }
+}
+
+/// Returns where a document ended that the search could find.
+fn placed(best: Option<&Ranked>, limit: usize, candidates: usize, shares_no_term: bool) -> Outcome {
+    match best {
+        Some(hit) if hit.rank <= limit => Outcome::Found { rank: hit.rank },
+        Some(hit) if hit.rank_without_late <= limit => Outcome::Reranked {
+            rank_without_late: hit.rank_without_late,
+            rank: hit.rank,
+        },
+        _ if shares_no_term => Outcome::NoSharedTerms,
+        Some(hit) => Outcome::Outranked {
+            rank: hit.rank,
+            limit,
+        },
+        None => Outcome::NotACandidate { candidates },
+    }
+}
+
+fn ranked(fused: &[Fused]) -> Vec<Ranked> {
+    let mut by_legs: Vec<usize> = (0..fused.len()).collect();
+    by_legs.sort_by(|a, b| fused[*b].hybrid().total_cmp(&fused[*a].hybrid()));
+    let mut without_late = vec![0; fused.len()];
+    for (rank, at) in (1..).zip(by_legs) {
+        without_late[at] = rank;
+    }
+    fused
+        .iter()
+        .zip(without_late)
+        .zip(1..)
+        .map(|((fused, rank_without_late), rank)| Ranked {
+            chunk: fused.candidate.chunk,
+            rank,
+            rank_without_late,
+            score: fused.score,
+            parts: fused.parts,
+            candidate: fused.candidate,
+        })
+        .collect()
+}

@@ -1,0 +1,144 @@
+use super::*;
+use crate::document::DocumentId;
+use uuid::Uuid;
+
+const LIMIT: usize = 50;
+
+fn chunk(ordinal: u32) -> ChunkId {
+    ChunkId {
+        document: DocumentId(Uuid::nil()),
+        version: 1,
+        ordinal,
+    }
+}
+
+/// Legs of chunks with their scores.
+fn legs(dense: &[(u32, f32)], lexical: &[(u32, f32)]) -> Legs {
+    let leg = |hits: &[(u32, f32)]| {
+        hits.iter()
+            .map(|&(ordinal, score)| Scored {
+                chunk: chunk(ordinal),
+                score,
+            })
+            .collect()
+    };
+    Legs {
+        dense: leg(dense),
+        lexical: leg(lexical),
+        ..Legs::default()
+    }
+}
+
+fn reciprocal(k: f32) -> Fusion {
+    Fusion {
+        method: FusionMethod::ReciprocalRank { k },
+        ..Fusion::default()
+    }
+}
+
+fn order(fused: &[Fused]) -> Vec<u32> {
+    fused.iter().map(|f| f.candidate.chunk.ordinal).collect()
+}
+
+fn fused(legs: &Legs, how: &Fusion) -> Vec<Fused> {
+    fuse(&candidates(legs, LIMIT), LIMIT, how)
+}
+
+#[test]
+fn a_leg_whose_first_hit_stands_out_decides() {
+    // The dense leg finds all about equally close; the lexical leg has one clear winner.
+    let legs = legs(
+        &[(1, 0.84), (2, 0.835), (3, 0.83), (4, 0.825)],
+        &[(4, 30.0), (1, 5.0), (2, 4.0), (3, 4.0)],
+    );
+    assert_eq!(order(&fused(&legs, &Fusion::default()))[0], 4);
+    // By ranks alone the first of the dense leg would be ahead.
+    assert_eq!(order(&fused(&legs, &reciprocal(60.0)))[0], 1);
+}
+
+#[test]
+fn agreement_beats_a_single_first_rank() {
+    let legs = legs(
+        &[(1, 0.9), (2, 0.8), (3, 0.7)],
+        &[(4, 9.0), (2, 8.0), (5, 7.0)],
+    );
+    let found = fused(&legs, &reciprocal(60.0));
+    assert_eq!(order(&found), [2, 1, 4, 3, 5]);
+    assert!((found[0].score - 2.0 / 62.0).abs() < 1e-7);
+    assert_eq!(found[0].candidate.dense.unwrap().rank, 2);
+    assert_eq!(found[1].candidate.lexical, None);
+    assert_eq!(order(&fused(&legs, &Fusion::default()))[0], 2);
+}
+
+#[test]
+fn the_parts_add_up_and_late_interaction_can_be_taken_off() {
+    let legs = legs(&[(1, 0.9), (2, 0.8)], &[(2, 3.0)]);
+    let mut known = candidates(&legs, LIMIT);
+    known[0].late = Some(0.2);
+    known[1].late = Some(0.6);
+    let found = fuse(&known, LIMIT, &Fusion::default());
+    assert_eq!(order(&found), [2, 1]);
+    for f in &found {
+        assert!((f.score - (f.parts.dense + f.parts.lexical + f.parts.late)).abs() < 1e-6);
+        assert!((f.hybrid() - (f.score - f.parts.late)).abs() < 1e-6);
+    }
+    assert!((found[0].parts.late - 1.5).abs() < 1e-4);
+}
+
+#[test]
+fn a_word_that_only_few_have_counts_as_nothing_for_the_others() {
+    // One lexical hit of fifty asked for: the others have none of the words.
+    let legs = legs(&[(1, 0.9), (2, 0.8), (3, 0.7)], &[(3, 2.0)]);
+    let found = fused(&legs, &Fusion::default());
+    assert!(
+        found
+            .iter()
+            .find(|f| f.candidate.chunk == chunk(3))
+            .unwrap()
+            .parts
+            .lexical
+            > 1.0
+    );
+    assert!(
+        found
+            .iter()
+            .find(|f| f.candidate.chunk == chunk(1))
+            .unwrap()
+            .parts
+            .lexical
+            < 0.0
+    );
+}
+
+#[test]
+fn weights_decide_between_the_legs() {
+    let legs = legs(&[(1, 0.9), (3, 0.5)], &[(2, 9.0), (3, 1.0)]);
+    for method in [
+        FusionMethod::Standardized,
+        FusionMethod::ReciprocalRank { k: 60.0 },
+    ] {
+        let weighed = |dense_weight, lexical_weight| Fusion {
+            method,
+            dense_weight,
+            lexical_weight,
+            late_weight: 1.0,
+        };
+        assert_eq!(order(&fused(&legs, &weighed(0.5, 1.0)))[0], 2);
+        assert_eq!(order(&fused(&legs, &weighed(1.0, 0.5)))[0], 1);
+    }
+}
+
+#[test]
+fn ties_go_by_id_and_repeats_count_once() {
+    let legs = legs(&[(9, 0.5), (9, 0.5)], &[(3, 0.5)]);
+    assert_eq!(order(&fused(&legs, &reciprocal(60.0))), [3, 9]);
+    let alike = super::candidates(&self::legs(&[(9, 0.5), (3, 0.5)], &[]), LIMIT);
+    let found = fuse(&alike, LIMIT, &Fusion::default());
+    assert_eq!(order(&found), [3, 9]);
+    assert!(found.iter().all(|f| f.score == 0.0));
+}
+
+#[test]
+fn nothing_in_gives_nothing_out() {
+    assert!(fused(&legs(&[], &[]), &Fusion::default()).is_empty());
+}

@@ -1,0 +1,249 @@
+//! Late interaction: every token of a query meets the token of a chunk that is closest to it.
+//!
+//! A chunk's vector is one average for all it says; its token states still tell the parts apart. They are kept as one
+//! bit per dimension, the sign of the difference from the embedder's mean state: 48 bytes per token at 384
+//! dimensions, and as good as floats for this (docs/BENCHMARKS.md). The query's side stays in floats.
+//! After `ColBERT` (Khattab and Zaharia 2020), with an embedder that was not trained for it.
+
+use crate::Result;
+use kura_models::{Embedder, TokenStates};
+use std::time::Instant;
+
+/// Tokens of a query that are looked at; of a longer one, the rarest.
+const MAX_QUERY_TOKENS: usize = 64;
+
+/// Sentences on all sorts of things. Their mean state is what all texts have in common, which says nothing of any.
+const PROBES: [&str; 12] = [
+    "The annual report was approved by the board in March and will be published next week.",
+    "How do I reset my password if I no longer have access to the phone?",
+    "Water expands when it freezes, which is why pipes burst in cold winters.",
+    "Section 4.2: the supplier shall deliver within 30 days of the order; error code E-1042 means a late delivery.",
+    "She studied chemistry in Berlin before moving to a small town near the coast.",
+    "Total revenue rose by 12 percent to 3.4 million, mostly from services.",
+    "経費の申請は月末までに上長の承認を受けてください。",
+    "この機械は毎日点検し、異常があれば直ちに運転を止める。",
+    "東京から大阪までは新幹線で約二時間半かかります。",
+    "第十二条 会員が次の各号に該当するときは、退会したものとみなす。",
+    "彼は1985年に京都で生まれ、のちに作家として知られるようになった。",
+    "サーバーの設定を変更した後は、サービスを再起動する必要がありますか。",
+];
+
+/// Turns token states into codes and back into scores. Codes of different embedders must never be compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenCodec {
+    /// Mean token state of the embedder; empty when it gives no states.
+    center: Vec<f32>,
+}
+
+/// A query's tokens, ready to be compared.
+#[derive(Debug, Clone)]
+pub struct QueryTokens {
+    /// `[tokens, width]`, each row centered and of length 1, times its weight.
+    rows: Vec<f32>,
+    width: usize,
+}
+
+impl TokenCodec {
+    /// Measures an embedder with the probe sentences.
+    ///
+    /// # Errors
+    /// Those of the embedder.
+    pub async fn measure(embedder: &dyn Embedder) -> Result<Self> {
+        let probes = embedder.embed_documents(&PROBES.map(str::to_owned)).await?;
+        let rows = || probes.iter().flat_map(|probe| probe.tokens.rows());
+        let n_rows = rows().count() as f32;
+        let mut center = vec![0.0; rows().next().map_or(0, <[f32]>::len)];
+        for row in rows() {
+            for (sum, x) in center.iter_mut().zip(row) {
+                *sum += x / n_rows;
+            }
+        }
+        Ok(Self { center })
+    }
+
+    /// Restores what [`Self::center`] gave.
+    #[must_use]
+    pub fn with_center(center: Vec<f32>) -> Self {
+        Self { center }
+    }
+
+    /// Returns the mean token state, to be kept with the codes.
+    #[must_use]
+    pub fn center(&self) -> &[f32] {
+        &self.center
+    }
+
+    /// Returns the codes of a chunk's tokens: [`Self::code_len`] bytes each, in order.
+    #[must_use]
+    pub fn encode(&self, tokens: &TokenStates) -> Vec<u8> {
+        let mut codes = Vec::with_capacity(tokens.ids.len() * self.code_len());
+        for row in tokens.rows() {
+            let bits = row.chunks(8).zip(self.center.chunks(8));
+            codes.extend(bits.map(|(states, means)| {
+                let above = states.iter().zip(means).map(|(x, mean)| x > mean);
+                above
+                    .enumerate()
+                    .fold(0, |byte, (bit, above)| byte | u8::from(above) << bit)
+            }));
+        }
+        codes
+    }
+
+    /// Returns the bytes of one token's code.
+    #[must_use]
+    pub fn code_len(&self) -> usize {
+        self.center.len().div_ceil(8)
+    }
+
+    /// Prepares a query's tokens. `None` when there are none to compare.
+    #[must_use]
+    pub fn query(&self, tokens: &TokenStates) -> Option<QueryTokens> {
+        let width = self.center.len();
+        let mut weighed: Vec<(f32, &[f32])> = tokens
+            .ids
+            .iter()
+            .map(|id| rarity(*id))
+            .zip(tokens.rows())
+            .collect();
+        weighed.sort_by(|a, b| b.0.total_cmp(&a.0));
+        weighed.truncate(MAX_QUERY_TOKENS);
+        let total: f32 = weighed.iter().map(|(weight, _)| weight).sum();
+        if width == 0 || total <= 0.0 || weighed.iter().any(|(_, row)| row.len() != width) {
+            return None;
+        }
+        let mut rows = Vec::with_capacity(weighed.len() * width);
+        for (weight, row) in weighed {
+            let centered = row.iter().zip(&self.center).map(|(x, mean)| x - mean);
+            let length = centered.clone().map(|x| x * x).sum::<f32>().sqrt();
+            // A code, read as +1 and -1, has the length √width.
+            let scale = weight / total / (length.max(f32::EPSILON) * (width as f32).sqrt());
+            rows.extend(centered.map(|x| x * scale));
+        }
+        Some(QueryTokens { rows, width })
+    }
+}
+
+/// How much a token counts: vocabularies list the frequent ones first.
+fn rarity(id: u32) -> f32 {
+    (2.0 + id as f32).ln()
+}
+
+impl QueryTokens {
+    /// Returns the weighted mean, over the query's tokens, of the cosine to the chunk's closest token, about 0 to 1.
+    /// `None` when `codes` are no codes of this embedder, or none.
+    #[must_use]
+    pub fn score(&self, codes: &[u8]) -> Option<f32> {
+        let code_len = self.width.div_ceil(8);
+        if codes.is_empty() || !codes.len().is_multiple_of(code_len) {
+            return None;
+        }
+        let mut best = vec![f32::NEG_INFINITY; self.rows.len() / self.width];
+        let mut signs = vec![0.0; code_len * 8];
+        for code in codes.chunks_exact(code_len) {
+            for (byte, signs) in code.iter().zip(signs.as_chunks_mut::<8>().0) {
+                *signs = std::array::from_fn(|bit| f32::from(byte >> bit & 1) * 2.0 - 1.0);
+            }
+            for (best, row) in best.iter_mut().zip(self.rows.chunks_exact(self.width)) {
+                *best = best.max(dot(row, &signs));
+            }
+        }
+        Some(best.iter().sum())
+    }
+
+    /// Scores chunks in order until the `deadline`. `None` when it came first.
+    #[must_use]
+    pub fn score_until<'a>(
+        &self,
+        codes: impl Iterator<Item = &'a [u8]>,
+        deadline: Instant,
+    ) -> Option<Vec<Option<f32>>> {
+        codes
+            .map(|codes| (Instant::now() < deadline).then(|| self.score(codes)))
+            .collect()
+    }
+}
+
+/// Sums in lanes, so that the compiler may use vector instructions.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0_f32; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(rows: &[&[f32]]) -> TokenStates {
+        TokenStates {
+            ids: (0..rows.len()).map(|at| 1_000 * at as u32).collect(),
+            states: rows.concat(),
+        }
+    }
+
+    fn codec() -> TokenCodec {
+        TokenCodec::with_center(vec![1.0; 12])
+    }
+
+    /// 12 dimensions around the center 1, as in [`codec`].
+    fn around(signs: [f32; 12]) -> Vec<f32> {
+        signs.iter().map(|sign| 1.0 + sign * 0.5).collect()
+    }
+
+    const UP: [f32; 12] = [1.0; 12];
+    const MIXED: [f32; 12] = [
+        1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0,
+    ];
+
+    #[test]
+    fn codes_are_the_signs_around_the_center() {
+        let codes = codec().encode(&tokens(&[&around(UP), &around(MIXED)]));
+        assert_eq!(codes, [0xFF, 0x0F, 0x55, 0x05]);
+        assert_eq!(codec().code_len(), 2);
+    }
+
+    #[test]
+    fn a_token_that_is_there_scores_one_and_the_order_of_tokens_does_not_matter() {
+        let (up, mixed) = (around(UP), around(MIXED));
+        let query = codec().query(&tokens(&[&up, &mixed])).unwrap();
+        let score = |rows: &[&[f32]]| query.score(&codec().encode(&tokens(rows))).unwrap();
+        assert!((score(&[&up, &mixed]) - 1.0).abs() < 1e-5);
+        assert!((score(&[&mixed, &up, &up]) - 1.0).abs() < 1e-5);
+        // UP and MIXED are orthogonal, and the second, rarer token counts more.
+        assert!(score(&[&up]) < score(&[&mixed]));
+        assert!((score(&[&up]) + score(&[&mixed]) - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn what_cannot_be_compared_has_no_score() {
+        let up = around(UP);
+        let query = codec().query(&tokens(&[&up])).unwrap();
+        assert_eq!(query.score(&[]), None);
+        assert_eq!(query.score(&[1, 2, 3]), None);
+        assert!(codec().query(&tokens(&[])).is_none());
+        assert!(codec().query(&tokens(&[&[1.0, 2.0]])).is_none());
+        let none = TokenCodec::with_center(Vec::new());
+        assert!(none.query(&tokens(&[&up])).is_none());
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_ends_it() {
+        let up = around(UP);
+        let query = codec().query(&tokens(&[&up])).unwrap();
+        let codes = codec().encode(&tokens(&[&up]));
+        let now = Instant::now();
+        assert_eq!(query.score_until([&codes[..]].into_iter(), now), None);
+        let later = now + std::time::Duration::from_secs(60);
+        let scores = query
+            .score_until([&codes[..], &[]].into_iter(), later)
+            .unwrap();
+        assert!(scores[0].is_some() && scores[1].is_none());
+    }
+}
