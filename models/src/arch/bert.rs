@@ -262,7 +262,7 @@ impl Encoder for Bert {
 impl Dense {
     fn load(input: usize, output: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         Ok(Self {
-            weight: vb.get((output, input), "weight")?.t()?,
+            weight: vb.get((output, input), "weight")?.t()?.contiguous()?,
             bias: vb.get(output, "bias")?,
         })
     }
@@ -274,7 +274,7 @@ impl Dense {
             Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)
         };
         Ok(Self {
-            weight: get("weight", &[size, size])?.t()?,
+            weight: get("weight", &[size, size])?.t()?.contiguous()?,
             bias: get("bias", &[size])?,
         })
     }
