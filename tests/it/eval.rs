@@ -170,8 +170,8 @@ fn equal_runs_compare_equal_ten_times_and_a_regression_fails() {
         assert!(output.stdout.contains("kept"), "{output:?}");
     }
 
-    // Without the keyword leg the error numbers are told apart badly.
-    let regressed = kura_without_lexical(&kura, &base);
+    // Without the dense leg paraphrases and the other language are not found.
+    let regressed = without_dense(&kura, &base);
     let output = compare(&kura, id(&base), &regressed, &limits);
     output.assert_fails(1, &[]);
     assert!(output.stdout.contains("FAILED ndcg@10"), "{output:?}");
@@ -196,11 +196,11 @@ fn equal_runs_compare_equal_ten_times_and_a_regression_fails() {
         .iter()
         .map(|change| change["name"].as_str().unwrap())
         .collect();
-    assert_eq!(changed, ["config.retrieval.lexical_weight"]);
+    assert_eq!(changed, ["config.retrieval.dense_weight"]);
     assert!(
         fs_err::read_to_string(html)
             .unwrap()
-            .contains("config.retrieval.lexical_weight")
+            .contains("config.retrieval.dense_weight")
     );
 
     // The other way round it is an improvement; and the stage that did not change is the same.
@@ -212,14 +212,14 @@ fn equal_runs_compare_equal_ten_times_and_a_regression_fails() {
     compare(&kura, id(&base), &regressed, &more).assert_fails(0, &[]);
 }
 
-/// Measures as `base` was, but by meaning only; returns the path of a copy of the record.
-fn kura_without_lexical(kura: &Kura, base: &Value) -> String {
+/// Measures as `base` was, but by words only; returns the path of a copy of the record.
+fn without_dense(kura: &Kura, base: &Value) -> String {
     let set = data_set();
     let mut command = kura.command_at(
         &kura.path("data"),
         ["eval", "retrieval", "--dataset", &set, "--json"],
     );
-    command.env("KURA__RETRIEVAL__LEXICAL_WEIGHT", "0");
+    command.env("KURA__RETRIEVAL__DENSE_WEIGHT", "0");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
