@@ -3,6 +3,8 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export KURA_MODELS_DIR ?= $(HOME)/.cache/kura/models
 export KURA_BIN ?= $(CARGO_TARGET_DIR)/release/kura
 export KURA_TEST_VENV ?= $(HOME)/.cache/kura/test-venv
+# Recorded with every evaluation.
+export KURA_GIT_COMMIT := $(shell git describe --always --abbrev=40 --dirty 2>/dev/null)
 
 .PHONY: demo stop test check fmt web build models models-test openapi deps deps-test cuda
 

@@ -5,7 +5,7 @@ use crate::analyze::analyze;
 use crate::catalog::{Document, DocumentStatus};
 use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts};
 use crate::pipeline::Pipeline;
-use crate::retrieve::{Ranking, SearchRequest, SearchTimings, Stage};
+use crate::retrieve::{RankOptions, Ranking, SearchRequest, SearchTimings, Stage};
 use crate::store::Scored;
 use crate::{AccessFilter, ChunkId, DocumentId, Result};
 use serde::Serialize;
@@ -138,9 +138,11 @@ impl Pipeline {
         document: Option<DocumentId>,
         access: &AccessFilter,
     ) -> Result<Explanation> {
-        let fusion = *self.fusion();
-        let depth = if document.is_some() { DEPTH } else { 0 };
-        let ranking = self.rank(request, depth, &fusion, access).await?;
+        let options = RankOptions {
+            depth: if document.is_some() { DEPTH } else { 0 },
+            ..self.rank_options(request.limit)
+        };
+        let ranking = self.rank(request, &options, access).await?;
         let analysis = analyze(&request.text);
         let terms = analysis.words.iter().map(|term| QueryTerm {
             text: term.text.clone(),
@@ -148,7 +150,13 @@ impl Pipeline {
         });
         let ranked = ranked(&ranking.fused);
         let fate = match document {
-            Some(id) => Some(self.fate(id, request, access, &ranking, &ranked).await?),
+            Some(id) => {
+                let candidates = options.candidates;
+                Some(
+                    self.fate(id, request, candidates, access, &ranking, &ranked)
+                        .await?,
+                )
+            }
             None => None,
         };
         Ok(Explanation {
@@ -156,7 +164,7 @@ impl Pipeline {
             groups: access
                 .as_groups()
                 .map(|groups| groups.iter().map(|group| group.0.clone()).collect()),
-            fusion,
+            fusion: options.fusion,
             ranked,
             dropped: ranking.dropped,
             timings: ranking.timings,
@@ -168,6 +176,7 @@ impl Pipeline {
         &self,
         id: DocumentId,
         request: &SearchRequest,
+        candidates: usize,
         access: &AccessFilter,
         ranking: &Ranking,
         ranked: &[Ranked],
@@ -208,12 +217,7 @@ impl Pipeline {
                 collection: document.collection_name.clone(),
             }
         } else {
-            placed(
-                best,
-                request.limit,
-                self.n_candidates(request),
-                shares_no_term,
-            )
+            placed(best, request.limit, candidates, shares_no_term)
         };
         Ok(Fate {
             dense,

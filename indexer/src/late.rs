@@ -150,15 +150,18 @@ impl QueryTokens {
         Some(best.iter().sum())
     }
 
-    /// Scores chunks in order until the `deadline`. `None` when it came first.
+    /// Scores chunks in order, until the `deadline` if there is one. `None` when it came first.
     #[must_use]
     pub fn score_until<'a>(
         &self,
         codes: impl Iterator<Item = &'a [u8]>,
-        deadline: Instant,
+        deadline: Option<Instant>,
     ) -> Option<Vec<Option<f32>>> {
         codes
-            .map(|codes| (Instant::now() < deadline).then(|| self.score(codes)))
+            .map(|codes| {
+                let in_time = deadline.is_none_or(|deadline| Instant::now() < deadline);
+                in_time.then(|| self.score(codes))
+            })
             .collect()
     }
 }
@@ -239,10 +242,10 @@ mod tests {
         let query = codec().query(&tokens(&[&up])).unwrap();
         let codes = codec().encode(&tokens(&[&up]));
         let now = Instant::now();
-        assert_eq!(query.score_until([&codes[..]].into_iter(), now), None);
+        assert_eq!(query.score_until([&codes[..]].into_iter(), Some(now)), None);
         let later = now + std::time::Duration::from_secs(60);
         let scores = query
-            .score_until([&codes[..], &[]].into_iter(), later)
+            .score_until([&codes[..], &[]].into_iter(), Some(later))
             .unwrap();
         assert!(scores[0].is_some() && scores[1].is_none());
     }

@@ -123,6 +123,11 @@ impl Pipeline {
         &self.dir
     }
 
+    /// Returns the number of the index generation that is searched, from 1.
+    pub async fn generation(&self) -> Result<u64> {
+        self.catalog(generation).await
+    }
+
     /// Creates a collection, or returns the one that has this name.
     pub async fn create_collection(&self, name: &str) -> Result<Collection> {
         let name = name.to_owned();

@@ -9,7 +9,7 @@ use crate::{AccessFilter, ChunkId, Locator, Result};
 use kura_models::Embedding;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What to look for.
 #[derive(Debug, Clone)]
@@ -101,6 +101,19 @@ pub struct SearchTimings {
     pub total_ms: f64,
 }
 
+/// How candidates are found and ranked.
+#[derive(Debug, Clone, Copy)]
+pub struct RankOptions {
+    /// Chunks of each leg that go on to fusion.
+    pub candidates: usize,
+    /// Chunks that each leg is asked for, if that is more: an evaluation wants to see further down.
+    pub depth: usize,
+    /// How signals are combined.
+    pub fusion: Fusion,
+    /// When late interaction is dropped, counted from the start of the search; never when absent.
+    pub late_budget: Option<Duration>,
+}
+
 /// A query on its way through the stages: for search, evaluation and explanation alike.
 pub struct Ranking {
     /// What each leg found, `depth` chunks at most.
@@ -124,40 +137,36 @@ impl Pipeline {
         request: &SearchRequest,
         access: &AccessFilter,
     ) -> Result<SearchOutput> {
-        let ranking = self
-            .rank(request, request.limit, &self.config.fusion, access)
-            .await?;
+        let options = self.rank_options(request.limit);
+        let ranking = self.rank(request, &options, access).await?;
         Ok(ranking.into_output(request.limit))
     }
 
-    /// Ranks what both legs find. Each is asked for `depth` chunks, which an evaluation wants to see; fusion takes the
-    /// first `candidates` of the configuration, or as many as the hits wanted.
+    /// Ranks all that both legs find, whatever the request's limit.
     ///
     /// # Errors
     /// Like [`Self::search`].
     pub async fn rank(
         &self,
         request: &SearchRequest,
-        depth: usize,
-        fusion: &Fusion,
+        options: &RankOptions,
         access: &AccessFilter,
     ) -> Result<Ranking> {
         let start = Instant::now();
         let mut timings = SearchTimings::default();
         let embedding = self.embedder.embed_query(&request.text).await?;
         timings.embed_ms = ms(start);
-        let n_candidates = self.n_candidates(request);
         let query = Query {
             text: request.text.clone(),
             vector: embedding.vector.clone(),
             collections: request.collections.clone(),
-            limit: n_candidates.max(depth),
+            limit: options.candidates.max(options.depth),
         };
         let legs = self.store.search(&query, access).await?;
         (timings.dense_ms, timings.lexical_ms) = (legs.dense_ms, legs.lexical_ms);
 
         let hydrating = Instant::now();
-        let mut candidates = candidates(&legs, n_candidates);
+        let mut candidates = candidates(&legs, options.candidates);
         let mut found = self.hydrate(&candidates, access).await?;
         // What may not be seen has no part in the standardization either.
         candidates.retain(|candidate| found.contains_key(&candidate.chunk));
@@ -168,17 +177,17 @@ impl Pipeline {
             candidate.cosine = Some(dot(&found[&candidate.chunk].vector, &embedding.vector));
         }
         let mut dropped = Vec::new();
-        if fusion.late_weight > 0.0
-            && !self
-                .interact(&embedding, &mut found, &mut candidates, start)
-                .await?
-        {
-            dropped.push(Stage::LateInteraction);
+        if options.fusion.late_weight > 0.0 {
+            let deadline = options.late_budget.map(|budget| start + budget);
+            let done = self.interact(&embedding, &mut found, &mut candidates, deadline);
+            if !done.await? {
+                dropped.push(Stage::LateInteraction);
+            }
         }
         timings.late_ms = ms(comparing);
 
         let fusing = Instant::now();
-        let fused = fuse(&candidates, n_candidates, fusion);
+        let fused = fuse(&candidates, options.candidates, &options.fusion);
         timings.fuse_ms = ms(fusing);
         timings.total_ms = ms(start);
         Ok(Ranking {
@@ -190,15 +199,14 @@ impl Pipeline {
         })
     }
 
-    /// Returns how many chunks each leg passes on.
-    pub(crate) fn n_candidates(&self, request: &SearchRequest) -> usize {
-        self.config.candidates.max(request.limit)
-    }
-
-    /// Returns how the legs are fused.
-    #[must_use]
-    pub fn fusion(&self) -> &Fusion {
-        &self.config.fusion
+    /// Returns how a search for `limit` hits goes about it.
+    pub(crate) fn rank_options(&self, limit: usize) -> RankOptions {
+        RankOptions {
+            candidates: self.config.candidates.max(limit),
+            depth: 0,
+            fusion: self.config.fusion,
+            late_budget: Some(self.config.late_budget),
+        }
     }
 
     /// Scores candidates token by token. Returns false when the time was up before all were: then none has a score.
@@ -207,7 +215,7 @@ impl Pipeline {
         query: &Embedding,
         found: &mut HashMap<ChunkId, Hydrated>,
         candidates: &mut [Candidate],
-        start: Instant,
+        deadline: Option<Instant>,
     ) -> Result<bool> {
         let Some(query) = self.codec.query(&query.tokens) else {
             return Ok(true);
@@ -218,12 +226,10 @@ impl Pipeline {
                 Some(std::mem::take(&mut found.get_mut(&candidate.chunk)?.tokens))
             })
             .collect();
-        let deadline = start + self.config.late_budget;
         let scores =
             blocking(move || Ok(query.score_until(codes.iter().map(Vec::as_slice), deadline)));
         let Some(scores) = scores.await? else {
             tracing::warn!(
-                budget_ms = self.config.late_budget.as_millis(),
                 "late interaction was dropped: it would have taken longer than its budget"
             );
             return Ok(false);

@@ -4,6 +4,7 @@ use crate::answer::Assistant;
 use crate::auth::{ApiKeys, Created};
 use crate::config::Config;
 use crate::conversations::Conversations;
+use crate::evaluations::Evaluations;
 use crate::jobs::{self, Jobs};
 use crate::telemetry;
 use anyhow::Context as _;
@@ -32,6 +33,8 @@ pub struct App {
     pub keys: ApiKeys,
     /// Past conversations.
     pub conversations: Conversations,
+    /// Measurements of quality.
+    pub evaluations: Evaluations,
     /// The way to the background worker.
     pub jobs: Jobs,
     /// Renders the metrics.
@@ -68,6 +71,8 @@ impl App {
         let pipeline = open_pipeline(&config, Arc::clone(&models.embedder)).await?;
         let conversations = Conversations::open(&config.data_dir.join("conversations.db"))?;
         let assistant = assistant(&config, Arc::clone(&pipeline), models.generator).await?;
+        let stopping = CancellationToken::new();
+        let evaluations = Evaluations::open(&config.data_dir, stopping.clone());
         let metrics = telemetry::metrics()?;
         // Last, so that a start that fails has not made a key that nobody saw.
         let Created { keys, admin, local } = ApiKeys::open(&config.data_dir)?;
@@ -76,9 +81,10 @@ impl App {
             assistant,
             keys,
             conversations,
+            evaluations,
             jobs: Jobs::default(),
             metrics,
-            stopping: CancellationToken::new(),
+            stopping,
             config,
         });
         app.withdraw_stale_answers().await?;

@@ -1,8 +1,10 @@
 //! Talks to the server that holds the data directory, for commands. Blocking: callers use the blocking pool.
 
 use crate::error::Problem;
+use crate::evaluate::record::{Record, Summary};
 use crate::routes::ask::{AnswerBody, AskRequest};
 use crate::routes::documents::{Document, Upload, Uploads};
+use crate::routes::evaluations::NewEvaluation;
 use crate::routes::jobs::Job;
 use crate::routes::search::{SearchRequest, SearchResponse};
 use crate::run_file::RunFile;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use ureq::http::{Response, StatusCode};
 use ureq::unversioned::multipart::{Form, Part};
 use ureq::{Agent, Body};
+use uuid::Uuid;
 
 /// A server on this machine.
 #[derive(Debug, Clone)]
@@ -134,6 +137,22 @@ impl Client {
     /// [`Refused`], or when the server does not answer.
     pub fn document(&self, id: &str) -> anyhow::Result<Document> {
         read(self.get(&format!("/api/v1/documents/{id}"))?)
+    }
+
+    /// Starts an evaluation.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn start_evaluation(&self, request: &NewEvaluation) -> anyhow::Result<Summary> {
+        read(self.post("/api/v1/evaluations", request)?)
+    }
+
+    /// Returns an evaluation.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn evaluation(&self, id: Uuid) -> anyhow::Result<Record> {
+        read(self.get(&format!("/api/v1/evaluations/{id}"))?)
     }
 
     fn get(&self, path: &str) -> anyhow::Result<Response<Body>> {

@@ -47,6 +47,11 @@ pub enum Outcome {
 #[error("the configuration is invalid:{}", list(.0))]
 pub(crate) struct InvalidConfig(pub(crate) Vec<Problem>);
 
+/// The command was not used as it can be, which only its data showed: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
 /// An error with a remedy of its own.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -76,7 +81,8 @@ pub fn run(cli: Cli) -> ExitCode {
             if let Some(hint) = hint(&failure) {
                 eprintln!("hint: {hint}");
             }
-            ExitCode::from(if failure.is::<InvalidConfig>() { 2 } else { 1 })
+            let is_wrong_use = failure.is::<InvalidConfig>() || failure.is::<Usage>();
+            ExitCode::from(if is_wrong_use { 2 } else { 1 })
         }
     }
 }

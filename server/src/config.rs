@@ -122,8 +122,9 @@ pub struct RetrievalConfig {
 }
 
 /// How the signals of a candidate become one score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = Fusion)]
 pub enum FusionName {
     /// Standard scores over the candidates.
     Standardized,

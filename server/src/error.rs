@@ -34,10 +34,14 @@ pub enum Code {
     UnknownJob,
     /// No such conversation.
     UnknownConversation,
+    /// No such evaluation.
+    UnknownEvaluation,
     /// No such model.
     UnknownModel,
     /// A collection of that name exists.
     CollectionExists,
+    /// Another evaluation is running.
+    EvaluationRunning,
     /// The request does not say what it must.
     InvalidRequest,
     /// The body is larger than allowed.
@@ -68,14 +72,16 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Unauthorized,
         Self::UnknownCollection,
         Self::UnknownDocument,
         Self::UnknownJob,
         Self::UnknownConversation,
+        Self::UnknownEvaluation,
         Self::UnknownModel,
         Self::CollectionExists,
+        Self::EvaluationRunning,
         Self::InvalidRequest,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
@@ -112,11 +118,21 @@ impl Code {
                 StatusCode::NOT_FOUND,
                 "Unknown conversation",
             ),
+            Self::UnknownEvaluation => (
+                "unknown_evaluation",
+                StatusCode::NOT_FOUND,
+                "Unknown evaluation",
+            ),
             Self::UnknownModel => ("unknown_model", StatusCode::NOT_FOUND, "Unknown model"),
             Self::CollectionExists => (
                 "collection_exists",
                 StatusCode::CONFLICT,
                 "Collection exists",
+            ),
+            Self::EvaluationRunning => (
+                "evaluation_running",
+                StatusCode::CONFLICT,
+                "Evaluation running",
             ),
             Self::InvalidRequest => (
                 "invalid_request",
@@ -393,8 +409,10 @@ fn bare_detail(status: StatusCode) -> &'static str {
         | Code::UnknownDocument
         | Code::UnknownJob
         | Code::UnknownConversation
+        | Code::UnknownEvaluation
         | Code::UnknownModel
         | Code::CollectionExists
+        | Code::EvaluationRunning
         | Code::InvalidRequest
         | Code::UnsupportedMediaType
         | Code::UnreadableDocument

@@ -1,213 +1,313 @@
-//! Retrieval quality on a labelled data set: nDCG, recall and MRR of each leg and of their fusion.
+//! `kura eval`: measures quality on labelled data, keeps what it measured, and tells whether a change helped.
 //!
-//! A data set is a folder in BEIR layout: `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` (`_id`, `text`)
-//! and `qrels.tsv` (`query-id`, `corpus-id`, `score`). Documents are what is ranked: a document ranks where its
-//! best chunk does.
+//! In reading order:
+//! - [`dataset`]: labelled questions; [`retrieval`]: what each stage finds for them; [`metrics`]: how good that is.
+//! - [`record`]: what is kept of a run, with its [`mod@provenance`]; [`records`]: where; [`statistics`]: how sure it is.
+//! - [`compare`]: two runs; [`report`] and `chart`: either as a page.
+//!
+//! A run is made in two steps: [`Evaluation`] is prepared, which finds all that is wrong with what was asked for, and
+//! then run, which takes long.
 
+mod chart;
+pub mod compare;
+pub mod dataset;
 pub mod metrics;
+pub mod provenance;
+pub mod record;
+pub mod records;
+pub mod report;
+pub mod retrieval;
+pub mod statistics;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context as _;
+use dataset::{Corpus, CorpusRow, Dataset, LabelledQuery, sha256};
 use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
 use kura_indexer::pipeline::{IndexConfig, Pipeline};
-use kura_indexer::retrieve::SearchRequest;
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, Collections, DocumentId, Extracted, Locator,
 };
 use kura_models::Embedder;
-use metrics::{Judged, Metrics};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use provenance::{Settings, provenance};
+use record::{DatasetFacts, Kind, Record};
+use retrieval::{Documents, Named, Observe, Search, all_documents};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Chunks taken from each leg: enough for recall@100 of documents that have a few chunks each.
-const CANDIDATES: usize = 300;
+/// The collection that a data set's documents are put into.
 const COLLECTION: &str = "corpus";
 
-/// A labelled data set.
-pub struct Dataset {
-    /// The folder's name.
-    pub name: String,
-    documents: Vec<CorpusRow>,
-    queries: Vec<QueryRow>,
-    /// Query to document to gain.
-    qrels: HashMap<String, HashMap<String, f64>>,
-    /// sha256 over the three files, lower-case hex.
-    pub sha256: String,
+/// What a person may choose about a run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What to call it; the data set's name when absent.
+    pub name: Option<String>,
+    /// Ask at most this many queries, evenly spaced.
+    pub max_queries: Option<usize>,
+    /// Of everything random.
+    pub seed: u64,
 }
 
-#[derive(Deserialize)]
-struct CorpusRow {
-    #[serde(rename = "_id")]
-    id: String,
-    #[serde(default)]
-    title: String,
-    text: String,
+/// Is told what is being done, how much of it is done, and how much there is.
+pub type Progress<'a> = dyn Fn(&str, usize, usize) + Send + Sync + 'a;
+
+/// Where a data set is indexed, and how.
+pub struct Cache<'a> {
+    /// The folder that has one folder per data set, embedder and way of chunking.
+    pub dir: &'a Path,
+    /// Index anew, even if an index is kept.
+    pub fresh: bool,
+    /// Makes the vectors.
+    pub embedder: Arc<dyn Embedder>,
+    /// How documents are cut and found.
+    pub index_config: IndexConfig,
 }
 
-#[derive(Deserialize)]
-struct QueryRow {
-    #[serde(rename = "_id")]
-    id: String,
-    text: String,
+/// The judgements name no document of the collection.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "none of the {n_unknown} documents that the judgements name is in the collection `{collection}`; name them by \
+     source or by id, as `GET /api/v1/documents` lists them"
+)]
+pub struct NothingJudged {
+    collection: String,
+    n_unknown: usize,
 }
 
-/// What an evaluation found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
-    /// The data set's name.
-    pub dataset: String,
-    /// Its hash.
-    pub dataset_sha256: String,
-    /// Documents in it.
-    pub documents: usize,
-    /// Queries that have a relevant document and were asked.
-    pub queries: usize,
-    /// The embedder.
-    pub embedder: String,
-    /// `dense`, `lexical`, `hybrid`.
-    pub legs: BTreeMap<&'static str, Metrics>,
+/// An evaluation of retrieval, ready to run.
+pub struct Evaluation {
+    /// The record as it is before the run.
+    pub record: Record,
+    queries: Vec<LabelledQuery>,
+    search: Search,
 }
 
-impl Dataset {
-    /// Reads a data set.
+impl Evaluation {
+    /// Prepares to evaluate a data set: indexes its documents, unless that was done before.
     ///
     /// # Errors
-    /// When a file is missing or a line is not what it should be; the message names file and line.
-    pub fn read(dir: &Path) -> anyhow::Result<Self> {
-        let name = dir.file_name().map_or_else(
-            || dir.display().to_string(),
-            |name| name.to_string_lossy().into_owned(),
-        );
-        let mut hash = Sha256::new();
-        let documents = read_jsonl(&dir.join("corpus.jsonl"), &mut hash)?;
-        let queries = read_jsonl(&dir.join("queries.jsonl"), &mut hash)?;
-        let qrels = read_qrels(&dir.join("qrels.tsv"), &mut hash)?;
-        let sha256 = hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let dataset = Self {
-            name,
-            documents,
-            queries,
-            qrels,
-            sha256,
+    /// Those of the data set, the models and the index.
+    pub async fn of_dataset(
+        dataset: &Dataset,
+        cache: Cache<'_>,
+        settings: &Settings,
+        options: Options,
+        progress: &Progress<'_>,
+    ) -> anyhow::Result<Self> {
+        let queries = dataset.judged_queries(options.max_queries)?;
+        let corpus = dataset
+            .corpus
+            .as_ref()
+            .context("the data set has no corpus; name the collection to search instead")?;
+        let name = cache_name(dataset, corpus, cache.embedder.as_ref(), settings)?;
+        let dir = cache.dir.join(name);
+        let pipeline = open(&dir, cache, progress).await?;
+        index(&pipeline, corpus, progress).await?;
+        let access = AccessFilter::unrestricted("evaluation data set");
+        let search = Search::new(pipeline, Collections::All, access, settings).await?;
+        let facts = DatasetFacts {
+            name: dataset.name.clone(),
+            sha256: dataset.sha256.clone(),
+            collection: None,
+            corpus_sha256: corpus.sha256.clone(),
+            documents: corpus.documents.len(),
+            queries: dataset.queries.len(),
+            asked: queries.len(),
         };
-        ensure!(
-            !dataset.documents.is_empty(),
-            "`{}` has no documents",
-            dir.join("corpus.jsonl").display()
-        );
-        Ok(dataset)
+        Self::new(facts, &dataset.warnings, queries, search, settings, options).await
     }
 
-    /// Returns the queries that have a relevant document, evenly spaced when there are more than `limit`.
-    fn judged_queries(&self, limit: Option<usize>) -> Vec<&QueryRow> {
-        let judged: Vec<&QueryRow> = self
-            .queries
-            .iter()
-            .filter(|query| {
-                self.qrels
-                    .get(&query.id)
-                    .is_some_and(|docs| docs.values().any(|gain| *gain > 0.0))
-            })
-            .collect();
-        match limit {
-            Some(limit) if limit < judged.len() => (0..limit)
-                .map(|at| judged[at * judged.len() / limit])
-                .collect(),
-            Some(_) | None => judged,
-        }
-    }
-}
-
-/// Indexes the data set under `cache_dir`, unless that was done before, and asks its queries.
-///
-/// With `runs_dir` each leg's rankings are written there as `LEG.run`, in TREC's form: query, `Q0`, document, rank, score, name of the run.
-///
-/// # Errors
-/// Those of the data set, the models and the index.
-pub async fn retrieval(
-    dataset: &Dataset,
-    cache_dir: &Path,
-    embedder: Arc<dyn Embedder>,
-    config: IndexConfig,
-    max_queries: Option<usize>,
-    runs_dir: Option<&Path>,
-    progress: &(dyn Fn(&str, usize, usize) + Send + Sync),
-) -> anyhow::Result<Report> {
-    let model = embedder.spec().id.to_string();
-    let key = format!(
-        "{}-{}-{}-{}",
-        dataset.name,
-        model,
-        config.chunking.max_tokens,
-        &dataset.sha256[..12]
-    );
-    let pipeline = Pipeline::open(&cache_dir.join(key), embedder, config).await?;
-    let sources = index(&pipeline, dataset, progress).await?;
-    let queries = dataset.judged_queries(max_queries);
-    if queries.is_empty() {
-        bail!(
-            "no query of `{}` has a relevant document; check qrels.tsv",
-            dataset.name
-        );
-    }
-    let mut judged: BTreeMap<&'static str, Vec<Judged>> = BTreeMap::new();
-    let mut runs: BTreeMap<&'static str, String> = BTreeMap::new();
-    for (at, query) in queries.iter().enumerate() {
-        let gains = &dataset.qrels[&query.id];
-        for (leg, ranked, ms) in ask(&pipeline, &query.text, &sources).await? {
-            let run = runs.entry(leg).or_default();
-            for (at, (document, score)) in ranked.iter().enumerate() {
-                writeln!(
-                    run,
-                    "{} Q0 {document} {} {score} kura-{leg}",
-                    query.id,
-                    at + 1
-                )?;
+    /// Prepares to evaluate a collection as it is served. The judgements name documents by source or by id.
+    ///
+    /// # Errors
+    /// When the collection does not exist, or has none of the documents that the judgements name.
+    pub async fn of_collection(
+        dataset: &Dataset,
+        pipeline: Arc<Pipeline>,
+        collection: &str,
+        access: AccessFilter,
+        settings: &Settings,
+        options: Options,
+    ) -> anyhow::Result<Self> {
+        let mut queries = dataset.judged_queries(options.max_queries)?;
+        let collections = Collections::Only(vec![pipeline.collection(collection).await?.id]);
+        let search = Search::new(pipeline, collections, access, settings).await?;
+        let (n_known, n_unknown) = by_source(&mut queries, &search.documents.by_id);
+        if n_known == 0 {
+            return Err(NothingJudged {
+                collection: collection.to_owned(),
+                n_unknown,
             }
-            let ranking: Vec<String> = ranked.into_iter().map(|(document, _)| document).collect();
-            judged
-                .entry(leg)
-                .or_default()
-                .push(Judged::new(&ranking, gains, ms));
+            .into());
         }
-        progress("queries", at + 1, queries.len());
-    }
-    if let Some(dir) = runs_dir {
-        fs_err::create_dir_all(dir)?;
-        for (leg, run) in runs {
-            fs_err::write(dir.join(format!("{leg}.run")), run)?;
+        let facts = DatasetFacts {
+            name: dataset.name.clone(),
+            sha256: dataset.sha256.clone(),
+            collection: Some(collection.to_owned()),
+            corpus_sha256: search.documents.sha256.clone(),
+            documents: search.documents.by_id.len(),
+            queries: dataset.queries.len(),
+            asked: queries.len(),
+        };
+        let mut evaluation =
+            Self::new(facts, &dataset.warnings, queries, search, settings, options).await?;
+        if n_unknown > 0 {
+            evaluation.record.summary.warnings.push(format!(
+                "{n_unknown} judgements name documents that the collection does not have; they count as not found"
+            ));
         }
+        Ok(evaluation)
     }
-    Ok(Report {
-        dataset: dataset.name.clone(),
-        dataset_sha256: dataset.sha256.clone(),
-        documents: dataset.documents.len(),
-        queries: queries.len(),
-        embedder: model,
-        legs: judged
-            .into_iter()
-            .map(|(leg, judged)| (leg, Metrics::of(&judged)))
-            .collect(),
-    })
+
+    async fn new(
+        facts: DatasetFacts,
+        warnings: &[String],
+        queries: Vec<LabelledQuery>,
+        search: Search,
+        settings: &Settings,
+        options: Options,
+    ) -> anyhow::Result<Self> {
+        let provenance = provenance(&search.pipeline, settings).await?;
+        let Options { name, seed, .. } = options;
+        let mut record = Record::begin(Kind::Retrieval, name, facts, provenance, seed);
+        record.summary.warnings.extend_from_slice(warnings);
+        if search.documents.n_not_indexed > 0 {
+            record.summary.warnings.push(format!(
+                "{} documents are not indexed and cannot be found",
+                search.documents.n_not_indexed
+            ));
+        }
+        Ok(Self {
+            record,
+            queries,
+            search,
+        })
+    }
+
+    /// Asks the queries; returns the finished record.
+    ///
+    /// # Errors
+    /// Those of the search and of `observe`.
+    pub async fn run(
+        self,
+        observe: &mut Observe<'_>,
+        progress: &Progress<'_>,
+    ) -> anyhow::Result<Record> {
+        let Self {
+            record,
+            queries,
+            search,
+        } = self;
+        let report = |done, all| progress("queries", done, all);
+        let rows = search.rows(&queries, observe, &report).await?;
+        let titles = search.titles(&rows);
+        let mut record = record.complete(rows);
+        record.titles = titles;
+        if record.summary.dataset.collection.is_some() {
+            let now =
+                Documents::read(&search.pipeline, &search.collections, &search.access).await?;
+            if now.sha256 != record.summary.dataset.corpus_sha256 {
+                record
+                    .summary
+                    .warnings
+                    .push("the collection changed while it was evaluated".to_owned());
+            }
+        }
+        Ok(record)
+    }
 }
 
-/// Returns the documents' sources by id, having indexed those that were not.
+/// Names relevant documents by source where they are named by id; returns how many judgements name a document that is
+/// there, and how many do not.
+fn by_source(
+    queries: &mut [LabelledQuery],
+    documents: &HashMap<DocumentId, Named>,
+) -> (usize, usize) {
+    let sources: HashSet<&str> = documents
+        .values()
+        .map(|document| document.source.as_str())
+        .collect();
+    let (mut n_known, mut n_unknown) = (0, 0);
+    for query in queries {
+        let mut relevant: BTreeMap<String, f64> = BTreeMap::new();
+        for (name, gain) in std::mem::take(&mut query.relevant) {
+            let by_id = || documents.get(&name.parse().ok()?);
+            let source = if sources.contains(name.as_str()) {
+                n_known += 1;
+                name
+            } else if let Some(document) = by_id() {
+                n_known += 1;
+                document.source.clone()
+            } else {
+                n_unknown += 1;
+                name
+            };
+            let known = relevant.entry(source).or_insert(gain);
+            *known = known.max(gain);
+        }
+        query.relevant = relevant;
+    }
+    (n_known, n_unknown)
+}
+
+/// Names the folder of a data set's index by everything that its vectors and chunks depend on.
+fn cache_name(
+    dataset: &Dataset,
+    corpus: &Corpus,
+    embedder: &dyn Embedder,
+    settings: &Settings,
+) -> anyhow::Result<String> {
+    let model = serde_json::to_string(&provenance::embedder(embedder))?;
+    let chunking = serde_json::to_string(&settings.chunking)?;
+    let key = sha256(&[&corpus.sha256, &model, &chunking]);
+    Ok(format!(
+        "{}-{}-{}",
+        dataset.name,
+        embedder.spec().id,
+        &key[..12]
+    ))
+}
+
+/// Opens the index of a data set. One of an earlier text analysis is built anew from its catalog, with the vectors that
+/// are there: only words are analyzed again.
+async fn open(
+    dir: &Path,
+    cache: Cache<'_>,
+    progress: &Progress<'_>,
+) -> anyhow::Result<Arc<Pipeline>> {
+    let Cache {
+        fresh,
+        embedder,
+        index_config,
+        ..
+    } = cache;
+    if fresh && dir.exists() {
+        fs_err::remove_dir_all(dir)?;
+    }
+    let opened = Pipeline::open(dir, Arc::clone(&embedder), index_config.clone()).await;
+    if !matches!(opened, Err(kura_indexer::Error::Incompatible { .. })) {
+        return Ok(opened?);
+    }
+    let report = |done, all| progress("reindexing", done, all);
+    Pipeline::reindex(dir, Arc::clone(&embedder), &report).await?;
+    Ok(Pipeline::open(dir, embedder, index_config).await?)
+}
+
+/// Indexes the documents that are not there yet.
 async fn index(
     pipeline: &Pipeline,
-    dataset: &Dataset,
-    progress: &(dyn Fn(&str, usize, usize) + Send + Sync),
-) -> anyhow::Result<HashMap<DocumentId, String>> {
+    corpus: &Corpus,
+    progress: &Progress<'_>,
+) -> anyhow::Result<()> {
     let collection = pipeline.create_collection(COLLECTION).await?.id;
-    let mut known: HashSet<String> = sources(pipeline).await?.into_values().collect();
-    for row in &dataset.documents {
-        if known.insert(row.id.clone()) {
+    let access = AccessFilter::unrestricted("evaluation data set");
+    let known: HashSet<String> = all_documents(pipeline, &Collections::All, &access)
+        .await?
+        .into_iter()
+        .map(|document| document.source)
+        .collect();
+    for row in &corpus.documents {
+        if !known.contains(&row.id) {
             pipeline
                 .add_document(NewDocument {
                     collection,
@@ -223,32 +323,12 @@ async fn index(
     loop {
         let jobs = pipeline.run_queued(&|_, _, _| {}).await?;
         if jobs.is_empty() {
-            break;
+            return Ok(());
         }
         done += jobs.len();
-        progress("documents", done, dataset.documents.len());
-        if let Some(failed) = jobs.iter().find(|job| job.error.is_some()) {
+        progress("documents", done, corpus.documents.len());
+        for failed in jobs.iter().filter(|job| job.error.is_some()) {
             tracing::warn!(document = %failed.source, error = failed.error.as_deref(), "document of the data set was not indexed");
-        }
-    }
-    sources(pipeline).await
-}
-
-async fn sources(pipeline: &Pipeline) -> anyhow::Result<HashMap<DocumentId, String>> {
-    let access = AccessFilter::unrestricted("evaluation data set");
-    let (mut sources, mut after) = (HashMap::new(), None);
-    loop {
-        let page = pipeline
-            .documents(&Collections::All, &access, after.as_deref(), 1000)
-            .await?;
-        sources.extend(
-            page.items
-                .into_iter()
-                .map(|document| (document.id, document.source)),
-        );
-        after = page.next;
-        if after.is_none() {
-            return Ok(sources);
         }
     }
 }
@@ -268,126 +348,4 @@ fn extracted(row: &CorpusRow) -> Extracted {
         blocks: paragraphs.map(block).collect(),
         warnings: Vec::new(),
     }
-}
-
-/// A leg's name, its documents with their scores, best first, and its milliseconds.
-type Leg = (&'static str, Vec<(String, f32)>, f64);
-
-/// Asks a query and returns what each leg found.
-async fn ask(
-    pipeline: &Pipeline,
-    query: &str,
-    sources: &HashMap<DocumentId, String>,
-) -> anyhow::Result<[Leg; 4]> {
-    let access = AccessFilter::unrestricted("evaluation data set");
-    let request = SearchRequest {
-        text: query.to_owned(),
-        collections: Collections::All,
-        limit: 10,
-    };
-    let ranking = pipeline
-        .rank(&request, CANDIDATES, pipeline.fusion(), &access)
-        .await?;
-    let (legs, timings) = (&ranking.legs, ranking.timings);
-    let mut hybrid = ranking.fused.clone();
-    hybrid.sort_by(|a, b| b.hybrid().total_cmp(&a.hybrid()));
-    // A document ranks where its best chunk does.
-    let documents = |hits: &mut dyn Iterator<Item = (DocumentId, f32)>| {
-        let mut seen = HashSet::new();
-        hits.filter(|(id, _)| seen.insert(*id))
-            .filter_map(|(id, score)| Some((sources.get(&id)?.clone(), score)))
-            .collect::<Vec<_>>()
-    };
-    Ok([
-        (
-            "dense",
-            documents(&mut legs.dense.iter().map(|hit| (hit.chunk.document, hit.score))),
-            timings.embed_ms + legs.dense_ms,
-        ),
-        (
-            "lexical",
-            documents(
-                &mut legs
-                    .lexical
-                    .iter()
-                    .map(|hit| (hit.chunk.document, hit.score)),
-            ),
-            legs.lexical_ms,
-        ),
-        (
-            "hybrid",
-            documents(
-                &mut hybrid
-                    .iter()
-                    .map(|hit| (hit.candidate.chunk.document, hit.hybrid())),
-            ),
-            timings.total_ms - timings.late_ms,
-        ),
-        (
-            "reranked",
-            documents(
-                &mut ranking
-                    .fused
-                    .iter()
-                    .map(|hit| (hit.candidate.chunk.document, hit.score)),
-            ),
-            timings.total_ms,
-        ),
-    ])
-}
-
-fn read_jsonl<T: serde::de::DeserializeOwned>(
-    path: &Path,
-    hash: &mut Sha256,
-) -> anyhow::Result<Vec<T>> {
-    let text = fs_err::read_to_string(path)?;
-    hash.update(text.as_bytes());
-    let rows = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    rows.map(|(at, line)| {
-        serde_json::from_str(line).with_context(|| format!("`{}` line {}", path.display(), at + 1))
-    })
-    .collect()
-}
-
-fn read_qrels(
-    path: &Path,
-    hash: &mut Sha256,
-) -> anyhow::Result<HashMap<String, HashMap<String, f64>>> {
-    let text = fs_err::read_to_string(path)?;
-    hash.update(text.as_bytes());
-    let mut qrels: HashMap<String, HashMap<String, f64>> = HashMap::new();
-    for (at, line) in text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
-        let mut columns = line.split('\t');
-        let (Some(query), Some(document), Some(gain)) =
-            (columns.next(), columns.next(), columns.next())
-        else {
-            bail!(
-                "`{}` line {}: three columns separated by tabs are needed",
-                path.display(),
-                at + 1
-            );
-        };
-        match gain.trim().parse() {
-            Ok(gain) => drop(
-                qrels
-                    .entry(query.to_owned())
-                    .or_default()
-                    .insert(document.to_owned(), gain),
-            ),
-            Err(_) if at == 0 => {} // the header
-            Err(_) => bail!(
-                "`{}` line {}: `{gain}` is not a number",
-                path.display(),
-                at + 1
-            ),
-        }
-    }
-    Ok(qrels)
 }

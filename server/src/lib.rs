@@ -6,7 +6,7 @@
 //! - [`routes`], one module per resource, and [`openai`]: handlers and wire types; [`openapi`] describes them.
 //! - [`answer`]: questions to cited answers, as one stream of events that every interface renders.
 //! - [`jobs`]: the background worker; [`conversations`]: past questions and answers.
-//! - [`evaluate`]: retrieval quality on labelled data.
+//! - [`evaluate`]: quality on labelled data; [`evaluations`]: the same in the background of a server.
 //! - [`error`]: the only place that knows both kura's errors and HTTP; [`telemetry`]: logs and metrics.
 //! - [`run_file`] and [`client`]: how commands find and use a server that holds the data directory.
 //!
@@ -23,6 +23,7 @@ pub mod config;
 pub mod conversations;
 pub mod error;
 pub mod evaluate;
+pub mod evaluations;
 pub mod jobs;
 pub mod openai;
 pub mod openapi;

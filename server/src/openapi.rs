@@ -20,6 +20,7 @@ use utoipa::{Modify, OpenApi};
         (name = "documents", description = "What can be found"),
         (name = "collections", description = "Sets of documents"),
         (name = "jobs", description = "Work in the background"),
+        (name = "evaluations", description = "Measuring quality on labelled queries"),
         (name = "conversations", description = "Past questions and answers"),
         (name = "openai", description = "For clients of OpenAI's API"),
         (name = "health", description = "For operators")

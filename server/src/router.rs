@@ -99,6 +99,12 @@ fn guarded() -> OpenApiRouter<AppState> {
             routes::conversations::get_conversation,
             routes::conversations::delete_conversation
         ))
+        .routes(routes!(
+            routes::evaluations::get_evaluation,
+            routes::evaluations::delete_evaluation
+        ))
+        .routes(routes!(routes::evaluations::get_evaluation_report))
+        .routes(routes!(routes::evaluations::compare_evaluations))
         .routes(routes!(openai::models::list_models))
         .routes(routes!(openai::embeddings::create_embeddings))
         .routes(routes!(openai::chat::create_chat_completion))
@@ -107,10 +113,15 @@ fn guarded() -> OpenApiRouter<AppState> {
 
 /// Routes that need a key and take large bodies.
 fn uploads() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(
-        routes::documents::list_documents,
-        routes::documents::upload_documents
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(
+            routes::documents::list_documents,
+            routes::documents::upload_documents
+        ))
+        .routes(routes!(
+            routes::evaluations::list_evaluations,
+            routes::evaluations::create_evaluation
+        ))
 }
 
 /// Routes for everyone who can reach the server. The page and its assets are the fallback.

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod collections;
 pub mod conversations;
 pub mod documents;
+pub mod evaluations;
 pub mod health;
 pub mod jobs;
 pub mod search;

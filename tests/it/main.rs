@@ -15,6 +15,7 @@ mod crash;
 mod disk_full;
 mod documents;
 mod eval;
+mod evaluations;
 mod formats;
 mod handbook;
 mod openai;

@@ -1,150 +1,278 @@
-//! Ranking metrics, as `trec_eval` and BEIR define them.
+//! What is measured: ranking metrics, as `trec_eval` and BEIR define them, and latencies.
 
-use serde::Serialize;
-use std::collections::HashMap;
+use super::statistics::Statistic;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
-/// One query's ranking against its judgements.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Values by metric name.
+pub type Values = BTreeMap<String, f64>;
+
+/// A metric of a query, averaged over queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// As records and the command line have it.
+    pub name: &'static str,
+    /// Which direction is good.
+    pub better: Better,
+    /// What it says, for people.
+    pub about: &'static str,
+}
+
+/// Which direction is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// More is better.
+    Higher,
+    /// Less is better.
+    Lower,
+}
+
+/// All metrics of queries, in the order in which they are shown; the first that a run has is its headline.
+pub const METRICS: &[Metric] = &[
+    Metric {
+        name: "ndcg@10",
+        better: Better::Higher,
+        about: "normalized discounted cumulative gain of the first 10 documents, linear gains",
+    },
+    Metric {
+        name: "recall@1",
+        better: Better::Higher,
+        about: "share of the relevant documents that rank first",
+    },
+    Metric {
+        name: "recall@5",
+        better: Better::Higher,
+        about: "share of the relevant documents among the first 5",
+    },
+    Metric {
+        name: "recall@10",
+        better: Better::Higher,
+        about: "share of the relevant documents among the first 10",
+    },
+    Metric {
+        name: "recall@100",
+        better: Better::Higher,
+        about: "share of the relevant documents among the first 100",
+    },
+    Metric {
+        name: "mrr@10",
+        better: Better::Higher,
+        about: "reciprocal rank of the first relevant document among the first 10, else 0",
+    },
+];
+
+/// The latencies of a stage that two runs can be compared by, in milliseconds: name and statistic.
+pub const LATENCIES: [(&str, Statistic); 3] = [
+    ("p50_ms", Statistic::Percentile(0.50)),
+    ("p95_ms", Statistic::Percentile(0.95)),
+    ("p99_ms", Statistic::Percentile(0.99)),
+];
+
+/// How long something took, over all queries, in milliseconds. Percentiles are nearest ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// Mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+}
+
+/// A ranking held against the judgements.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
-    ndcg_10: f64,
-    recall_10: f64,
-    recall_100: f64,
-    mrr_10: f64,
-    ms: f64,
+    /// Values by metric name.
+    pub metrics: Values,
+    /// Rank of the best relevant document, from 1, however deep.
+    pub first_relevant: Option<usize>,
 }
 
-/// Means over queries, and latency percentiles in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Metrics {
-    /// Normalized discounted cumulative gain of the first 10, linear gains.
-    #[serde(rename = "ndcg@10")]
-    pub ndcg_10: f64,
-    /// Share of the relevant documents among the first 10.
-    #[serde(rename = "recall@10")]
-    pub recall_10: f64,
-    /// Share of the relevant documents among the first 100.
-    #[serde(rename = "recall@100")]
-    pub recall_100: f64,
-    /// Mean reciprocal rank of the first relevant document among the first 10.
-    #[serde(rename = "mrr@10")]
-    pub mrr_10: f64,
-    /// Median latency.
-    pub p50_ms: f64,
-    /// 95th percentile of latency.
-    pub p95_ms: f64,
+/// Returns which direction of a metric is good; latencies are better when lower.
+#[must_use]
+pub fn better(name: &str) -> Better {
+    let known = METRICS.iter().find(|metric| metric.name == name);
+    match known {
+        Some(metric) => metric.better,
+        None if name.ends_with("_ms") => Better::Lower,
+        None => Better::Higher,
+    }
 }
 
-impl Judged {
-    /// Judges a ranking, best first, with the milliseconds it took. Documents without a gain are not relevant.
+/// Returns the names in the order in which metrics are shown; unknown ones last.
+#[must_use]
+pub fn in_order<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
+    let place = |name: &str| METRICS.iter().position(|metric| metric.name == name);
+    let mut names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    names.sort_by_key(|name| (place(name).unwrap_or(METRICS.len()), *name));
+    names
+}
+
+impl Latency {
+    /// Summarizes milliseconds. None give zeros.
     #[must_use]
-    pub fn new(ranking: &[String], gains: &HashMap<String, f64>, ms: f64) -> Self {
-        let gain = |document: &String| gains.get(document).copied().filter(|gain| *gain > 0.0);
-        let mut ideal: Vec<f64> = gains.values().copied().filter(|gain| *gain > 0.0).collect();
-        ideal.sort_by(|a, b| b.total_cmp(a));
-        let discounted = |gains: &mut dyn Iterator<Item = f64>| {
-            gains
-                .enumerate()
-                .map(|(at, gain)| gain / (at as f64 + 2.0).log2())
-                .sum::<f64>()
-        };
-        let dcg = discounted(
-            &mut ranking
-                .iter()
-                .take(10)
-                .map(|document| gain(document).unwrap_or(0.0)),
-        );
-        let idcg = discounted(&mut ideal.iter().copied().take(10));
-        let found = |depth: usize| {
-            ranking
-                .iter()
-                .take(depth)
-                .filter(|document| gain(document).is_some())
-                .count() as f64
-        };
-        let first = ranking
-            .iter()
-            .take(10)
-            .position(|document| gain(document).is_some());
-        let n_relevant = ideal.len().max(1) as f64;
+    pub fn of(ms: &[f64]) -> Self {
+        let mut ms = ms.to_vec();
+        let mut percentile = |share| Statistic::Percentile(share).of(&mut ms);
+        let (p50, p95, p99) = (percentile(0.50), percentile(0.95), percentile(0.99));
         Self {
-            ndcg_10: if idcg > 0.0 { dcg / idcg } else { 0.0 },
-            recall_10: found(10) / n_relevant,
-            recall_100: found(100) / n_relevant,
-            mrr_10: first.map_or(0.0, |at| 1.0 / (at as f64 + 1.0)),
-            ms,
+            mean: Statistic::Mean.of(&mut ms),
+            p50,
+            p95,
+            p99,
         }
     }
 }
 
-impl Metrics {
-    /// Averages over queries. No queries give zeros.
-    #[must_use]
-    pub fn of(judged: &[Judged]) -> Self {
-        let mean = |value: fn(&Judged) -> f64| {
-            judged.iter().map(value).sum::<f64>() / judged.len().max(1) as f64
-        };
-        let mut ms: Vec<f64> = judged.iter().map(|one| one.ms).collect();
-        ms.sort_by(f64::total_cmp);
-        // Nearest rank: the smallest latency that at least this share of the queries did not exceed.
-        let percentile = |share: f64| {
-            ms.get(((share * ms.len() as f64).ceil() as usize).saturating_sub(1))
-                .copied()
-                .unwrap_or(0.0)
-        };
-        Self {
-            ndcg_10: mean(|one| one.ndcg_10),
-            recall_10: mean(|one| one.recall_10),
-            recall_100: mean(|one| one.recall_100),
-            mrr_10: mean(|one| one.mrr_10),
-            p50_ms: percentile(0.5),
-            p95_ms: percentile(0.95),
-        }
+/// Judges a ranking of documents, best first and each once. Documents without a positive gain are not relevant.
+#[must_use]
+pub fn judge(ranking: &[&str], gains: &BTreeMap<String, f64>) -> Judged {
+    let gain = |document: &&str| gains.get(*document).copied().filter(|gain| *gain > 0.0);
+    let mut ideal: Vec<f64> = gains.values().copied().filter(|gain| *gain > 0.0).collect();
+    ideal.sort_by(|a, b| b.total_cmp(a));
+    let found: Vec<f64> = ranking
+        .iter()
+        .map(|document| gain(document).unwrap_or(0.0))
+        .collect();
+    let first_relevant = found.iter().position(|gain| *gain > 0.0).map(|at| at + 1);
+    let ideal_gain = discounted(&ideal, 10);
+    let recall = |depth: usize| {
+        let n_found = found.iter().take(depth).filter(|gain| **gain > 0.0).count();
+        n_found as f64 / ideal.len().max(1) as f64
+    };
+    let ndcg = if ideal_gain > 0.0 {
+        discounted(&found, 10) / ideal_gain
+    } else {
+        0.0
+    };
+    let reciprocal = first_relevant
+        .filter(|rank| *rank <= 10)
+        .map_or(0.0, |rank| 1.0 / rank as f64);
+    let metrics = [
+        ("ndcg@10", ndcg),
+        ("recall@1", recall(1)),
+        ("recall@5", recall(5)),
+        ("recall@10", recall(10)),
+        ("recall@100", recall(100)),
+        ("mrr@10", reciprocal),
+    ];
+    Judged {
+        metrics: metrics.map(|(name, value)| (name.to_owned(), value)).into(),
+        first_relevant,
     }
+}
+
+/// Returns the sum of the first gains, each divided by log2(rank + 1).
+fn discounted(gains: &[f64], depth: usize) -> f64 {
+    let gains = gains.iter().take(depth).enumerate();
+    gains
+        .map(|(at, gain)| gain / (at as f64 + 2.0).log2())
+        .sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    fn judge(ranking: &[&str], gains: &[(&str, f64)]) -> Judged {
-        let ranking: Vec<String> = ranking.iter().map(|id| (*id).to_owned()).collect();
-        Judged::new(
-            &ranking,
-            &gains
-                .iter()
-                .map(|(id, gain)| ((*id).to_owned(), *gain))
-                .collect(),
-            1.0,
-        )
+    fn judge_pairs(ranking: &[&str], gains: &[(&str, f64)]) -> Judged {
+        let gains = gains.iter().map(|(id, gain)| ((*id).to_owned(), *gain));
+        judge(ranking, &gains.collect())
     }
 
     #[test]
     fn matches_hand_computed_values() {
-        // DCG = 1/log2(3) + 2/log2(4); ideal = 2/log2(2) + 1/log2(3).
-        let judged = judge(&["x", "a", "b"], &[("a", 1.0), ("b", 2.0), ("never", 0.0)]);
-        let (dcg, idcg) = (1.0 / 3_f64.log2() + 1.0, 2.0 + 1.0 / 3_f64.log2());
-        assert!((judged.ndcg_10 - dcg / idcg).abs() < 1e-12);
-        assert!((judged.mrr_10 - 0.5).abs() < 1e-12);
-        assert!((judged.recall_10 - 1.0).abs() < 1e-12);
-        let missed = judge(&["x", "y"], &[("a", 1.0)]);
-        assert_eq!(
-            (missed.ndcg_10, missed.recall_100, missed.mrr_10),
-            (0.0, 0.0, 0.0)
-        );
+        // DCG = 1/log2(3) + 2/log2(4) = 1.6309; ideal = 2/log2(2) + 1/log2(3) = 2.6309.
+        let judged = judge_pairs(&["x", "a", "b"], &[("a", 1.0), ("b", 2.0), ("never", 0.0)]);
+        let value = |name: &str| judged.metrics[name];
+        assert!((value("ndcg@10") - 0.619_906).abs() < 1e-6);
+        assert_eq!(value("mrr@10"), 0.5);
+        assert_eq!(value("recall@1"), 0.0);
+        assert_eq!(value("recall@5"), 1.0);
+        assert_eq!(judged.first_relevant, Some(2));
     }
 
     #[test]
-    fn percentiles_are_nearest_ranks() {
-        let judged: Vec<Judged> = (1..=100)
-            .map(|ms| Judged {
-                ms: f64::from(ms),
-                ..judge(&["a"], &[("a", 1.0)])
-            })
-            .collect();
-        let metrics = Metrics::of(&judged);
-        assert_eq!(
-            (metrics.p50_ms, metrics.p95_ms, metrics.ndcg_10),
-            (50.0, 95.0, 1.0)
-        );
+    fn depth_cuts_each_metric_where_its_name_says() {
+        let ranking: Vec<String> = (1..=120).map(|at| format!("d{at}")).collect();
+        let ranking: Vec<&str> = ranking.iter().map(String::as_str).collect();
+        let gains = ["d1", "d5", "d6", "d10", "d11", "d100", "d101", "absent"].map(|id| (id, 1.0));
+        let judged = judge_pairs(&ranking, &gains);
+        for (name, n_found) in [
+            ("recall@1", 1.0),
+            ("recall@5", 2.0),
+            ("recall@10", 4.0),
+            ("recall@100", 6.0),
+        ] {
+            assert_eq!(judged.metrics[name], n_found / 8.0, "{name}");
+        }
+        let deep = judge_pairs(&ranking, &[("d11", 1.0)]);
+        assert_eq!(deep.metrics["mrr@10"], 0.0);
+        assert_eq!(deep.metrics["ndcg@10"], 0.0);
+        assert_eq!(deep.first_relevant, Some(11));
+    }
+
+    #[test]
+    fn every_metric_that_is_judged_is_described() {
+        let judged = judge_pairs(&["a"], &[("a", 1.0)]);
+        let described: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(in_order(judged.metrics.keys()), described);
+        assert!(judged.metrics.values().all(|value| *value == 1.0));
+        assert_eq!(better("p95_ms"), Better::Lower);
+    }
+
+    #[test]
+    fn latencies_are_nearest_ranks() {
+        let ms: Vec<f64> = (1..=100).map(f64::from).collect();
+        let latency = Latency::of(&ms);
+        assert_eq!((latency.p50, latency.p95, latency.p99), (50.0, 95.0, 99.0));
+        assert_eq!(latency.mean, 50.5);
+    }
+
+    /// nDCG written another way: gains are read per document, not per rank, in natural logarithms, and the ideal
+    /// order is found by trying every insertion.
+    fn independent_ndcg(ranking: &[usize], gains: &[u8]) -> f64 {
+        let weight = |rank: usize| std::f64::consts::LN_2 / ((rank + 1) as f64).ln();
+        let mut dcg = 0.0;
+        for (document, gain) in gains.iter().enumerate() {
+            if let Some(at) = ranking.iter().position(|ranked| *ranked == document)
+                && at < 10
+            {
+                dcg += f64::from(*gain) * weight(at + 1);
+            }
+        }
+        let mut best: Vec<u8> = Vec::new();
+        for gain in gains {
+            let at = best.iter().take_while(|other| *other > gain).count();
+            best.insert(at, *gain);
+        }
+        let mut ideal = 0.0;
+        for (at, gain) in best.iter().enumerate().take(10) {
+            ideal += f64::from(*gain) * weight(at + 1);
+        }
+        if ideal == 0.0 { 0.0 } else { dcg / ideal }
+    }
+
+    proptest! {
+        #[test]
+        fn ndcg_agrees_with_an_independent_formula(
+            gains in proptest::collection::vec(0_u8..4, 1..30),
+            order in Just((0..30_usize).collect::<Vec<_>>()).prop_shuffle(),
+            length in 0_usize..30,
+        ) {
+            let ranking = &order[..length];
+            let names: Vec<String> = ranking.iter().map(|document| format!("d{document}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let by_name = gains.iter().enumerate().map(|(at, gain)| (format!("d{at}"), f64::from(*gain)));
+            let judged = judge(&names, &by_name.collect());
+            prop_assert!((judged.metrics["ndcg@10"] - independent_ndcg(ranking, &gains)).abs() < 1e-9);
+            for value in judged.metrics.values() {
+                prop_assert!((0.0..=1.0 + 1e-12).contains(value));
+            }
+        }
     }
 }

@@ -170,6 +170,79 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/evaluations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists evaluations, the latest first. */
+        get: operations["list_evaluations"];
+        put?: never;
+        /**
+         * Evaluates the retrieval of a collection with labelled queries.
+         * @description It runs in the background, one at a time; follow its `state` and `progress`.
+         */
+        post: operations["create_evaluation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/evaluations/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Compares two evaluations over the queries that both asked. */
+        get: operations["compare_evaluations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/evaluations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns an evaluation with all its queries. */
+        get: operations["get_evaluation"];
+        put?: never;
+        post?: never;
+        /** Deletes an evaluation; one that is running ends. */
+        delete: operations["delete_evaluation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/evaluations/{id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns an evaluation as a page for people, with charts, that needs nothing else. */
+        get: operations["get_evaluation_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -429,6 +502,14 @@ export interface components {
             /** @description Last, instead. */
             failed: components["schemas"]["Problem"];
         };
+        BTreeMap: {
+            [key: string]: number;
+        };
+        /**
+         * @description Which direction is good.
+         * @enum {string}
+         */
+        Better: "higher" | "lower";
         /** @description A citation, in OpenAI's form. */
         ChatAnnotation: {
             file_citation: components["schemas"]["FileCitation"];
@@ -570,7 +651,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_model" | "collection_exists" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
+        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -733,6 +814,371 @@ export interface components {
          * @enum {string}
          */
         Encoding: "float" | "base64";
+        /** @description A mean and its bootstrap 95 % percentile interval. */
+        Estimate: {
+            /**
+             * Format: double
+             * @description Upper end of the interval.
+             */
+            high: number;
+            /**
+             * Format: double
+             * @description Lower end of the interval.
+             */
+            low: number;
+            /**
+             * Format: double
+             * @description Mean over the queries that have a value.
+             */
+            mean: number;
+            /** @description Queries that have a value. */
+            n: number;
+        };
+        /** @description A whole evaluation. */
+        Evaluation: components["schemas"]["EvaluationSummary"] & {
+            /** @description One per query asked, in the data set's order; none until it is done. */
+            queries: components["schemas"]["EvaluationRow"][];
+            /** @description Titles of the documents that the rows name. */
+            titles: {
+                [key: string]: string;
+            };
+        };
+        /** @description What changed from a base to a candidate, over the queries that both asked. */
+        EvaluationComparison: {
+            /** @description The run that is compared with. */
+            base: components["schemas"]["EvaluationComparisonSide"];
+            /** @description The run that is judged. */
+            candidate: components["schemas"]["EvaluationComparisonSide"];
+            /** @description The queries whose headline metric changed most, the worst losses first. */
+            changes: components["schemas"]["EvaluationQueryChange"][];
+            /** @description The data set's name. */
+            dataset: string;
+            /** @description The metric that `changes` are about. */
+            headline: string;
+            /** @description What was evaluated. */
+            kind: components["schemas"]["EvaluationKind"];
+            /** @description By metric; latencies last. */
+            metrics: components["schemas"]["EvaluationMetricChange"][];
+            /** @description What made the two that is not the same. */
+            provenance: components["schemas"]["EvaluationSettingChange"][];
+            /** @description Queries that both asked; all figures are over these. */
+            queries: number;
+            /** @description What a reader of the figures should know. */
+            warnings: string[];
+        };
+        /** @description One of the two runs. */
+        EvaluationComparisonSide: {
+            /** @description Its id. */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Queries it asked. */
+            queries: number;
+            /** @description The stage that is compared. */
+            stage: string;
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            started_at: string;
+        };
+        /** @description The data set that was asked. */
+        EvaluationDataset: {
+            /** @description Queries that were asked. */
+            asked: number;
+            /** @description The collection that was searched as it is served; absent when the set brought its own documents. */
+            collection: string | null;
+            /** @description Of the documents that were searched. */
+            corpus_sha256: string;
+            /** @description Documents that were searched. */
+            documents: number;
+            /** @description Its name. */
+            name: string;
+            /** @description Queries in the set. */
+            queries: number;
+            /** @description Of its files or labels, lower-case hex. Runs compare only when it is the same. */
+            sha256: string;
+        };
+        /** @description The index that was searched. */
+        EvaluationIndex: {
+            /**
+             * Format: int32
+             * @description Version of the text analyzer.
+             */
+            analyzer_version: number;
+            /**
+             * Format: int64
+             * @description Its number, from 1.
+             */
+            generation: number;
+        };
+        /**
+         * @description What is evaluated.
+         * @enum {string}
+         */
+        EvaluationKind: "retrieval" | "answers" | "grounding";
+        /** @description The machine. Latencies compare only on the same one. */
+        EvaluationMachine: {
+            /** @description Cores that kura may use. */
+            cores: number;
+            /** @description The processor's name, if the system tells. */
+            cpu: string | null;
+            /** @description Operating system and architecture. */
+            os: string;
+        };
+        /** @description How a metric changed. */
+        EvaluationMetricChange: {
+            /**
+             * Format: double
+             * @description Of the base: a mean, or a percentile for latencies.
+             */
+            base: number;
+            /** @description Which direction is good. */
+            better: components["schemas"]["Better"];
+            /**
+             * Format: double
+             * @description Of the candidate.
+             */
+            candidate: number;
+            /**
+             * Format: double
+             * @description Candidate less base.
+             */
+            difference: number;
+            /**
+             * Format: double
+             * @description Upper end of it.
+             */
+            high: number;
+            /** @description Queries on which it is worse. */
+            losses: number;
+            /**
+             * Format: double
+             * @description Lower end of the difference's bootstrap 95 % interval.
+             */
+            low: number;
+            /** @description The metric's name. */
+            metric: string;
+            /**
+             * Format: double
+             * @description Of the paired randomization test, two-sided. Absent for latencies: what a machine was busy with changes all
+             *     queries of a run together, so they are no independent pairs.
+             */
+            p_value: number | null;
+            /** @description Queries on which it is the same. */
+            ties: number;
+            /** @description Queries on which the candidate is better. */
+            wins: number;
+        };
+        /** @description A model that took part. */
+        EvaluationModel: {
+            /** @description Its name in the registry. */
+            id: string;
+            /** @description What it does: `embedder`, `reranker` or `generator`. */
+            role: string;
+            /** @description What else matters: prompts, longest input. */
+            settings: {
+                [key: string]: string;
+            };
+            /** @description Of its weights, lower-case hex; absent when the registry does not know. */
+            sha256: string | null;
+        };
+        /** @description Settings of the retrieval that an evaluation may change for itself. */
+        EvaluationOverrides: {
+            /** @description Chunks taken from each index before fusion, 1 to 1,000. */
+            candidates?: number | null;
+            /**
+             * Format: float
+             * @description Weight of the dense leg.
+             */
+            dense_weight?: number | null;
+            /**
+             * Format: float
+             * @description Weight of the lexical leg.
+             */
+            lexical_weight?: number | null;
+            /**
+             * Format: float
+             * @description The `k` of reciprocal rank fusion.
+             */
+            rrf_k?: number | null;
+        };
+        /** @description What made an evaluation: with the same, it gives the same. */
+        EvaluationProvenance: {
+            /** @description The configuration in effect, as far as it has a say. */
+            config: Record<string, never>;
+            /** @description Of `config`, lower-case hex. */
+            config_sha256: string;
+            /** @description Commit it was built from, if the build knew. */
+            git_commit: string | null;
+            /** @description The index that was searched. */
+            index: components["schemas"]["EvaluationIndex"];
+            /** @description Version of kura. */
+            kura_version: string;
+            /** @description Where it ran. */
+            machine: components["schemas"]["EvaluationMachine"];
+            /** @description The models that took part. */
+            models: components["schemas"]["EvaluationModel"][];
+        };
+        /** @description A query and the documents that answer it. */
+        EvaluationQuery: {
+            /** @description Unique; its place, from 1, when absent. */
+            id?: string | null;
+            /** @description Sources or ids of relevant documents, with gains above 0. */
+            relevant: {
+                [key: string]: number;
+            };
+            /** @description The query. */
+            text: string;
+        };
+        /** @description A query that changed. */
+        EvaluationQueryChange: {
+            /**
+             * Format: double
+             * @description Value of the base.
+             */
+            base: number;
+            /**
+             * Format: double
+             * @description Value of the candidate.
+             */
+            candidate: number;
+            /** @description The query's id. */
+            id: string;
+            /** @description The query. */
+            text: string;
+        };
+        /** @description A document in a ranking. */
+        EvaluationRanked: {
+            /** @description Its id in the data set, or its source in the collection. */
+            document: string;
+            /**
+             * Format: float
+             * @description Comparable only within one ranking.
+             */
+            score: number;
+        };
+        /** @description A query and what became of it. */
+        EvaluationRow: {
+            /** @description Its id in the data set. */
+            id: string;
+            /** @description Relevant documents with their gains. */
+            relevant?: {
+                [key: string]: number;
+            };
+            /** @description What each stage made of it. */
+            stages: components["schemas"]["EvaluationStageRow"][];
+            /** @description The query. */
+            text: string;
+            /** @description Milliseconds of each step. */
+            timings: components["schemas"]["EvaluationStep"][];
+        };
+        /** @description Something that made the runs and is not the same. */
+        EvaluationSettingChange: {
+            /** @description Of the base; absent when it has none. */
+            base: string | null;
+            /** @description Of the candidate; absent when it has none. */
+            candidate: string | null;
+            /** @description What, e.g. `config.retrieval.rrf_k`. */
+            name: string;
+        };
+        /** @description What a stage found. */
+        EvaluationStage: {
+            /** @description From the query's text to this stage's result. */
+            latency_ms: components["schemas"]["Latency"];
+            /** @description By metric name. */
+            metrics: {
+                [key: string]: components["schemas"]["Estimate"];
+            };
+            /** @description Its name: `dense`, `lexical`, `hybrid`, …. */
+            name: string;
+        };
+        /** @description What a stage made of a query. */
+        EvaluationStageRow: {
+            /** @description Rank of the best relevant document, from 1; absent when none was among the candidates. */
+            first_relevant?: number | null;
+            /**
+             * Format: double
+             * @description From the query's text to this result.
+             */
+            latency_ms: number;
+            /** @description By metric name. A metric that does not apply to the query is absent, and does not count. */
+            metrics: components["schemas"]["BTreeMap"];
+            /** @description The stage's name. */
+            name: string;
+            /** @description The first documents, best first; at most 10. */
+            ranking?: components["schemas"]["EvaluationRanked"][];
+        };
+        /**
+         * @description Where an evaluation stands.
+         * @enum {string}
+         */
+        EvaluationState: "running" | "done" | "failed";
+        /** @description How long a step took for one query. */
+        EvaluationStep: {
+            /**
+             * Format: double
+             * @description Milliseconds.
+             */
+            ms: number;
+            /** @description The step's name. */
+            name: string;
+        };
+        /** @description An evaluation without its single queries. */
+        EvaluationSummary: {
+            /** @description What was asked. */
+            dataset: components["schemas"]["EvaluationDataset"];
+            /** @description Why it failed. */
+            error: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            finished_at: string | null;
+            /**
+             * Format: int32
+             * @description Form of the record, from 1.
+             */
+            format: number;
+            /** @description UUID; later ones sort after earlier ones. */
+            id: string;
+            /** @description What was evaluated. */
+            kind: components["schemas"]["EvaluationKind"];
+            /** @description What a person called it, else the data set's name. */
+            name: string;
+            /**
+             * Format: float
+             * @description From 0 to 1.
+             */
+            progress: number;
+            /** @description What made it. */
+            provenance: components["schemas"]["EvaluationProvenance"];
+            /**
+             * Format: int64
+             * @description Of everything random in it.
+             */
+            seed: number;
+            /** @description What it found, in the order in which queries pass through; the last is what a user gets to see. */
+            stages: components["schemas"]["EvaluationStage"][];
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            started_at: string;
+            /** @description Where it stands. */
+            state: components["schemas"]["EvaluationState"];
+            /** @description Where the time went, step by step. */
+            timings: components["schemas"]["EvaluationTiming"][];
+            /** @description What a reader of the figures should know. */
+            warnings: string[];
+        };
+        /** @description How long a step took. */
+        EvaluationTiming: {
+            /** @description Over all queries. */
+            latency_ms: components["schemas"]["Latency"];
+            /** @description Its name: `embed`, `dense`, `lexical`, `fuse`, …, `total`. */
+            name: string;
+        };
         /** @description Where a sentence of the answer comes from. */
         FileCitation: {
             /** @description One past its last character. */
@@ -877,6 +1323,29 @@ export interface components {
          * @enum {string}
          */
         JobState: "queued" | "running" | "done" | "failed";
+        /** @description How long something took, over all queries, in milliseconds. Percentiles are nearest ranks. */
+        Latency: {
+            /**
+             * Format: double
+             * @description Mean.
+             */
+            mean: number;
+            /**
+             * Format: double
+             * @description Median.
+             */
+            p50: number;
+            /**
+             * Format: double
+             * @description 95th percentile.
+             */
+            p95: number;
+            /**
+             * Format: double
+             * @description 99th percentile.
+             */
+            p99: number;
+        };
         /** @description One page of a list. */
         List_Collection: {
             /** @description The items. */
@@ -978,6 +1447,59 @@ export interface components {
             next_cursor: string | null;
         };
         /** @description One page of a list. */
+        List_EvaluationSummary: {
+            /** @description The items. */
+            items: {
+                /** @description What was asked. */
+                dataset: components["schemas"]["EvaluationDataset"];
+                /** @description Why it failed. */
+                error: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it ended.
+                 */
+                finished_at: string | null;
+                /**
+                 * Format: int32
+                 * @description Form of the record, from 1.
+                 */
+                format: number;
+                /** @description UUID; later ones sort after earlier ones. */
+                id: string;
+                /** @description What was evaluated. */
+                kind: components["schemas"]["EvaluationKind"];
+                /** @description What a person called it, else the data set's name. */
+                name: string;
+                /**
+                 * Format: float
+                 * @description From 0 to 1.
+                 */
+                progress: number;
+                /** @description What made it. */
+                provenance: components["schemas"]["EvaluationProvenance"];
+                /**
+                 * Format: int64
+                 * @description Of everything random in it.
+                 */
+                seed: number;
+                /** @description What it found, in the order in which queries pass through; the last is what a user gets to see. */
+                stages: components["schemas"]["EvaluationStage"][];
+                /**
+                 * Format: date-time
+                 * @description When it began.
+                 */
+                started_at: string;
+                /** @description Where it stands. */
+                state: components["schemas"]["EvaluationState"];
+                /** @description Where the time went, step by step. */
+                timings: components["schemas"]["EvaluationTiming"][];
+                /** @description What a reader of the figures should know. */
+                warnings: string[];
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
         List_Job: {
             /** @description The items. */
             items: {
@@ -1058,6 +1580,23 @@ export interface components {
         NewCollection: {
             /** @description 1 to 64 letters, digits, `-`, `_` or `.`. */
             name: string;
+        };
+        /** @description What to evaluate. */
+        NewEvaluation: {
+            /** @description The collection to search, as it is served. */
+            collection: string;
+            /** @description Ask at most this many of them, evenly spaced. */
+            max_queries?: number | null;
+            /** @description What to call it. */
+            name: string;
+            /** @description At most 10,000. */
+            queries: components["schemas"]["EvaluationQuery"][];
+            retrieval?: components["schemas"]["EvaluationOverrides"] | null;
+            /**
+             * Format: int64
+             * @description Of everything random; 42 when absent.
+             */
+            seed?: number | null;
         };
         /** @description OpenAI's error envelope. */
         OpenAiError: {
@@ -1905,6 +2444,306 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DocumentText"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_evaluations: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_EvaluationSummary"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_evaluation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewEvaluation"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationSummary"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare_evaluations: {
+        parameters: {
+            query: {
+                /** @description Id of the evaluation that is compared with. */
+                base: string;
+                /** @description Id of the evaluation that is judged. */
+                candidate: string;
+                /** @description The stage to compare; the last of each when absent. */
+                stage?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationComparison"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_evaluation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The evaluation's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Evaluation"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_evaluation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The evaluation's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_evaluation_report: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The evaluation's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
                 };
             };
             /** @description Invalid request. */
