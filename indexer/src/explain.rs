@@ -3,11 +3,11 @@
 use crate::access::Collections;
 use crate::analyze::analyze;
 use crate::catalog::{Document, DocumentStatus};
-use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts};
+use crate::fuse::{Fusion, LegRank};
 use crate::pipeline::Pipeline;
-use crate::retrieve::{RankOptions, Ranking, SearchRequest, SearchTimings, Stage};
-use crate::store::Scored;
-use crate::{AccessFilter, ChunkId, DocumentId, Result};
+use crate::retrieve::{Hit, RankOptions, SearchRequest, SearchTimings, Stage};
+use crate::store::{Legs, Scored};
+use crate::{AccessFilter, DocumentId, Result};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashSet};
 
@@ -42,21 +42,15 @@ pub struct QueryTerm {
     pub stop: bool,
 }
 
-/// A candidate and where each stage put it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A candidate and where the stages put it.
+#[derive(Debug, Clone)]
 pub struct Ranked {
-    /// The chunk.
-    pub chunk: ChunkId,
+    /// The candidate, with its scores.
+    pub hit: Hit,
     /// Place in the end, from 1.
     pub rank: usize,
     /// Place by the legs alone, from 1.
     pub rank_without_late: usize,
-    /// The fused score.
-    pub score: f32,
-    /// What each signal added.
-    pub parts: Parts,
-    /// What was known of it.
-    pub candidate: Candidate,
 }
 
 /// What became of a document.
@@ -142,43 +136,40 @@ impl Pipeline {
             depth: if document.is_some() { DEPTH } else { 0 },
             ..self.rank_options(request.limit)
         };
-        let ranking = self.rank(request, &options, access).await?;
+        let mut ranking = self.rank(request, &options, access).await?;
         let analysis = analyze(&request.text);
         let terms = analysis.words.iter().map(|term| QueryTerm {
             text: term.text.clone(),
             stop: term.stop,
         });
-        let ranked = ranked(&ranking.fused);
-        let fate = match document {
-            Some(id) => {
-                let candidates = options.candidates;
-                Some(
-                    self.fate(id, request, candidates, access, &ranking, &ranked)
-                        .await?,
-                )
-            }
-            None => None,
-        };
-        Ok(Explanation {
+        let legs = std::mem::take(&mut ranking.legs);
+        let output = ranking.into_output(usize::MAX);
+        let ranked = ranked(output.hits);
+        let mut explanation = Explanation {
             terms: terms.collect(),
             groups: access
                 .as_groups()
                 .map(|groups| groups.iter().map(|group| group.0.clone()).collect()),
             fusion: options.fusion,
             ranked,
-            dropped: ranking.dropped,
-            timings: ranking.timings,
-            document: fate,
-        })
+            dropped: output.dropped,
+            timings: output.timings,
+            document: None,
+        };
+        if let Some(id) = document {
+            let fate = self.fate(id, request, &options, access, &legs, &explanation.ranked);
+            explanation.document = Some(fate.await?);
+        }
+        Ok(explanation)
     }
 
     async fn fate(
         &self,
         id: DocumentId,
         request: &SearchRequest,
-        candidates: usize,
+        options: &RankOptions,
         access: &AccessFilter,
-        ranking: &Ranking,
+        legs: &Legs,
         ranked: &[Ranked],
     ) -> Result<Fate> {
         let everyone = AccessFilter::unrestricted("explanation; the caller was checked");
@@ -190,7 +181,7 @@ impl Pipeline {
         let known = self.terms_of(&document, &everyone).await?;
         let (shared_terms, missing_terms): (Vec<String>, Vec<String>) =
             wanted.into_iter().partition(|term| known.contains(term));
-        let best = ranked.iter().find(|hit| hit.chunk.document == id);
+        let best = ranked.iter().find(|ranked| ranked.hit.chunk.document == id);
         let in_leg = |leg: &[Scored]| {
             let places = leg.iter().zip(1..);
             places
@@ -201,7 +192,7 @@ impl Pipeline {
                 })
                 .next()
         };
-        let (dense, lexical) = (in_leg(&ranking.legs.dense), in_leg(&ranking.legs.lexical));
+        let (dense, lexical) = (in_leg(&legs.dense), in_leg(&legs.lexical));
         let shares_no_term = shared_terms.is_empty() && lexical.is_none();
         let outcome = if document.status != DocumentStatus::Indexed && known.is_empty() {
             Outcome::NotIndexed {
@@ -217,7 +208,7 @@ impl Pipeline {
                 collection: document.collection_name.clone(),
             }
         } else {
-            placed(best, request.limit, candidates, shares_no_term)
+            placed(best, request.limit, options.candidates, shares_no_term)
         };
         Ok(Fate {
             dense,
@@ -270,24 +261,21 @@ fn placed(best: Option<&Ranked>, limit: usize, candidates: usize, shares_no_term
     }
 }
 
-fn ranked(fused: &[Fused]) -> Vec<Ranked> {
-    let mut by_legs: Vec<usize> = (0..fused.len()).collect();
-    by_legs.sort_by(|a, b| fused[*b].hybrid().total_cmp(&fused[*a].hybrid()));
-    let mut without_late = vec![0; fused.len()];
-    for (rank, at) in (1..).zip(by_legs) {
+fn ranked(hits: Vec<Hit>) -> Vec<Ranked> {
+    let by_legs = |hit: &Hit| hit.parts.dense + hit.parts.lexical;
+    let mut order: Vec<usize> = (0..hits.len()).collect();
+    order.sort_by(|a, b| by_legs(&hits[*b]).total_cmp(&by_legs(&hits[*a])));
+    let mut without_late = vec![0; hits.len()];
+    for (rank, at) in (1..).zip(order) {
         without_late[at] = rank;
     }
-    fused
-        .iter()
+    hits.into_iter()
         .zip(without_late)
         .zip(1..)
-        .map(|((fused, rank_without_late), rank)| Ranked {
-            chunk: fused.candidate.chunk,
+        .map(|((hit, rank_without_late), rank)| Ranked {
+            hit,
             rank,
             rank_without_late,
-            score: fused.score,
-            parts: fused.parts,
-            candidate: fused.candidate,
         })
         .collect()
 }

@@ -35,6 +35,35 @@ pub struct Assistant {
 }
 
 impl Assistant {
+    /// Returns the probability, 0 to 1, that what is found supports a question: what the gate looks at.
+    ///
+    /// # Errors
+    /// Those of the search and of the embedder.
+    pub async fn support(
+        &self,
+        question: &str,
+        collections: &Collections,
+        access: &AccessFilter,
+    ) -> Result<f32, AnswerError> {
+        Ok(self.evidence(question, collections, access).await?.support())
+    }
+
+    async fn evidence(
+        &self,
+        question: &str,
+        collections: &Collections,
+        access: &AccessFilter,
+    ) -> Result<Evidence, AnswerError> {
+        let request = SearchRequest {
+            text: question.to_owned(),
+            collections: collections.clone(),
+            limit: self.config.hits,
+        };
+        let found = self.pipeline.search(&request, access).await?;
+        let embedder = self.pipeline.embedder();
+        Ok(Evidence::weigh(embedder.as_ref(), self.scale, question, found.hits).await?)
+    }
+
     /// Brings the parts together and measures the embedder's scale.
     ///
     /// # Errors
@@ -268,10 +297,8 @@ fn run(
         }
         let language = prompt::Language::of(&asked);
         let standalone = condense::standalone(&asked, &question.history);
-        let request = SearchRequest { text: standalone.clone(), collections: question.collections.clone(), limit: assistant.config.hits };
-        let found = assistant.pipeline.search(&request, &access).await?;
         let embedder = assistant.pipeline.embedder();
-        let evidence = Evidence::weigh(embedder.as_ref(), assistant.scale, &standalone, found.hits).await?;
+        let evidence = assistant.evidence(&standalone, &question.collections, &access).await?;
         timings.retrieve = ms(start);
 
         let support = evidence.support();

@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::commands::{admin, ask, config, doctor, eval, extract, ingest, models, search, serve};
+use crate::commands::{
+    admin, ask, config, doctor, eval, explain, extract, ingest, models, search, serve,
+};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -42,6 +44,8 @@ pub enum Command {
     Ingest(ingest::Args),
     /// Search by meaning and by words.
     Search(search::Args),
+    /// Show how a search ranks, and why it does not find a document.
+    Explain(explain::Args),
     /// Ask a question and get a cited answer.
     Ask(ask::Args),
     /// Show what would be indexed of a file.

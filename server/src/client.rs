@@ -5,6 +5,7 @@ use crate::evaluate::record::{Record, Summary};
 use crate::routes::ask::{AnswerBody, AskRequest};
 use crate::routes::documents::{Document, Upload, Uploads};
 use crate::routes::evaluations::NewEvaluation;
+use crate::routes::explain::{ExplainRequest, ExplainResponse};
 use crate::routes::jobs::Job;
 use crate::routes::search::{SearchRequest, SearchResponse};
 use crate::run_file::RunFile;
@@ -75,6 +76,14 @@ impl Client {
     /// [`Refused`], or when the server does not answer.
     pub fn search(&self, request: &SearchRequest) -> anyhow::Result<SearchResponse> {
         read(self.post("/api/v1/search", request)?)
+    }
+
+    /// Explains a search.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn explain(&self, request: &ExplainRequest) -> anyhow::Result<ExplainResponse> {
+        read(self.post("/api/v1/search/explain", request)?)
     }
 
     /// Asks. Streaming, because a long answer would pass the time limit

@@ -15,6 +15,7 @@ mod backend;
 pub mod config;
 pub mod doctor;
 pub mod eval;
+pub mod explain;
 pub mod extract;
 pub mod ingest;
 pub mod models;
@@ -106,6 +107,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Command::Ingest(args) => runtime()?.block_on(ingest::run(configured(&flags)?, args)),
         Command::Search(args) => runtime()?.block_on(search::run(configured(&flags)?, args)),
+        Command::Explain(args) => runtime()?.block_on(explain::run(configured(&flags)?, args)),
         Command::Ask(args) => runtime()?.block_on(ask::run(configured(&flags)?, args)),
         Command::Extract(args) => {
             configured(&flags)?;
@@ -124,6 +126,7 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         Command::Ingest(_)
         | Command::Search(_)
         | Command::Ask(_)
+        | Command::Explain(_)
         | Command::Extract(_)
         | Command::Models(_)
         | Command::Config(_)

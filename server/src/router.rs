@@ -93,6 +93,7 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(routes::jobs::get_job))
         .routes(routes!(routes::jobs::follow_job))
         .routes(routes!(routes::search::search))
+        .routes(routes!(routes::explain::explain_search))
         .routes(routes!(routes::ask::ask))
         .routes(routes!(routes::conversations::list_conversations))
         .routes(routes!(

@@ -7,6 +7,7 @@ pub mod collections;
 pub mod conversations;
 pub mod documents;
 pub mod evaluations;
+pub mod explain;
 pub mod health;
 pub mod jobs;
 pub mod search;

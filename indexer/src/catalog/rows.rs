@@ -70,6 +70,16 @@ pub enum DocumentStatus {
     Failed,
 }
 
+impl std::fmt::Display for DocumentStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Indexed => "indexed",
+            Self::Failed => "failed",
+        })
+    }
+}
+
 /// Part of a long list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {

@@ -113,21 +113,26 @@ impl From<retrieve::Hit> for Hit {
     }
 }
 
+impl From<retrieve::SearchTimings> for SearchTimings {
+    fn from(timings: retrieve::SearchTimings) -> Self {
+        Self {
+            embed: timings.embed_ms,
+            dense: timings.dense_ms,
+            lexical: timings.lexical_ms,
+            hydrate: timings.hydrate_ms,
+            late_interaction: timings.late_ms,
+            fuse: timings.fuse_ms,
+            total: timings.total_ms,
+        }
+    }
+}
+
 impl From<SearchOutput> for SearchResponse {
     fn from(output: SearchOutput) -> Self {
-        let timings = output.timings;
         Self {
             dropped: output.dropped.iter().map(ToString::to_string).collect(),
             items: output.hits.into_iter().map(Into::into).collect(),
-            timings_ms: SearchTimings {
-                embed: timings.embed_ms,
-                dense: timings.dense_ms,
-                lexical: timings.lexical_ms,
-                hydrate: timings.hydrate_ms,
-                late_interaction: timings.late_ms,
-                fuse: timings.fuse_ms,
-                total: timings.total_ms,
-            },
+            timings_ms: output.timings.into(),
         }
     }
 }

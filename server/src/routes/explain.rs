@@ -1,0 +1,316 @@
+//! `/api/v1/search/explain`
+
+use super::search::{Hit, MAX_LIMIT, SearchTimings};
+use super::{Json, Problems, document_id, require_text, resolve};
+use crate::app::AppState;
+use crate::auth::Principal;
+use crate::error::ApiError;
+use axum::extract::State;
+use kura_indexer::explain::{Explanation, Fate, Outcome, Ranked};
+use kura_indexer::{AccessFilter, GroupId, retrieve};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Which search to explain.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// Words or a question, in any language.
+    pub query: String,
+    /// Names of the collections to search; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
+    /// Hits that are wanted, 1 to 100; `retrieval.limit` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub limit: Option<usize>,
+    /// Id of a document: where did it end, and why?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// Search as a member of these groups; as yourself when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    /// Ask the answer's gate, too: would there be an answer?
+    #[serde(default)]
+    pub answer: bool,
+}
+
+/// A search, taken apart.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ExplainResponse {
+    /// The query's terms as the keyword search seeks them, in reading order.
+    pub terms: Vec<QueryTerm>,
+    /// All candidates, best first.
+    pub candidates: Vec<ExplainedHit>,
+    /// Stages that were left out to stay within their budget.
+    pub dropped: Vec<String>,
+    /// How long it took.
+    pub timings_ms: SearchTimings,
+    /// What became of the document that was asked about.
+    #[schema(required)]
+    pub document: Option<ExplainedDocument>,
+    /// What the answer's gate says.
+    #[schema(required)]
+    pub gate: Option<Gate>,
+}
+
+/// A term of the query.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct QueryTerm {
+    /// As it is sought.
+    pub text: String,
+    /// A function word, which is not sought while others are left.
+    pub stop: bool,
+}
+
+/// A candidate with its scores at every stage.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ExplainedHit {
+    /// The chunk.
+    #[serde(flatten)]
+    pub hit: Hit,
+    /// Place in the end, from 1.
+    pub rank: usize,
+    /// Place before late interaction, from 1.
+    pub rank_without_late_interaction: usize,
+    /// Cosine to the query.
+    #[schema(required)]
+    pub cosine: Option<f32>,
+    /// BM25 score.
+    #[schema(required)]
+    pub bm25: Option<f32>,
+    /// Late interaction's score.
+    #[schema(required)]
+    pub late_interaction: Option<f32>,
+    /// What each signal added to the score, its weight included.
+    pub parts: Parts,
+}
+
+/// What each signal added to a score.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ScoreParts)]
+pub struct Parts {
+    /// Closeness of meaning.
+    pub dense: f32,
+    /// Shared words.
+    pub lexical: f32,
+    /// Late interaction.
+    pub late_interaction: f32,
+}
+
+/// What became of a document.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ExplainedDocument {
+    /// Its id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// Its source.
+    pub source: String,
+    /// Where it ended.
+    pub cause: Cause,
+    /// The same as a sentence.
+    pub reason: String,
+    /// The best place of its chunks in the dense leg, from 1, as far as that was followed.
+    #[schema(required)]
+    pub dense_rank: Option<usize>,
+    /// The best place of its chunks in the lexical leg, from 1, as far as that was followed.
+    #[schema(required)]
+    pub lexical_rank: Option<usize>,
+    /// Terms of the query that it has.
+    pub shared_terms: Vec<String>,
+    /// Terms of the query that it lacks.
+    pub missing_terms: Vec<String>,
+}
+
+/// Where a document ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// It is among the hits.
+    Found,
+    /// No version of it is searchable.
+    NotIndexed,
+    /// The search was limited to other collections.
+    Filtered,
+    /// Those who searched may not read it.
+    NotReadable,
+    /// It shares no word with the query.
+    NoSharedTerms,
+    /// Neither leg had it among its first hits.
+    NotACandidate,
+    /// Late interaction put others before it.
+    Reranked,
+    /// Others ranked higher.
+    Outranked,
+    /// It is among the hits, but what was found does not support an answer.
+    BelowThreshold,
+}
+
+/// What the answer's gate says.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Gate {
+    /// Probability, 0 to 1, that what was found supports the question.
+    pub support: f32,
+    /// `answer.min_support`: below it there is no answer.
+    pub min_support: f32,
+    /// Whether there would be an answer.
+    pub passes: bool,
+}
+
+/// Explains what a search finds, and why it does not find a document.
+///
+/// It may tell of documents that the `groups` may not read, so only administrators get this answer.
+#[utoipa::path(post, path = "/api/v1/search/explain", tag = "search", request_body = ExplainRequest,
+    responses((status = 200, body = ExplainResponse), Problems))]
+pub async fn explain_search(
+    State(app): State<AppState>,
+    principal: Principal,
+    Json(request): Json<ExplainRequest>,
+) -> Result<axum::Json<ExplainResponse>, ApiError> {
+    require_text("query", &request.query)?;
+    let limit = request.limit.unwrap_or(app.config.retrieval.limit);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::invalid(format!(
+            "`limit` is {limit}; use 1 to {MAX_LIMIT}"
+        )));
+    }
+    let access = match request.groups {
+        Some(groups) => AccessFilter::groups(groups.into_iter().map(GroupId).collect()),
+        None => principal.access(),
+    };
+    let document = request.document.as_deref().map(document_id).transpose()?;
+    let search = retrieve::SearchRequest {
+        collections: resolve(&app, request.collections.as_deref()).await?,
+        text: request.query,
+        limit,
+    };
+    let explanation = app.pipeline.explain(&search, document, &access).await?;
+    let gate = if request.answer {
+        let support = app.assistant.support(&search.text, &search.collections, &access);
+        let (support, min_support) = (support.await?, app.config.answer.min_support);
+        Some(Gate {
+            support,
+            min_support,
+            passes: support >= min_support,
+        })
+    } else {
+        None
+    };
+    Ok(axum::Json(ExplainResponse::new(explanation, gate)))
+}
+
+impl ExplainResponse {
+    /// Renders an explanation.
+    #[must_use]
+    pub fn new(explanation: Explanation, gate: Option<Gate>) -> Self {
+        let document = explanation
+            .document
+            .map(|fate| ExplainedDocument::new(fate, gate.as_ref()));
+        Self {
+            terms: explanation
+                .terms
+                .into_iter()
+                .map(|term| QueryTerm {
+                    text: term.text,
+                    stop: term.stop,
+                })
+                .collect(),
+            candidates: explanation.ranked.into_iter().map(Into::into).collect(),
+            dropped: explanation.dropped.iter().map(ToString::to_string).collect(),
+            timings_ms: explanation.timings.into(),
+            document,
+            gate,
+        }
+    }
+}
+
+impl From<Ranked> for ExplainedHit {
+    fn from(ranked: Ranked) -> Self {
+        let hit = ranked.hit;
+        Self {
+            rank: ranked.rank,
+            rank_without_late_interaction: ranked.rank_without_late,
+            cosine: hit.cosine,
+            bm25: hit.lexical.map(|leg| leg.score),
+            late_interaction: hit.late,
+            parts: Parts {
+                dense: hit.parts.dense,
+                lexical: hit.parts.lexical,
+                late_interaction: hit.parts.late,
+            },
+            hit: hit.into(),
+        }
+    }
+}
+
+impl ExplainedDocument {
+    fn new(fate: Fate, gate: Option<&Gate>) -> Self {
+        let refused = gate.filter(|gate| !gate.passes);
+        let (cause, reason) = match (&fate.outcome, refused) {
+            (Outcome::Found { rank }, Some(gate)) => (
+                Cause::BelowThreshold,
+                format!(
+                    "it is hit {rank}, but the support of what was found is {:.2}, below `answer.min_support` {:.2}",
+                    gate.support, gate.min_support
+                ),
+            ),
+            (outcome, _) => told(outcome),
+        };
+        Self {
+            id: fate.document.id.to_string(),
+            title: fate.document.title,
+            source: fate.document.source,
+            cause,
+            reason,
+            dense_rank: fate.dense.map(|leg| leg.rank),
+            lexical_rank: fate.lexical.map(|leg| leg.rank),
+            shared_terms: fate.shared_terms,
+            missing_terms: fate.missing_terms,
+        }
+    }
+}
+
+fn told(outcome: &Outcome) -> (Cause, String) {
+    match outcome {
+        Outcome::Found { rank } => (Cause::Found, format!("it is hit {rank}")),
+        Outcome::NotIndexed { status, error } => (
+            Cause::NotIndexed,
+            match error {
+                Some(error) => format!("it could not be indexed: {error}"),
+                None => format!("no version of it is searchable yet; it is {status}"),
+            },
+        ),
+        Outcome::Filtered { collection } => (
+            Cause::Filtered,
+            format!("it is in the collection `{collection}`, which was not searched"),
+        ),
+        Outcome::NotReadable { readers } => (
+            Cause::NotReadable,
+            if readers.is_empty() {
+                "nobody may read it".to_owned()
+            } else {
+                format!("only these groups may read it: {}", readers.join(", "))
+            },
+        ),
+        Outcome::NoSharedTerms => (
+            Cause::NoSharedTerms,
+            "it has none of the query's words, and its meaning alone is not close enough".to_owned(),
+        ),
+        Outcome::NotACandidate { candidates } => (
+            Cause::NotACandidate,
+            format!("none of its chunks is among the first {candidates} by meaning or by words"),
+        ),
+        Outcome::Reranked {
+            rank_without_late,
+            rank,
+        } => (
+            Cause::Reranked,
+            format!("late interaction put it from place {rank_without_late} to {rank}"),
+        ),
+        Outcome::Outranked { rank, limit } => (
+            Cause::Outranked,
+            format!("its best chunk is at place {rank}, and {limit} hits were wanted"),
+        ),
+    }
+}
