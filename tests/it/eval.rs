@@ -266,6 +266,21 @@ fn wrong_use_is_told_with_what_is_right() {
 }
 
 #[test]
+fn a_kept_index_of_an_earlier_analysis_is_built_anew() {
+    let kura = kura();
+    let first = measure(&kura, &[]);
+    let kept = fs_err::read_dir(kura.path("data/eval")).unwrap().next();
+    let manifest = kept.unwrap().unwrap().path().join("index/1/manifest.json");
+    let mut built: Value = serde_json::from_slice(&fs_err::read(&manifest).unwrap()).unwrap();
+    built["analyzer_version"] = 0.into();
+    fs_err::write(&manifest, built.to_string()).unwrap();
+    let second = measure(&kura, &[]);
+    assert_eq!(second["provenance"]["index"]["generation"], 2);
+    let limits = ["--fail-on", "ndcg@10:0", "--fail-on", "recall@100:0"];
+    compare(&kura, id(&first), id(&second), &limits).assert_fails(0, &[]);
+}
+
+#[test]
 fn a_report_is_one_page_that_needs_nothing_else() {
     let kura = kura();
     let summary = measure(&kura, &[]);

@@ -162,12 +162,7 @@ pub(super) fn differences(changes: &[MetricChange]) -> String {
     for tick in -2..=2 {
         let value = scale * f64::from(tick) / 2.0;
         svg.line("grid", x(value), 0.0, x(value), bottom);
-        svg.text(
-            "tick middle",
-            x(value),
-            bottom + 18.0,
-            &format!("{value:+}"),
-        );
+        svg.text("tick middle", x(value), bottom + 18.0, &signed(value));
     }
     svg.line("axis", x(0.0), 0.0, x(0.0), bottom);
     for (at, change) in changes.iter().enumerate() {
@@ -200,7 +195,7 @@ pub(super) fn waterfall(differences: &[f64], better: Better) -> String {
     sorted.sort_by(f64::total_cmp);
     let scale = sorted.iter().map(|value| value.abs()).fold(0.0, f64::max);
     let scale = if scale > 0.0 { scale } else { 1.0 };
-    let slot = (WIDTH - LEFT) / sorted.len().max(1) as f64;
+    let slot = ((WIDTH - LEFT) / sorted.len().max(1) as f64).min(28.0);
     let mut svg = Svg::new(WIDTH, HEIGHT, "Difference of each query that changed");
     for (value, y) in [(scale, 14.0), (-scale, HEIGHT - 6.0)] {
         svg.text("tick end", LEFT - 6.0, y, &format!("{value:+.2}"));
@@ -215,13 +210,7 @@ pub(super) fn waterfall(differences: &[f64], better: Better) -> String {
         };
         let class = if is_gain { "gain" } else { "loss" };
         let gap = if slot > 4.0 { 1.0 } else { 0.0 };
-        svg.rect(
-            class,
-            LEFT + at as f64 * slot,
-            y,
-            slot.min(28.0) - gap,
-            height,
-        );
+        svg.rect(class, LEFT + at as f64 * slot, y, slot - gap, height);
     }
     svg.line("axis", LEFT, MIDDLE, WIDTH, MIDDLE);
     svg.finish()
@@ -252,6 +241,15 @@ fn nice(value: f64) -> f64 {
     let steps = [1.0, 2.0, 4.0, 5.0, 8.0];
     let step = steps.into_iter().find(|step| step * power >= value);
     step.unwrap_or(10.0) * power
+}
+
+/// Writes a tick of a difference; zero has no sign.
+fn signed(value: f64) -> String {
+    if value == 0.0 {
+        "0".to_owned()
+    } else {
+        format!("{value:+}")
+    }
 }
 
 /// Writes milliseconds with as many digits as matter.

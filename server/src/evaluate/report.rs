@@ -96,6 +96,15 @@ fn render(name: &str, values: Value) -> anyhow::Result<String> {
     environment.add_filter("figure", |value: f64| format!("{value:.3}"));
     environment.add_filter("change", |value: f64| format!("{value:+.4}"));
     environment.add_filter("ms", chart::number);
+    // A latency's difference in milliseconds, any other metric's as it is.
+    environment.add_filter("change_of", |value: f64, metric: &str| {
+        if metric.ends_with("_ms") {
+            format!("{value:+.1}")
+        } else {
+            format!("{value:+.4}")
+        }
+    });
+    environment.add_filter("gain", |value: f64| value.to_string());
     environment.add_filter("time", |text: String| {
         let time: Result<jiff::Timestamp, _> = text.parse();
         time.map_or(text, |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
@@ -244,7 +253,8 @@ fn worst_row(record: &Record, value: f64, row: &Row, last: &StageRow) -> Value {
         Some(rank) => rank.to_string(),
         None => "–".to_owned(),
     };
-    let relevant: Vec<&String> = row.relevant.keys().collect();
+    let mut relevant: Vec<&String> = row.relevant.keys().collect();
+    relevant.sort_by(|a, b| row.relevant[*b].total_cmp(&row.relevant[*a]));
     let expected: Vec<Value> = relevant
         .iter()
         .take(SHOWN)
