@@ -181,7 +181,14 @@ impl Pipeline {
         let known = self.terms_of(&document, &everyone).await?;
         let (shared_terms, missing_terms): (Vec<String>, Vec<String>) =
             wanted.into_iter().partition(|term| known.contains(term));
-        let best = ranked.iter().find(|ranked| ranked.hit.chunk.document == id);
+        let own = || {
+            ranked
+                .iter()
+                .filter(|ranked| ranked.hit.chunk.document == id)
+        };
+        // Its best chunk by the legs may be another than its best in the end.
+        let rank = own().map(|ranked| ranked.rank).min();
+        let rank_without_late = own().map(|ranked| ranked.rank_without_late).min();
         let in_leg = |leg: &[Scored]| {
             let places = leg.iter().zip(1..);
             places
@@ -208,7 +215,12 @@ impl Pipeline {
                 collection: document.collection_name.clone(),
             }
         } else {
-            placed(best, request.limit, options.candidates, shares_no_term)
+            placed(
+                rank.zip(rank_without_late),
+                request.limit,
+                options.candidates,
+                shares_no_term,
+            )
         };
         Ok(Fate {
             dense,
@@ -244,19 +256,21 @@ fn searched(collections: &Collections, document: &Document) -> bool {
     }
 }
 
-/// Returns where a document ended that the search could find.
-fn placed(best: Option<&Ranked>, limit: usize, candidates: usize, shares_no_term: bool) -> Outcome {
-    match best {
-        Some(hit) if hit.rank <= limit => Outcome::Found { rank: hit.rank },
-        Some(hit) if hit.rank_without_late <= limit => Outcome::Reranked {
-            rank_without_late: hit.rank_without_late,
-            rank: hit.rank,
+/// Returns where a document ended that the search could find: `ranks` are its best in the end and by the legs alone.
+fn placed(
+    ranks: Option<(usize, usize)>,
+    limit: usize,
+    candidates: usize,
+    shares_no_term: bool,
+) -> Outcome {
+    match ranks {
+        Some((rank, _)) if rank <= limit => Outcome::Found { rank },
+        Some((rank, rank_without_late)) if rank_without_late <= limit => Outcome::Reranked {
+            rank_without_late,
+            rank,
         },
         _ if shares_no_term => Outcome::NoSharedTerms,
-        Some(hit) => Outcome::Outranked {
-            rank: hit.rank,
-            limit,
-        },
+        Some((rank, _)) => Outcome::Outranked { rank, limit },
         None => Outcome::NotACandidate { candidates },
     }
 }

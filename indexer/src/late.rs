@@ -144,7 +144,7 @@ impl QueryTokens {
                 *signs = std::array::from_fn(|bit| f32::from(byte >> bit & 1) * 2.0 - 1.0);
             }
             for (best, row) in best.iter_mut().zip(self.rows.chunks_exact(self.width)) {
-                *best = best.max(dot(row, &signs));
+                *best = best.max(dot(row, &signs[..self.width]));
             }
         }
         Some(best.iter().sum())

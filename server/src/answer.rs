@@ -45,7 +45,10 @@ impl Assistant {
         collections: &Collections,
         access: &AccessFilter,
     ) -> Result<f32, AnswerError> {
-        Ok(self.evidence(question, collections, access).await?.support())
+        Ok(self
+            .evidence(question, collections, access)
+            .await?
+            .support())
     }
 
     async fn evidence(

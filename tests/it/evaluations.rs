@@ -1,7 +1,7 @@
 //! `/api/v1/evaluations`
 
 use kura_models::fake::FakeEmbedder;
-use kura_models::{Embedder, ModelSpec, Vector};
+use kura_models::{Embedder, Embedding, ModelSpec};
 use kura_tests::{TestApp, fake_models};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -303,12 +303,12 @@ impl Embedder for Slow {
         self.0.count_tokens(text)
     }
 
-    async fn embed_query(&self, text: &str) -> kura_models::Result<Vector> {
+    async fn embed_query(&self, text: &str) -> kura_models::Result<Embedding> {
         tokio::time::sleep(Duration::from_millis(100)).await;
         self.0.embed_query(text).await
     }
 
-    async fn embed_documents(&self, texts: &[String]) -> kura_models::Result<Vec<Vector>> {
+    async fn embed_documents(&self, texts: &[String]) -> kura_models::Result<Vec<Embedding>> {
         self.0.embed_documents(texts).await
     }
 }

@@ -16,6 +16,7 @@ mod disk_full;
 mod documents;
 mod eval;
 mod evaluations;
+mod explain;
 mod formats;
 mod handbook;
 mod openai;

@@ -47,10 +47,9 @@ fn fused(legs: &Legs, how: &Fusion) -> Vec<Fused> {
 #[test]
 fn a_leg_whose_first_hit_stands_out_decides() {
     // The dense leg finds all about equally close; the lexical leg has one clear winner.
-    let legs = legs(
-        &[(1, 0.84), (2, 0.835), (3, 0.83), (4, 0.825)],
-        &[(4, 30.0), (1, 5.0), (2, 4.0), (3, 4.0)],
-    );
+    let dense: Vec<(u32, f32)> = (1..=8).map(|n| (n, 0.9 - 0.005 * n as f32)).collect();
+    let lexical = [(4, 30.0), (1, 5.0), (2, 4.9), (3, 4.8), (5, 4.7), (6, 4.6)];
+    let legs = legs(&dense, &lexical);
     assert_eq!(order(&fused(&legs, &Fusion::default()))[0], 4);
     // By ranks alone the first of the dense leg would be ahead.
     assert_eq!(order(&fused(&legs, &reciprocal(60.0)))[0], 1);
@@ -112,7 +111,7 @@ fn a_word_that_only_few_have_counts_as_nothing_for_the_others() {
 
 #[test]
 fn weights_decide_between_the_legs() {
-    let legs = legs(&[(1, 0.9), (3, 0.5)], &[(2, 9.0), (3, 1.0)]);
+    let legs = legs(&[(1, 0.9), (3, 0.5)], &[(2, 9.0), (4, 1.0)]);
     for method in [
         FusionMethod::Standardized,
         FusionMethod::ReciprocalRank { k: 60.0 },

@@ -58,7 +58,9 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
                 None => AccessFilter::unrestricted("local command of the operator"),
             };
             let id = request.document.as_deref().map(document_id).transpose();
-            let id = id.ok().context("the document id is no id; `kura search --json` shows ids")?;
+            let id = id
+                .ok()
+                .context("the document id is no id; `kura search --json` shows ids")?;
             let search = retrieve::SearchRequest {
                 text: request.query,
                 collections,

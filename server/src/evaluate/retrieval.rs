@@ -12,7 +12,6 @@ use kura_indexer::retrieve::{RankOptions, SearchRequest};
 use kura_indexer::{AccessFilter, Collections, DocumentId, Pipeline};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Most queries asked beforehand, evenly spaced, whose latency does not count.
 const WARM_UP: usize = 10;
@@ -303,8 +302,4 @@ fn ranked(fused: &[Fused], score: fn(&Fused) -> f32) -> Vec<(DocumentId, f32)> {
 fn by_document(chunks: impl Iterator<Item = (DocumentId, f32)>) -> Vec<(DocumentId, f32)> {
     let mut seen = HashSet::new();
     chunks.filter(|(id, _)| seen.insert(*id)).collect()
-}
-
-fn ms(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
 }

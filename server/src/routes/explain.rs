@@ -187,7 +187,9 @@ pub async fn explain_search(
     };
     let explanation = app.pipeline.explain(&search, document, &access).await?;
     let gate = if request.answer {
-        let support = app.assistant.support(&search.text, &search.collections, &access);
+        let support = app
+            .assistant
+            .support(&search.text, &search.collections, &access);
         let (support, min_support) = (support.await?, app.config.answer.min_support);
         Some(Gate {
             support,
@@ -217,7 +219,11 @@ impl ExplainResponse {
                 })
                 .collect(),
             candidates: explanation.ranked.into_iter().map(Into::into).collect(),
-            dropped: explanation.dropped.iter().map(ToString::to_string).collect(),
+            dropped: explanation
+                .dropped
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             timings_ms: explanation.timings.into(),
             document,
             gate,
@@ -295,7 +301,8 @@ fn told(outcome: &Outcome) -> (Cause, String) {
         ),
         Outcome::NoSharedTerms => (
             Cause::NoSharedTerms,
-            "it has none of the query's words, and its meaning alone is not close enough".to_owned(),
+            "it has none of the query's words, and its meaning alone is not close enough"
+                .to_owned(),
         ),
         Outcome::NotACandidate { candidates } => (
             Cause::NotACandidate,
