@@ -16,6 +16,7 @@ mod table;
 mod text;
 mod xlsx;
 
+pub(crate) use text::decode;
 pub use detect::{MediaType, detect};
 
 pub(crate) use clean::is_cjk;

@@ -177,6 +177,7 @@ impl Pipeline {
         let id = self.collection(name).await?.id;
         self.catalog(move |catalog| catalog.delete_collection(id))
             .await?;
+        self.forget_dictionary(id);
         self.drop_deleted().await
     }
 
@@ -525,6 +526,7 @@ fn is_about_file(error: &Error) -> bool {
         | Error::TooLarge { .. } => true,
         Error::UnknownCollection { .. }
         | Error::InvalidCollectionName { .. }
+        | Error::InvalidDictionary { .. }
         | Error::UnknownDocument { .. }
         | Error::UnknownJob { .. }
         | Error::Locked { .. }

@@ -7,6 +7,7 @@ use crate::blobs::Blobs;
 use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page};
 use crate::chunk::ChunkConfig;
 use crate::fuse::Fusion;
+use crate::dictionary::Dictionaries;
 use crate::store::{EmbeddedStore, Store, StoreSpec};
 use crate::{AccessFilter, DocumentId, Error, Result, room};
 use kura_models::Embedder;
@@ -36,6 +37,7 @@ pub struct Pipeline {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) embedder: Arc<dyn Embedder>,
     pub(crate) config: IndexConfig,
+    pub(crate) dictionaries: Dictionaries,
     /// Ingest, delete and repair change catalog and store together: one at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
     dir: PathBuf,
@@ -55,7 +57,7 @@ impl Pipeline {
     ) -> Result<Arc<Self>> {
         let (dir, spec) = (data_dir.to_owned(), store_spec(embedder.as_ref()));
         let name = embedder_name(embedder.as_ref());
-        let (lock, catalog, blobs, store) = blocking(move || {
+        let (lock, catalog, blobs, store, dictionaries) = blocking(move || {
             fs_err::create_dir_all(&dir)?;
             room::keep_reserve(&dir)?;
             let lock = take_lock(&dir)?;
@@ -65,7 +67,8 @@ impl Pipeline {
             let generation = generation(&catalog)?;
             let store = EmbeddedStore::open(&index_dir(&dir, generation), &spec)?;
             remove_other_generations(&dir, generation)?;
-            Ok((lock, catalog, blobs, store))
+            let dictionaries = Dictionaries::load(&catalog)?;
+            Ok((lock, catalog, blobs, store, dictionaries))
         })
         .await?;
         let pipeline = Self {
@@ -74,6 +77,7 @@ impl Pipeline {
             store: Arc::new(store),
             embedder,
             config,
+            dictionaries,
             changing: tokio::sync::Mutex::default(),
             dir: data_dir.to_owned(),
             _lock: lock,

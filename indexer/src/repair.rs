@@ -49,43 +49,42 @@ impl Pipeline {
             let Some((last, _)) = page.last() else { break };
             after = Some(last.document);
             for (target, n_chunks) in page {
-                let matches = holds_exactly(
-                    &stored.remove(&target.document).unwrap_or_default(),
-                    target.version,
-                    n_chunks,
-                );
-                if !matches {
-                    ops.push(IndexOp::Remove {
-                        document: target.document,
-                    });
-                    ops.push(
-                        self.catalog(move |catalog| put_from(catalog, &target))
-                            .await?,
-                    );
+                let entries = stored.remove(&target.document).unwrap_or_default();
+                if holds_exactly(&entries, target.version, n_chunks) {
+                    continue;
+                }
+                touched += 1;
+                let words_only = lacks_words_only(&entries, target.version, n_chunks);
+                let document = target.document;
+                let put = self
+                    .catalog(move |catalog| put_from(catalog, &target))
+                    .await?;
+                if words_only {
+                    ops.push(without_vectors(put));
+                } else {
+                    ops.extend([IndexOp::Remove { document }, put]);
                 }
             }
             // Page by page: a lost index is rebuilt from here, whatever its size.
-            touched += self.repair(ops).await?;
+            self.repair(ops).await?;
         }
         // What is left in the store is unknown to the catalog, or was put but never published.
-        let unknown = stored
+        let unknown: Vec<IndexOp> = stored
             .into_keys()
-            .map(|document| IndexOp::Remove { document });
-        Ok(touched + self.repair(unknown.collect()).await?)
+            .map(|document| IndexOp::Remove { document })
+            .collect();
+        touched += unknown.len();
+        self.repair(unknown).await?;
+        Ok(touched)
     }
 
-    /// Applies repairs durably; returns the documents touched.
-    async fn repair(&self, ops: Vec<IndexOp>) -> Result<usize> {
+    /// Applies repairs durably.
+    async fn repair(&self, ops: Vec<IndexOp>) -> Result<()> {
         if ops.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
-        let touched = ops
-            .iter()
-            .filter(|op| matches!(op, IndexOp::Remove { .. }))
-            .count();
         self.store.apply(ops).await?;
-        self.store.checkpoint().await?;
-        Ok(touched)
+        self.store.checkpoint().await
     }
 }
 
@@ -161,6 +160,29 @@ fn holds_exactly(entries: &[Inventory], version: u32, n_chunks: u32) -> bool {
                 && entry.lexical == n_chunks as usize
         }
         _ => false,
+    }
+}
+
+/// Returns whether the store has all vectors of a document's one version and no words: another analyzer had made them.
+fn lacks_words_only(entries: &[Inventory], version: u32, n_chunks: u32) -> bool {
+    matches!(entries, [entry] if entry.version == version
+        && entry.dense == n_chunks as usize
+        && entry.lexical == 0)
+}
+
+/// Returns a put for the lexical leg alone.
+fn without_vectors(put: IndexOp) -> IndexOp {
+    match put {
+        IndexOp::Put {
+            collection,
+            acl,
+            chunks,
+        } => IndexOp::PutWords {
+            collection,
+            acl,
+            chunks,
+        },
+        other => other,
     }
 }
 

@@ -112,10 +112,15 @@ impl Pipeline {
         access: &AccessFilter,
     ) -> Result<(Legs, f64)> {
         let embedding = Instant::now();
-        let vector = self.embedder.embed_query(text).await?;
+        let expansion = self.expand(text, collections);
+        let vector = self
+            .embedder
+            .embed_query(&expansion.text_for_embedding)
+            .await?;
         let embed_ms = ms(embedding);
         let query = Query {
             text: text.to_owned(),
+            concepts: expansion.concepts,
             vector,
             collections: collections.clone(),
             limit: candidates,

@@ -42,6 +42,7 @@ async fn both_legs_find_what_was_put() {
 
     let query = Query {
         text: "third floor printers".to_owned(),
+        concepts: Vec::new(),
         vector: vec![0.9, 0.1, 0.0, 0.0],
         collections: ALL,
         limit: 2,
