@@ -39,7 +39,7 @@ async fn main() {
     let folder = args.next().expect("usage: keyword_leg FOLDER [SET...]");
     let mut sets: Vec<String> = args.collect();
     if sets.is_empty() {
-        let entries = std::fs::read_dir(&folder).unwrap();
+        let entries = fs_err::read_dir(&folder).unwrap();
         sets = entries
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.join("qrels.tsv").is_file())
@@ -47,7 +47,9 @@ async fn main() {
             .collect();
         sets.sort();
     }
-    println!("| set | chunks | index KiB | build s | queries | nDCG@10 | recall@10 | recall@100 | p50 ms | p95 ms |");
+    println!(
+        "| set | chunks | index KiB | build s | queries | nDCG@10 | recall@10 | recall@100 | p50 ms | p95 ms |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for set in sets {
         measure(&Path::new(&folder).join(&set), &set).await;
@@ -89,7 +91,13 @@ async fn measure(folder: &Path, set: &str) {
         ideal.sort_by(|a, b| b.total_cmp(a));
         n += 1;
         ndcg += dcg(&ranking) / dcg(&ideal);
-        let found = |depth| ranking.iter().take(depth).filter(|gain| **gain > 0.0).count() as f64;
+        let found = |depth| {
+            ranking
+                .iter()
+                .take(depth)
+                .filter(|gain| **gain > 0.0)
+                .count() as f64
+        };
         recall_10 += found(10) / ideal.len() as f64;
         recall_100 += found(100) / ideal.len() as f64;
     }
@@ -166,7 +174,7 @@ fn dcg(gains: &[f64]) -> f64 {
 }
 
 fn rows(path: &Path) -> Vec<Row> {
-    std::fs::read_to_string(path)
+    fs_err::read_to_string(path)
         .unwrap()
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -176,7 +184,7 @@ fn rows(path: &Path) -> Vec<Row> {
 /// Returns the relevant documents' gains by query.
 fn qrels(path: &Path) -> HashMap<String, HashMap<String, f64>> {
     let mut qrels: HashMap<String, HashMap<String, f64>> = HashMap::new();
-    for line in std::fs::read_to_string(path).unwrap().lines() {
+    for line in fs_err::read_to_string(path).unwrap().lines() {
         let columns: Vec<&str> = line.split('\t').collect();
         match columns[2].parse::<f64>() {
             Ok(gain) if gain > 0.0 => {
@@ -190,7 +198,7 @@ fn qrels(path: &Path) -> HashMap<String, HashMap<String, f64>> {
 }
 
 fn size(path: &Path) -> u64 {
-    let entries = std::fs::read_dir(path).unwrap();
+    let entries = fs_err::read_dir(path).unwrap();
     entries
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum()

@@ -22,8 +22,9 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use unicode_normalization::char::is_combining_mark;
 
-/// Version of what [`analyze`] and [`grams`] return and of how the keyword index keeps it. An index knows the one it
-/// was built with; when another opens it, its keyword half is built anew from the catalog.
+/// Version of what [`analyze`] and [`grams`] return and of how the keyword index keeps it.
+///
+/// An index knows the one it was built with; when another opens it, its keyword half is built anew from the catalog.
 pub const ANALYZER_VERSION: u32 = 2;
 
 /// So many words of a spaced script in a row are a sentence of their own amid Japanese, not a name or two.
@@ -68,7 +69,9 @@ pub fn analyze(text: &str) -> Analysis {
         out: Analysis::default(),
     };
     let all_spaced = runs.iter().all(|run| run.script == Script::Spaced);
-    for stretch in runs.chunk_by(|a, b| (a.script == Script::Spaced) == (b.script == Script::Spaced)) {
+    for stretch in
+        runs.chunk_by(|a, b| (a.script == Script::Spaced) == (b.script == Script::Spaced))
+    {
         // In Japanese text `IT` and `AND` are names, not function words.
         analyzer.english = all_spaced || stretch.len() >= MIN_SENTENCE_WORDS;
         for run in stretch {
@@ -148,7 +151,10 @@ fn connects(before: &str, c: char, after: &str) -> bool {
         _ => after,
     };
     is_connector(c)
-        && after.chars().next().is_some_and(|c| script(c) == Some(Script::Spaced))
+        && after
+            .chars()
+            .next()
+            .is_some_and(|c| script(c) == Some(Script::Spaced))
 }
 
 fn script(c: char) -> Option<Script> {
@@ -183,7 +189,18 @@ fn is_kanji(c: char) -> bool {
 fn is_connector(c: char) -> bool {
     matches!(
         c,
-        '.' | ',' | '-' | '/' | '\\' | ':' | '@' | '+' | '&' | '\'' | '\u{2019}' | '\u{2010}' | '\u{2011}'
+        '.' | ','
+            | '-'
+            | '/'
+            | '\\'
+            | ':'
+            | '@'
+            | '+'
+            | '&'
+            | '\''
+            | '\u{2019}'
+            | '\u{2010}'
+            | '\u{2011}'
     )
 }
 
@@ -205,11 +222,11 @@ impl Analyzer<'_> {
         }
         if let Some(sign) = spaced::suffix(run, &normalized.text[span.end..]) {
             let end = span.end + sign.len();
-            self.push(format!("{}{sign}", run.to_lowercase()), span.start..end, false);
+            self.push(format!("{}{sign}", plain(run)), span.start..end, false);
         }
         let segments = spaced::segments(run);
         if segments.len() > 1 {
-            self.push(run.to_lowercase(), span.clone(), false);
+            self.push(plain(run), span.clone(), false);
         }
         for (offset, segment) in segments {
             self.segment(segment, span.start + offset);
@@ -236,12 +253,14 @@ impl Analyzer<'_> {
         if !matches!(parts.as_slice(), [(_, part)] if *part == segment) {
             match spaced::joined(segment, &parts) {
                 // Of words the joined spelling stands for both; a code is kept to the letter.
-                Some(joined) if joined.chars().all(char::is_alphabetic) && !segment.contains('_') => {
+                Some(joined)
+                    if joined.chars().all(char::is_alphabetic) && !segment.contains('_') =>
+                {
                     let (text, _) = self.word(&joined);
                     self.push(text, span.clone(), false);
                 }
                 joined => {
-                    self.push(segment.to_lowercase(), span.clone(), false);
+                    self.push(plain(segment), span.clone(), false);
                     let other = joined.map(|joined| joined.to_lowercase());
                     let other = other.or_else(|| spaced::version(segment).map(str::to_owned));
                     if let Some(other) = other {
@@ -272,7 +291,8 @@ impl Analyzer<'_> {
         if !lower.chars().all(|c| c.is_ascii_alphabetic() || c == '\'') {
             return (lower, false);
         }
-        let is_acronym = |part: &str| part.len() > 1 && part.bytes().all(|c| c.is_ascii_uppercase());
+        let is_acronym =
+            |part: &str| part.len() > 1 && part.bytes().all(|c| c.is_ascii_uppercase());
         if let Some(singular) = part.strip_suffix('s').filter(|part| is_acronym(part)) {
             return (STEMMER.stem(&singular.to_lowercase()).into_owned(), false);
         }
@@ -353,6 +373,11 @@ impl Analyzer<'_> {
             });
         }
     }
+}
+
+/// Returns a code in lower case with one kind of hyphen.
+fn plain(run: &str) -> String {
+    run.to_lowercase().replace(['\u{2010}', '\u{2011}'], "-")
 }
 
 #[cfg(test)]

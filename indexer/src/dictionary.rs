@@ -98,7 +98,9 @@ impl Dictionary {
             };
             for form in entry.forms() {
                 add(by_surface.entry(plain(form)).or_default());
-                add(by_terms.entry(terms(form).into_iter().map(|(term, _)| term).collect()).or_default());
+                add(by_terms
+                    .entry(terms(form).into_iter().map(|(term, _)| term).collect())
+                    .or_default());
             }
         }
         let lengths: HashSet<usize> = by_surface.keys().map(|form| form.chars().count()).collect();
@@ -139,7 +141,9 @@ impl Dictionary {
                 };
                 let before = start.checked_sub(1).map(|at| signs[at].0);
                 let after = signs.get(start + len).map(|(c, _)| *c);
-                if cuts(before, place[0].0) || after.is_some_and(|after| cuts(Some(place[len - 1].0), after)) {
+                if cuts(before, place[0].0)
+                    || after.is_some_and(|after| cuts(Some(place[len - 1].0), after))
+                {
                     continue;
                 }
                 let span = place[0].1.start..place[len - 1].1.end;
@@ -150,7 +154,11 @@ impl Dictionary {
     }
 
     /// Returns the places where a form stands in another spelling or inflection.
-    fn inflections(&self, words: &[(String, Range<usize>)], found: &mut Vec<(Range<usize>, usize)>) {
+    fn inflections(
+        &self,
+        words: &[(String, Range<usize>)],
+        found: &mut Vec<(Range<usize>, usize)>,
+    ) {
         for start in 0..words.len() {
             for len in (1..=self.max_terms.min(words.len() - start)).rev() {
                 let place = &words[start..start + len];
@@ -184,7 +192,10 @@ pub fn expand(dictionaries: &[(CollectionId, Arc<Dictionary>)], query: &str) -> 
         concepts: Vec::new(),
         text_for_embedding: query.to_owned(),
     };
-    if dictionaries.iter().all(|(_, dictionary)| dictionary.entries.is_empty()) {
+    if dictionaries
+        .iter()
+        .all(|(_, dictionary)| dictionary.entries.is_empty())
+    {
         return expansion;
     }
     let mut signs = surface(query);
@@ -204,11 +215,13 @@ pub fn expand(dictionaries: &[(CollectionId, Arc<Dictionary>)], query: &str) -> 
             }
         }
     }
-    let mut chosen: Vec<((usize, usize), Vec<(usize, usize)>)> = places.into_iter().collect();
+    let mut chosen: Vec<_> = places.into_iter().collect();
     chosen.sort_by_key(|&((start, end), _)| (std::cmp::Reverse(end - start), start));
     let mut taken: Vec<Range<usize>> = Vec::new();
     chosen.retain(|&((start, end), _)| {
-        let free = taken.iter().all(|other| end <= other.start || other.end <= start);
+        let free = taken
+            .iter()
+            .all(|other| end <= other.start || other.end <= start);
         if free {
             taken.push(start..end);
         }

@@ -16,8 +16,8 @@ mod table;
 mod text;
 mod xlsx;
 
-pub(crate) use text::decode;
 pub use detect::{MediaType, detect};
+pub(crate) use text::decode;
 
 pub(crate) use clean::is_cjk;
 

@@ -467,20 +467,28 @@ pub(crate) fn put_op<'a>(
     IndexOp::Put {
         collection: target.collection,
         acl: target.acl.clone(),
-        chunks: chunks
-            .map(|(chunk, vector)| StoredChunk {
-                id: ChunkId {
-                    document: target.document,
-                    version: target.version,
-                    ordinal: chunk.ordinal,
-                },
-                title: target.title.clone(),
-                headings: chunk.context.clone(),
-                text: chunk.text.clone(),
-                vector: vector.clone(),
-            })
-            .collect(),
+        chunks: stored_chunks(target, chunks),
     }
+}
+
+/// Returns chunks as the store takes them.
+pub(crate) fn stored_chunks<'a>(
+    target: &Published,
+    chunks: impl Iterator<Item = (&'a crate::Chunk, &'a Vec<f32>)>,
+) -> Vec<StoredChunk> {
+    chunks
+        .map(|(chunk, vector)| StoredChunk {
+            id: ChunkId {
+                document: target.document,
+                version: target.version,
+                ordinal: chunk.ordinal,
+            },
+            title: target.title.clone(),
+            headings: chunk.context.clone(),
+            text: chunk.text.clone(),
+            vector: vector.clone(),
+        })
+        .collect()
 }
 
 fn read(bytes: &[u8], source: &str, media_type: &str) -> Result<Extracted> {

@@ -1,7 +1,7 @@
 //! When catalog and index disagree the catalog wins: recovery at start, and rebuilding a generation.
 
 use crate::catalog::{Catalog, Published};
-use crate::ingest::{embedded_text, put_op};
+use crate::ingest::{embedded_text, put_op, stored_chunks};
 use crate::pipeline::{
     Pipeline, blocking, embedder_name, generation, index_dir, store_spec, take_lock,
 };
@@ -56,13 +56,12 @@ impl Pipeline {
                 touched += 1;
                 let words_only = lacks_words_only(&entries, target.version, n_chunks);
                 let document = target.document;
-                let put = self
-                    .catalog(move |catalog| put_from(catalog, &target))
-                    .await?;
                 if words_only {
-                    ops.push(without_vectors(put));
+                    let put = self.catalog(move |catalog| put_words(catalog, &target));
+                    ops.push(put.await?);
                 } else {
-                    ops.extend([IndexOp::Remove { document }, put]);
+                    let put = self.catalog(move |catalog| put_from(catalog, &target));
+                    ops.extend([IndexOp::Remove { document }, put.await?]);
                 }
             }
             // Page by page: a lost index is rebuilt from here, whatever its size.
@@ -170,22 +169,6 @@ fn lacks_words_only(entries: &[Inventory], version: u32, n_chunks: u32) -> bool 
         && entry.lexical == 0)
 }
 
-/// Returns a put for the lexical leg alone.
-fn without_vectors(put: IndexOp) -> IndexOp {
-    match put {
-        IndexOp::Put {
-            collection,
-            acl,
-            chunks,
-        } => IndexOp::PutWords {
-            collection,
-            acl,
-            chunks,
-        },
-        other => other,
-    }
-}
-
 /// Replaces the stored vectors of a document. Until all are replaced the catalog names no embedder,
 /// so an interrupted run embeds everything again.
 async fn embed_again(
@@ -219,4 +202,17 @@ fn put_from(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
         target,
         chunks.iter().map(|stored| (&stored.chunk, &stored.vector)),
     ))
+}
+
+/// Returns a put for the lexical leg alone.
+fn put_words(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
+    let chunks = catalog.chunks(target.document, target.version)?;
+    Ok(IndexOp::PutWords {
+        collection: target.collection,
+        acl: target.acl.clone(),
+        chunks: stored_chunks(
+            target,
+            chunks.iter().map(|stored| (&stored.chunk, &stored.vector)),
+        ),
+    })
 }

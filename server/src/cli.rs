@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::commands::{admin, ask, config, doctor, eval, extract, ingest, models, search, serve};
+use crate::commands::{
+    admin, ask, config, dictionary, doctor, eval, extract, ingest, models, search, serve,
+};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -52,6 +54,8 @@ pub enum Command {
     Config(config::Args),
     /// Find out what is wrong with this installation.
     Doctor(doctor::Args),
+    /// Teach a collection's words: synonyms, abbreviations, readings.
+    Dictionary(dictionary::Args),
     /// Rebuild what can be rebuilt.
     Admin(admin::Args),
     /// Measure quality on labelled data.

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 /// Pairs of a kanji and the one it is folded to: old forms (kyūjitai) to those of the Jōyō and Jinmeiyō tables, and
 /// variants (itaiji) that names are written with. Facts taken from Unihan 14 (`kJinmeiyoKanji`) and the Japanese
-/// character list of OpenCC 1.4 (Apache-2.0), less what differs in meaning in Japanese. What NFKC folds is not here.
+/// character list of `OpenCC` 1.4 (Apache-2.0), less what differs in meaning in Japanese. What NFKC folds is not here.
 const KANJI: &str = "\
     乘乗 亂乱 亙亘 亞亜 佛仏 來来 俠侠 俱倶 倂併 值値 假仮 傳伝 僊仙 僞偽 價価 儉倹 儘侭 兒児 兔兎 內内 兩両 冨富 \
     冰氷 凉涼 凛凜 凾函 刄刃 剎刹 剝剥 剩剰 劍剣 劑剤 劒剣 劵券 勞労 勳勲 勵励 勸勧 區区 卷巻 卻却 卽即 參参 叅参 \
@@ -43,7 +43,8 @@ static KANJI_FOLDS: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
 
 /// Returns whether [`char`] changes anything in a text; most need no second look.
 pub(super) fn applies(text: &str) -> bool {
-    let folds = |c: char| !c.is_ascii() && (is_long_mark_lookalike(c) || KANJI_FOLDS.contains_key(&c));
+    let folds =
+        |c: char| !c.is_ascii() && (is_long_mark_lookalike(c) || KANJI_FOLDS.contains_key(&c));
     text.chars().any(folds) || (text.contains('-') && text.chars().any(is_katakana))
 }
 
@@ -60,7 +61,10 @@ pub(super) fn char(c: char, before: Option<char>, after: Option<char>) -> char {
 
 /// Hyphen, dashes, minus and box drawing, as they come from keyboards and scans.
 fn is_long_mark_lookalike(c: char) -> bool {
-    matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{2500}' | '\u{2501}')
+    matches!(
+        c,
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{2500}' | '\u{2501}'
+    )
 }
 
 /// Returns whether `c` is a katakana letter or the long mark.
@@ -209,7 +213,10 @@ pub(super) fn numerals(run: &str) -> Vec<Numeral> {
         let tail = &run[start..];
         let end = start + tail.find(|c| !is_numeral(c)).unwrap_or(tail.len());
         let numbers = run[..start].ends_with('第')
-            || run[end..].chars().next().is_some_and(|c| COUNTERS.contains(c));
+            || run[end..]
+                .chars()
+                .next()
+                .is_some_and(|c| COUNTERS.contains(c));
         if numbers && let Some(value) = value(&run[start..end]) {
             found.push(Numeral {
                 span: start..end,
@@ -247,7 +254,10 @@ fn value(numeral: &str) -> Option<u32> {
         return None;
     }
     if numeral.chars().all(|c| digit(c).is_some()) {
-        let value = numeral.chars().filter_map(digit).fold(0, |value, digit| value * 10 + digit);
+        let value = numeral
+            .chars()
+            .filter_map(digit)
+            .fold(0, |value, digit| value * 10 + digit);
         return (value < 10_000).then_some(value);
     }
     let (mut sum, mut pending, mut last) = (0, None, u32::MAX);
@@ -278,7 +288,11 @@ mod tests {
             assert_eq!(pair.chars().count(), 2, "{pair}");
             assert_eq!(pair.nfkc().collect::<String>(), pair);
         }
-        assert_eq!(folds.len(), KANJI.split_whitespace().count(), "one row per kanji");
+        assert_eq!(
+            folds.len(),
+            KANJI.split_whitespace().count(),
+            "one row per kanji"
+        );
         for (from, to) in folds {
             assert!(!folds.contains_key(to), "{from} → {to} → …");
         }
@@ -292,7 +306,10 @@ mod tests {
                 .map(|numeral| numeral.digits)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(digits("第三条の二第三十二条第百二十一号"), ["3", "32", "121"]);
+        assert_eq!(
+            digits("第三条の二第三十二条第百二十一号"),
+            ["3", "32", "121"]
+        );
         assert_eq!(digits("二〇二五年四月一日"), ["2025", "4", "1"]);
         assert_eq!(digits("千九百九十九年"), ["1999"]);
         assert!(digits("一般に三菱と十分な三重県").is_empty());
@@ -305,7 +322,10 @@ mod tests {
         let spelled = Spelled::new(run);
         assert_eq!(spelled.text, "新バイオリン店");
         let at = |part: &str| spelled.text.find(part).unwrap();
-        assert_eq!(&run[spelled.origin(at("バ"))..spelled.origin(at("店"))], "ヴァイオリン");
+        assert_eq!(
+            &run[spelled.origin(at("バ"))..spelled.origin(at("店"))],
+            "ヴァイオリン"
+        );
         assert_eq!(&run[..spelled.origin(at("バ"))], "新");
         assert_eq!(spelled.origin(spelled.text.len()), run.len());
     }

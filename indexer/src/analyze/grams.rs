@@ -54,8 +54,13 @@ pub fn grams(text: &str) -> Vec<Gram> {
 /// Returns whether a text has a script written without spaces, so that its pieces need not begin or end with a word.
 #[must_use]
 pub fn is_unspaced(text: &str) -> bool {
-    text.chars()
-        .any(|c| !c.is_ascii() && matches!(script(c), Some(super::Script::Japanese | super::Script::Unspaced)))
+    text.chars().any(|c| {
+        !c.is_ascii()
+            && matches!(
+                script(c),
+                Some(super::Script::Japanese | super::Script::Unspaced)
+            )
+    })
 }
 
 /// Returns `c` in lower case if that is one character.

@@ -1,5 +1,8 @@
 //! Parts of runs that are written with Latin letters, digits and connectors.
 
+/// A word with more is encoded data, not language.
+const MAX_HUMPS: usize = 8;
+
 /// Splits a run at `/`, `\`, `:` and `@`: the parts of a path, an address or a qualified name.
 pub(super) fn segments(run: &str) -> Vec<(usize, &str)> {
     pieces(run, |c| matches!(c, '/' | '\\' | ':' | '@'))
@@ -46,6 +49,9 @@ pub(super) fn humps(part: &str) -> Vec<(usize, &str)> {
             borders.push(at);
         }
     }
+    if borders.len() > MAX_HUMPS {
+        return vec![(0, part)];
+    }
     let ends = borders.iter().skip(1).copied().chain([part.len()]);
     borders
         .iter()
@@ -58,9 +64,7 @@ pub(super) fn humps(part: &str) -> Vec<(usize, &str)> {
 /// written AB1234, `e-mail` also email.
 pub(super) fn joined(segment: &str, parts: &[(usize, &str)]) -> Option<String> {
     let hyphen = |c: char| matches!(c, '-' | '_' | '\u{2010}' | '\u{2011}');
-    let all_hyphens = segment
-        .chars()
-        .all(|c| c.is_alphanumeric() || hyphen(c));
+    let all_hyphens = segment.chars().all(|c| c.is_alphanumeric() || hyphen(c));
     let has_letter = segment.chars().any(char::is_alphabetic);
     let is_code = segment.chars().any(|c| c.is_ascii_digit());
     (all_hyphens && has_letter && parts.len() >= 2 && (is_code || parts.len() == 2))
@@ -97,7 +101,11 @@ pub(super) fn ungrouped(run: &str) -> Option<String> {
 
 /// Returns the sign that belongs to the name before it: `C++`, `C#`.
 pub(super) fn suffix(run: &str, after: &str) -> Option<&'static str> {
-    let name_len = run.bytes().rev().take_while(u8::is_ascii_alphabetic).count();
+    let name_len = run
+        .bytes()
+        .rev()
+        .take_while(u8::is_ascii_alphabetic)
+        .count();
     if !(1..=2).contains(&name_len) {
         return None;
     }

@@ -63,7 +63,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Entry>> {
             Err(problem) => problems.push(format!("line {line}: {problem}")),
         }
         if entries.len() > MAX_ENTRIES {
-            problems.push(format!("line {line}: a dictionary has at most {MAX_ENTRIES} terms"));
+            problems.push(format!(
+                "line {line}: a dictionary has at most {MAX_ENTRIES} terms"
+            ));
             break;
         }
     }
@@ -84,21 +86,28 @@ fn columns(reader: &mut csv::Reader<&[u8]>) -> Result<[Option<usize>; 4]> {
     let header = reader
         .headers()
         .map_err(|error| invalid(vec![format!("line 1: {error}")]))?;
-    let names: Vec<String> = header.iter().map(|name| plain(name)).collect();
+    let names: Vec<String> = header.iter().map(plain).collect();
     if let Some(unknown) = names.iter().find(|name| !COLUMNS.contains(&name.as_str())) {
-        let problem = format!("line 1: unknown column `{unknown}`; the first line names the columns: {wanted}");
+        let problem = format!(
+            "line 1: unknown column `{unknown}`; the first line names the columns: {wanted}"
+        );
         return Err(invalid(vec![problem]));
     }
     let columns = COLUMNS.map(|column| names.iter().position(|name| name == column));
     if columns[0].is_none() {
-        let problem = format!("line 1: the column `term` is missing; the first line names the columns: {wanted}");
+        let problem = format!(
+            "line 1: the column `term` is missing; the first line names the columns: {wanted}"
+        );
         return Err(invalid(vec![problem]));
     }
     Ok(columns)
 }
 
 /// Returns the entry of a row; `None` if the row is empty.
-fn entry(record: &csv::StringRecord, columns: &[Option<usize>; 4]) -> std::result::Result<Option<Entry>, String> {
+fn entry(
+    record: &csv::StringRecord,
+    columns: &[Option<usize>; 4],
+) -> std::result::Result<Option<Entry>, String> {
     if record.iter().all(str::is_empty) {
         return Ok(None);
     }
@@ -143,7 +152,9 @@ fn check(form: &str) -> std::result::Result<(), String> {
         return Err(format!("`{form}` has no letter or digit to look for"));
     }
     if words.iter().all(|word| word.stop) {
-        return Err(format!("`{form}` is a function word; it would change nearly every query"));
+        return Err(format!(
+            "`{form}` is a function word; it would change nearly every query"
+        ));
     }
     Ok(())
 }

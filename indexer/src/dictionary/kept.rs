@@ -36,7 +36,10 @@ impl Dictionaries {
     }
 
     fn put(&self, collection: CollectionId, dictionary: Option<Arc<Dictionary>>) {
-        let mut by_collection = self.by_collection.write().unwrap_or_else(PoisonError::into_inner);
+        let mut by_collection = self
+            .by_collection
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         match dictionary {
             Some(dictionary) => drop(by_collection.insert(collection, dictionary)),
             None => drop(by_collection.remove(&collection)),
@@ -44,7 +47,10 @@ impl Dictionaries {
     }
 
     fn of(&self, collections: &Collections) -> Vec<(CollectionId, Arc<Dictionary>)> {
-        let by_collection = self.by_collection.read().unwrap_or_else(PoisonError::into_inner);
+        let by_collection = self
+            .by_collection
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let searched = |id: &CollectionId| match collections {
             Collections::All => true,
             Collections::Only(only) => only.contains(id),
@@ -67,7 +73,8 @@ impl Pipeline {
         let dictionary = Arc::new(Dictionary::parse(csv)?);
         let (text, _) = crate::extract::decode(csv);
         let _changing = self.changing.lock().await;
-        self.catalog(move |catalog| catalog.set_dictionary(id, &text)).await?;
+        self.catalog(move |catalog| catalog.set_dictionary(id, &text))
+            .await?;
         let n_terms = dictionary.entries().len();
         self.dictionaries.put(id, Some(dictionary));
         Ok(n_terms)
@@ -90,7 +97,8 @@ impl Pipeline {
     pub async fn remove_dictionary(&self, collection: &str) -> Result<()> {
         let id = self.collection(collection).await?.id;
         let _changing = self.changing.lock().await;
-        self.catalog(move |catalog| catalog.remove_dictionary(id)).await?;
+        self.catalog(move |catalog| catalog.remove_dictionary(id))
+            .await?;
         self.dictionaries.put(id, None);
         Ok(())
     }

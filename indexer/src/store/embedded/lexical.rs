@@ -283,7 +283,8 @@ impl Fields {
         document.add_pre_tokenized_text(self.title, positioned([title.words()]));
         document.add_pre_tokenized_text(self.headings, positioned([headings.words()]));
         if parts.iter().any(|part| part.unspaced) {
-            document.add_pre_tokenized_text(self.bigrams, positioned(parts.iter().map(Part::grams)));
+            document
+                .add_pre_tokenized_text(self.bigrams, positioned(parts.iter().map(Part::grams)));
         }
         document.add_pre_tokenized_text(self.kanji, positioned(parts.iter().map(Part::kanji)));
         let json = serde_json::to_vec(source).map_err(std::io::Error::from)?;
@@ -333,12 +334,16 @@ impl Part {
 
     fn words(&self) -> Vec<(usize, &str)> {
         let words = self.analysis.words.iter();
-        words.map(|term| (term.position, term.text.as_str())).collect()
+        words
+            .map(|term| (term.position, term.text.as_str()))
+            .collect()
     }
 
     fn grams(&self) -> Vec<(usize, &str)> {
         let grams = self.grams.iter();
-        grams.map(|gram| (gram.position, gram.text.as_str())).collect()
+        grams
+            .map(|gram| (gram.position, gram.text.as_str()))
+            .collect()
     }
 
     fn kanji(&self) -> Vec<(usize, &str)> {

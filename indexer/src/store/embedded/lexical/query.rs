@@ -3,7 +3,7 @@
 use super::super::Scope;
 use super::Fields;
 use crate::access::GroupId;
-use crate::analyze::{Analysis, Term as Word, analyze, grams};
+use crate::analyze::{Analysis, Term as Word, analyze, grams, is_unspaced};
 use crate::dictionary::Concept;
 use crate::error::Result;
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use std::ops::Range;
 use tantivy::collector::TopDocs;
 use tantivy::query::{
     BooleanQuery, BoostQuery, ConstScoreQuery, DisjunctionMaxQuery, Occur, PhraseQuery, Query,
-    TermQuery, TermSetQuery,
+    RegexQuery, TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocAddress, Searcher, Term};
@@ -26,15 +26,20 @@ const MAX_QUERY_TERMS: usize = 256;
 /// are enough to find it.
 const MAX_LITERAL_SIGNS: usize = 128;
 
-// A chunk's score is the sum of BM25 (tantivy's k1 1.2, b 0.75) over the fields, times these weights. Measured with
-// title and text as one chunk, nDCG@10 for title 0.0 / 0.15 / 0.3 / 0.5: SciFact .694 / .700 / .696 / .690, a handbook
-// .407 / .419 / .419 / .418, Cranfield .361 / .367 / .381 / .384, NIILC (ja) .816 / .823 / .829 / .835, JSQuAD (ja)
-// .949 / .949 / .949 / .950; for bigrams 0.15 / 0.3 / 0.5 / 0.8: JSQuAD .948 / .949 / .949 / .947, JaQuAD
-// .939 / .939 / .937 / .933, NIILC .832 / .829 / .819 / .809. The sets have no headings; those follow the title.
+// A chunk's score is the sum of BM25 (tantivy's k1 1.2, b 0.75) over the fields, times these weights. They were chosen
+// by the mean over eleven data sets, as k1 and b were confirmed: docs/BENCHMARKS.md, "Keyword leg", has what was tried. The
+// sets have no headings; those follow the title.
 const WORDS_WEIGHT: f32 = 1.0;
-const TITLE_WEIGHT: f32 = 0.3;
-const HEADINGS_WEIGHT: f32 = 0.3;
+const TITLE_WEIGHT: f32 = 0.4;
+const HEADINGS_WEIGHT: f32 = 0.4;
 const BIGRAMS_WEIGHT: f32 = 0.3;
+
+/// Marks a document that has the text as it is written; higher than any score, and low enough to keep a score's digits.
+const AS_WRITTEN: f32 = 8192.0;
+
+/// Shortest part of a word to look for, and most of them in a query: each costs a walk through all terms.
+const MIN_FRAGMENT_CHARS: usize = 3;
+const MAX_FRAGMENTS: usize = 4;
 
 /// A dictionary term that stands in a document as a whole counts so much more than its words here and there.
 const WHOLE_TERM_BOOST: f32 = 1.25;
@@ -43,9 +48,11 @@ type Clauses = Vec<(Occur, Box<dyn Query>)>;
 
 /// Returns the best `limit` documents with their scores, in no certain order.
 ///
-/// A score is a weighted sum of BM25 over the fields. Documents that have the whole text as it is written come
-/// before all others: to their score the highest one is added. They are found by a search of their own, because a
-/// phrase among the alternatives would keep tantivy from skipping what cannot rank.
+/// A score is a weighted sum of BM25 over the fields. Documents that have the whole text word by word come before all
+/// others, and before those, documents that have it as it is written: to their scores the highest one is added once or
+/// twice. They are found by a search of their own, because a phrase among the alternatives would keep tantivy from
+/// skipping what cannot rank. If nothing is found, words that the text's words are parts of are the last resort
+/// (`0x8007` for `0x80070005`).
 pub(super) fn rank(
     searcher: &Searcher,
     fields: &Fields,
@@ -69,10 +76,36 @@ pub(super) fn rank(
     let mut all = fields.permitted(scope);
     all.push((Occur::Must, unscored(literal)));
     all.push((Occur::Should, Box::new(any)));
-    let literal = searcher.search(&BooleanQuery::new(all), &top())?;
-    let best = found.iter().chain(&literal).map(|&(score, _)| score).fold(0.0, f32::max);
-    let known: HashSet<DocAddress> = literal.iter().map(|&(_, at)| at).collect();
-    let mut ranked: Vec<_> = literal.into_iter().map(|(score, at)| (score + best, at)).collect();
+    // Text without Japanese has no bigrams: there the words are what is written.
+    if let Some(written) = fields.written(text).filter(|_| is_unspaced(text)) {
+        let marked = ConstScoreQuery::new(written, AS_WRITTEN);
+        all.push((Occur::Should, Box::new(marked)));
+    }
+    let literal: Vec<(bool, f32, DocAddress)> = searcher
+        .search(&BooleanQuery::new(all), &top())?
+        .into_iter()
+        .map(|(score, at)| match score - AS_WRITTEN {
+            rest if rest >= 0.0 => (true, rest, at),
+            _ => (false, score, at),
+        })
+        .collect();
+    if found.is_empty() && literal.is_empty() {
+        let mut all = fields.permitted(scope);
+        let Some(fragments) = fields.fragments(text)? else {
+            return Ok(found);
+        };
+        all.push((Occur::Must, fragments));
+        return Ok(searcher.search(&BooleanQuery::new(all), &top())?);
+    }
+    let scores = literal.iter().map(|&(_, score, _)| score);
+    let best = scores
+        .chain(found.iter().map(|&(score, _)| score))
+        .fold(0.0, f32::max);
+    let known: HashSet<DocAddress> = literal.iter().map(|&(_, _, at)| at).collect();
+    let mut ranked: Vec<_> = literal
+        .into_iter()
+        .map(|(written, score, at)| (score + if written { 2.0 } else { 1.0 } * best, at))
+        .collect();
     let others = found.into_iter().filter(|(_, at)| !known.contains(at));
     ranked.extend(others.take(limit.saturating_sub(known.len())));
     Ok(ranked)
@@ -117,7 +150,9 @@ impl Fields {
 
     /// Returns the words and bigrams of a text, each a clause of its own.
     fn bag(&self, analysis: &Analysis, without_stops: bool) -> Clauses {
-        let words = analysis.query_words().filter(|word| !(without_stops && word.stop));
+        let words = analysis
+            .query_words()
+            .filter(|word| !(without_stops && word.stop));
         let words: Vec<&str> = distinct(words.map(|word| &word.text));
         let mut any: Clauses = Vec::new();
         for (field, boost) in [
@@ -142,10 +177,16 @@ impl Fields {
         let bag = |form: &str| Box::new(BooleanQuery::new(self.bag(&analyze(form), false)));
         let whole = |form: &str| -> Option<Clauses> {
             let literal = self.literal(form)?;
-            Some(vec![(Occur::Must, unscored(literal)), (Occur::Should, bag(form))])
+            Some(vec![
+                (Occur::Must, unscored(literal)),
+                (Occur::Should, bag(form)),
+            ])
         };
         let boosted = |clauses: Clauses| -> Box<dyn Query> {
-            Box::new(BoostQuery::new(Box::new(BooleanQuery::new(clauses)), WHOLE_TERM_BOOST))
+            Box::new(BoostQuery::new(
+                Box::new(BooleanQuery::new(clauses)),
+                WHOLE_TERM_BOOST,
+            ))
         };
         let mut best: Vec<Box<dyn Query>> = vec![bag(written)];
         best.extend(whole(written).map(boosted));
@@ -165,6 +206,24 @@ impl Fields {
     /// Returns the query for documents that have a text as it is written, or word by word in another spelling;
     /// `None` if it has nothing to look for, or too much.
     fn literal(&self, text: &str) -> Option<Box<dyn Query>> {
+        let written = self.written(text)?;
+        let mut words: Vec<(usize, &str)> = Vec::new();
+        let analysis = analyze(text);
+        for Word { text, position, .. } in &analysis.words {
+            // Of a compound and its parts the parts come last.
+            match words.last_mut() {
+                Some((last, word)) if last == position => *word = text,
+                _ => words.push((*position, text)),
+            }
+        }
+        let spelled = phrase(self.words, &words);
+        let either = spelled.into_iter().chain([written]);
+        let either = either.map(|query| (Occur::Should, query)).collect();
+        Some(Box::new(BooleanQuery::new(either)))
+    }
+
+    /// Returns the query for documents that have a text as it is written; `None` as for [`Self::literal`].
+    fn written(&self, text: &str) -> Option<Box<dyn Query>> {
         let grams: Vec<_> = grams(text).into_iter().filter(|gram| !gram.open).collect();
         let signs = grams.last()?.position - grams.first()?.position;
         if signs > MAX_LITERAL_SIGNS {
@@ -173,7 +232,9 @@ impl Fields {
         // Every second bigram covers every character; where signs separate, the one before them is needed too.
         let mut kept: Vec<(usize, &str)> = Vec::new();
         for (at, gram) in grams.iter().enumerate() {
-            let follows = kept.last().is_some_and(|&(last, _)| last + 1 == gram.position);
+            let follows = kept
+                .last()
+                .is_some_and(|&(last, _)| last + 1 == gram.position);
             let goes_on = grams
                 .get(at + 1)
                 .is_some_and(|next| next.position == gram.position + 1);
@@ -181,21 +242,23 @@ impl Fields {
                 kept.push((gram.position, &gram.text));
             }
         }
+        phrase(self.bigrams, &kept)
+    }
+
+    /// Returns the query for documents with words that a text's words are parts of; `None` if none is long enough.
+    fn fragments(&self, text: &str) -> Result<Option<Box<dyn Query>>> {
         let analysis = analyze(text);
-        let mut words: Vec<(usize, &str)> = Vec::new();
-        for Word { text, position, .. } in &analysis.words {
-            // Of a compound and its parts the parts come last.
-            match words.last_mut() {
-                Some((last, word)) if last == position => *word = text,
-                _ => words.push((*position, text)),
-            }
-        }
-        let either = [(self.bigrams, kept), (self.words, words)].map(|(field, terms)| {
-            let query = phrase(field, &terms)?;
-            Some((Occur::Should, query))
+        let words = distinct(analysis.query_words().map(|word| &word.text)).into_iter();
+        // Letters and digits have no meaning in a pattern.
+        let fragments = words.filter(|word| {
+            word.len() >= MIN_FRAGMENT_CHARS && word.bytes().all(|b| b.is_ascii_alphanumeric())
         });
-        let either: Clauses = either.into_iter().flatten().collect();
-        (!either.is_empty()).then(|| Box::new(BooleanQuery::new(either)) as Box<dyn Query>)
+        let mut any: Clauses = Vec::new();
+        for word in fragments.take(MAX_FRAGMENTS) {
+            let query = RegexQuery::from_pattern(&format!(".*{word}.*"), self.words)?;
+            any.push((Occur::Should, Box::new(query)));
+        }
+        Ok((!any.is_empty()).then(|| Box::new(BooleanQuery::new(any)) as Box<dyn Query>))
     }
 }
 
@@ -203,7 +266,10 @@ fn phrase(field: Field, terms: &[(usize, &str)]) -> Option<Box<dyn Query>> {
     let term = |text: &str| Term::from_field_text(field, text);
     match terms {
         [] => None,
-        [(_, only)] => Some(Box::new(TermQuery::new(term(only), IndexRecordOption::Basic))),
+        [(_, only)] => Some(Box::new(TermQuery::new(
+            term(only),
+            IndexRecordOption::Basic,
+        ))),
         [(first, _), ..] => {
             let terms = terms.iter().map(|(at, text)| (at - first, term(text)));
             Some(Box::new(PhraseQuery::new_with_offset(terms.collect())))
