@@ -1,21 +1,34 @@
 //! Text to index terms. Documents and queries go through the same function, so what is written is what is sought.
 //!
-//! NFKC, then runs by script. Runs of Latin letters and digits (`0x80070005`, `AB-1234`, `foo_bar`) are kept whole
-//! and also in parts, stemmed as English; runs of kanji and kana become words and, for what segmentation cuts
-//! elsewhere in a query than in a document, character bigrams.
+//! NFKC, one form of each kanji, then runs by script. Runs of Latin letters and digits (`0x80070005`, `AB-1234`,
+//! `foo_bar`, `fooBar`) are kept whole and also in parts, stemmed as English; runs of kanji and kana become words,
+//! one term for their spellings, and, for what segmentation cuts elsewhere in a query than in a document, character
+//! bigrams. [`grams`] finds any piece of a text as it is written.
 
+mod fold;
+mod grams;
 mod japanese;
 mod normalize;
+mod spaced;
 mod stop_words;
 
+pub use grams::{Gram, grams, is_unspaced};
+pub(crate) use normalize::surface;
+
+use fold::Spelled;
 use normalize::Normalized;
 use rust_stemmers::{Algorithm, Stemmer};
 use std::ops::Range;
 use std::sync::LazyLock;
 use unicode_normalization::char::is_combining_mark;
 
-/// Version of what [`analyze`] returns. An index keeps it; a change here means building indexes anew.
-pub const ANALYZER_VERSION: u32 = 1;
+/// Version of what [`analyze`] and [`grams`] return and of how the keyword index keeps it.
+///
+/// An index knows the one it was built with; when another opens it, its keyword half is built anew from the catalog.
+pub const ANALYZER_VERSION: u32 = 2;
+
+/// So many words of a spaced script in a row are a sentence of their own amid Japanese, not a name or two.
+const MIN_SENTENCE_WORDS: usize = 3;
 
 /// Longer words are cut here, in documents and queries alike: they are encoded data, not language.
 const MAX_WORD_CHARS: usize = 64;
@@ -50,17 +63,23 @@ pub fn analyze(text: &str) -> Analysis {
     let normalized = Normalized::new(text);
     let runs = runs(&normalized.text);
     let mut analyzer = Analyzer {
-        // In Japanese text `IT` and `AND` are names, not function words.
-        english: !runs.iter().any(|run| run.script == Script::Japanese),
         normalized: &normalized,
+        english: false,
         position: 0,
         out: Analysis::default(),
     };
-    for run in runs {
-        match run.script {
-            Script::Spaced => analyzer.spaced(run.span),
-            Script::Japanese => analyzer.japanese(run.span),
-            Script::Unspaced => analyzer.unspaced(run.span),
+    let all_spaced = runs.iter().all(|run| run.script == Script::Spaced);
+    for stretch in
+        runs.chunk_by(|a, b| (a.script == Script::Spaced) == (b.script == Script::Spaced))
+    {
+        // In Japanese text `IT` and `AND` are names, not function words.
+        analyzer.english = all_spaced || stretch.len() >= MIN_SENTENCE_WORDS;
+        for run in stretch {
+            match run.script {
+                Script::Spaced => analyzer.spaced(run.span.clone()),
+                Script::Japanese => analyzer.japanese(run.span.clone()),
+                Script::Unspaced => analyzer.unspaced(run.span.clone()),
+            }
         }
     }
     analyzer.out
@@ -73,6 +92,13 @@ impl Analysis {
         self.words
             .iter()
             .filter(move |term| only_stops || !term.stop)
+    }
+
+    /// Adds what another piece of the same text has. Positions and spans stay those within their pieces.
+    pub(crate) fn append(&mut self, piece: Self) {
+        self.words.extend(piece.words);
+        self.bigrams.extend(piece.bigrams);
+        self.kanji.extend(piece.kanji);
     }
 }
 
@@ -91,22 +117,17 @@ struct Run {
     span: Range<usize>,
 }
 
-/// Cuts NFKC text into runs of one script. What is no letter, digit or `_` separates runs, except that one
-/// connector between two characters of a spaced run joins them (`3.2`, `AB-1234`, `TCP/IP`).
+/// Cuts normalized text into runs of one script. What is no letter, digit or `_` separates runs, except that a
+/// connector between two characters of a spaced run joins them (`3.2`, `AB-1234`, `TCP/IP`, `std::vec`).
 fn runs(text: &str) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    let mut chars = text.char_indices().peekable();
     let mut open = false;
-    while let Some((at, c)) = chars.next() {
+    for (at, c) in text.char_indices() {
         let end = at + c.len_utf8();
         let Some(script) = script(c) else {
-            let joins = open
-                && is_connector(c)
+            open = open
                 && runs.last().is_some_and(|run| run.script == Script::Spaced)
-                && chars
-                    .peek()
-                    .is_some_and(|&(_, next)| self::script(next) == Some(Script::Spaced));
-            open = joins;
+                && connects(&text[..at], c, &text[end..]);
             continue;
         };
         match runs.last_mut() {
@@ -121,6 +142,19 @@ fn runs(text: &str) -> Vec<Run> {
         open = true;
     }
     runs
+}
+
+/// Returns whether the sign `c` is followed by more of the spaced run. Of signs in a row only `::` connects.
+fn connects(before: &str, c: char, after: &str) -> bool {
+    let after = match after.strip_prefix(':') {
+        Some(rest) if c == ':' && !before.ends_with(':') => rest,
+        _ => after,
+    };
+    is_connector(c)
+        && after
+            .chars()
+            .next()
+            .is_some_and(|c| script(c) == Some(Script::Spaced))
 }
 
 fn script(c: char) -> Option<Script> {
@@ -155,12 +189,24 @@ fn is_kanji(c: char) -> bool {
 fn is_connector(c: char) -> bool {
     matches!(
         c,
-        '.' | ',' | '-' | '/' | ':' | '@' | '+' | '&' | '\'' | '\u{2019}' | '\u{2010}' | '\u{2011}'
+        '.' | ','
+            | '-'
+            | '/'
+            | '\\'
+            | ':'
+            | '@'
+            | '+'
+            | '&'
+            | '\''
+            | '\u{2019}'
+            | '\u{2010}'
+            | '\u{2011}'
     )
 }
 
 struct Analyzer<'a> {
     normalized: &'a Normalized<'a>,
+    /// Whether function words are such: the run belongs to an English sentence.
     english: bool,
     position: usize,
     out: Analysis,
@@ -170,21 +216,71 @@ impl Analyzer<'_> {
     fn spaced(&mut self, span: Range<usize>) {
         let normalized = self.normalized;
         let run = &normalized.text[span.clone()];
-        if let Some(number) = ungrouped(run) {
-            self.push(number, span, false);
-            self.position += 1;
+        if let Some(number) = spaced::ungrouped(run) {
+            self.number(&number, span);
             return;
         }
-        let parts: Vec<(usize, &str)> = split_parts(run).collect();
-        let whole_is_only_part = matches!(parts.as_slice(), [(_, part)] if *part == run);
-        if !whole_is_only_part {
-            self.push(run.to_lowercase(), span.clone(), false);
+        if let Some(sign) = spaced::suffix(run, &normalized.text[span.end..]) {
+            let end = span.end + sign.len();
+            self.push(format!("{}{sign}", plain(run)), span.start..end, false);
+        }
+        let segments = spaced::segments(run);
+        if segments.len() > 1 {
+            self.push(plain(run), span.clone(), false);
+        }
+        for (offset, segment) in segments {
+            self.segment(segment, span.start + offset);
+        }
+    }
+
+    /// Indexes a number that was written with grouping commas.
+    fn number(&mut self, number: &str, span: Range<usize>) {
+        self.push(number.to_owned(), span.clone(), false);
+        if number.contains('.') {
+            for part in number.split('.') {
+                self.push(part.to_owned(), span.clone(), false);
+                self.position += 1;
+            }
+        } else {
+            self.position += 1;
+        }
+    }
+
+    /// Indexes a code or word: whole, in its usual other spelling, and in parts.
+    fn segment(&mut self, segment: &str, start: usize) {
+        let span = start..start + segment.len();
+        let parts = spaced::parts(segment);
+        if !matches!(parts.as_slice(), [(_, part)] if *part == segment) {
+            match spaced::joined(segment, &parts) {
+                // Of words the joined spelling stands for both; a code is kept to the letter.
+                Some(joined)
+                    if joined.chars().all(char::is_alphabetic) && !segment.contains('_') =>
+                {
+                    let (text, _) = self.word(&joined);
+                    self.push(text, span.clone(), false);
+                }
+                joined => {
+                    self.push(plain(segment), span.clone(), false);
+                    let other = joined.map(|joined| joined.to_lowercase());
+                    let other = other.or_else(|| spaced::version(segment).map(str::to_owned));
+                    if let Some(other) = other {
+                        self.push(other, span, false);
+                    }
+                }
+            }
         }
         for (offset, part) in parts {
-            let start = span.start + offset;
-            let (text, stop) = self.word(part);
-            self.push(text, start..start + part.len(), stop);
-            self.position += 1;
+            let start = start + offset;
+            let humps = spaced::humps(part);
+            if humps.len() > 1 {
+                self.push(part.to_lowercase(), start..start + part.len(), false);
+            }
+            for (offset, hump) in humps {
+                let start = start + offset;
+                let (text, stop) = self.word(hump);
+                self.push(text, start..start + hump.len(), stop);
+                self.position += 1;
+            }
         }
     }
 
@@ -192,28 +288,30 @@ impl Analyzer<'_> {
     fn word(&self, part: &str) -> (String, bool) {
         static STEMMER: LazyLock<Stemmer> = LazyLock::new(|| Stemmer::create(Algorithm::English));
         let lower = part.to_lowercase().replace('\u{2019}', "'");
-        if !lower.chars().all(|c| c.is_alphabetic() || c == '\'') {
+        if !lower.chars().all(|c| c.is_ascii_alphabetic() || c == '\'') {
             return (lower, false);
         }
-        let acronym = part.len() > 1 && part.chars().all(|c| c.is_ascii_uppercase());
-        let stop = self.english && !acronym && stop_words::is_english(&lower);
+        let is_acronym =
+            |part: &str| part.len() > 1 && part.bytes().all(|c| c.is_ascii_uppercase());
+        if let Some(singular) = part.strip_suffix('s').filter(|part| is_acronym(part)) {
+            return (STEMMER.stem(&singular.to_lowercase()).into_owned(), false);
+        }
+        let stop = self.english && !is_acronym(part) && stop_words::is_english(&lower);
         (STEMMER.stem(&lower).into_owned(), stop)
     }
 
     fn japanese(&mut self, span: Range<usize>) {
         let normalized = self.normalized;
         let run = &normalized.text[span.clone()];
-        let mut start = span.start;
-        for word in japanese::words(run) {
-            let folded = japanese::fold_long_mark(word);
-            self.push(
-                folded.to_owned(),
-                start..start + word.len(),
-                stop_words::is_japanese(word),
-            );
+        let mut start = 0;
+        for numeral in fold::numerals(run) {
+            self.japanese_words(&run[start..numeral.span.start], span.start + start);
+            start = numeral.span.end;
+            let numeral_span = span.start + numeral.span.start..span.start + start;
+            self.push(numeral.digits, numeral_span, false);
             self.position += 1;
-            start += word.len();
         }
+        self.japanese_words(&run[start..], span.start + start);
         self.bigrams(run);
         for kanji in run.chars().filter(|&c| is_kanji(c)) {
             let mut buffer = [0; 4];
@@ -221,6 +319,21 @@ impl Analyzer<'_> {
             if !self.out.kanji.iter().any(|known| known == kanji) {
                 self.out.kanji.push(kanji.to_owned());
             }
+        }
+    }
+
+    fn japanese_words(&mut self, text: &str, start: usize) {
+        if text.is_empty() {
+            return;
+        }
+        let spelled = Spelled::new(text);
+        let mut at = 0;
+        for word in japanese::words(&spelled.text) {
+            let span = start + spelled.origin(at)..start + spelled.origin(at + word.len());
+            let stop = stop_words::is_japanese(word);
+            self.push(fold::word(word).into_owned(), span, stop);
+            self.position += 1;
+            at += word.len();
         }
     }
 
@@ -262,29 +375,9 @@ impl Analyzer<'_> {
     }
 }
 
-/// Splits at connectors and `_`, but not at apostrophes, which belong to the word (`don't`).
-fn split_parts(run: &str) -> impl Iterator<Item = (usize, &str)> {
-    let is_border = |c: char| c == '_' || (is_connector(c) && !matches!(c, '\'' | '\u{2019}'));
-    run.split(is_border)
-        .filter(|part| !part.is_empty())
-        .map(move |part| (part.as_ptr() as usize - run.as_ptr() as usize, part))
-}
-
-/// Returns `1,234,567` as `1234567`; anything else is `None`.
-fn ungrouped(run: &str) -> Option<String> {
-    let mut groups = run.split(',');
-    let first = groups.next()?;
-    let is_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let mut number = first.to_owned();
-    let mut grouped = false;
-    for group in groups {
-        if group.len() != 3 || !is_digits(group) {
-            return None;
-        }
-        number.push_str(group);
-        grouped = true;
-    }
-    (grouped && (1..=3).contains(&first.len()) && is_digits(first)).then_some(number)
+/// Returns a code in lower case with one kind of hyphen.
+fn plain(run: &str) -> String {
+    run.to_lowercase().replace(['\u{2010}', '\u{2011}'], "-")
 }
 
 #[cfg(test)]

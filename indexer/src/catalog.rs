@@ -3,6 +3,7 @@
 //! `journal_mode=WAL` with `synchronous=FULL`: a transaction that has returned survives a power cut.
 //! One connection writes, a few others read. Every method blocks: callers use the blocking pool.
 
+mod dictionaries;
 mod documents;
 mod jobs;
 mod rows;
@@ -47,7 +48,8 @@ impl Catalog {
         writer.pragma_update(None, "secure_delete", "ON")?;
         Migrations::new(vec![
             M::up(include_str!("../migrations/01.sql")),
-            M::up(include_str!("../migrations/03.sql")),
+            M::up(include_str!("../migrations/02_dictionaries.sql")),
+            M::up(include_str!("../migrations/03_token_codes.sql")),
         ])
         .to_latest(&mut writer)?;
         Ok(Self {
@@ -155,6 +157,7 @@ impl Catalog {
                 "UPDATE documents SET deleted_at = ?2 WHERE collection_id = ?1 AND deleted_at IS NULL",
                 params![id.to_string(), at],
             )?;
+            tx.execute("DELETE FROM dictionaries WHERE collection_id = ?1", [id.to_string()])?;
             Ok(())
         })
     }

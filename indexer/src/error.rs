@@ -54,6 +54,12 @@ pub enum Error {
         /// The name given.
         name: String,
     },
+    /// A dictionary file that cannot be used.
+    #[error("the dictionary was not changed, because the file cannot be used: {}", problems.join("; "))]
+    InvalidDictionary {
+        /// What is wrong, each with its line.
+        problems: Vec<String>,
+    },
     /// No such document, or none that may be read.
     #[error("unknown document `{id}`")]
     UnknownDocument {

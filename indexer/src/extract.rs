@@ -17,6 +17,7 @@ mod text;
 mod xlsx;
 
 pub use detect::{MediaType, detect};
+pub(crate) use text::decode;
 
 pub(crate) use clean::is_cjk;
 

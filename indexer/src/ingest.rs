@@ -177,6 +177,7 @@ impl Pipeline {
         let id = self.collection(name).await?.id;
         self.catalog(move |catalog| catalog.delete_collection(id))
             .await?;
+        self.forget_dictionary(id);
         self.drop_deleted().await
     }
 
@@ -470,20 +471,28 @@ pub(crate) fn put_op<'a>(
     IndexOp::Put {
         collection: target.collection,
         acl: target.acl.clone(),
-        chunks: chunks
-            .map(|(chunk, vector)| StoredChunk {
-                id: ChunkId {
-                    document: target.document,
-                    version: target.version,
-                    ordinal: chunk.ordinal,
-                },
-                title: target.title.clone(),
-                headings: chunk.context.clone(),
-                text: chunk.text.clone(),
-                vector: vector.clone(),
-            })
-            .collect(),
+        chunks: stored_chunks(target, chunks),
     }
+}
+
+/// Returns chunks as the store takes them.
+pub(crate) fn stored_chunks<'a>(
+    target: &Published,
+    chunks: impl Iterator<Item = (&'a crate::Chunk, &'a Vec<f32>)>,
+) -> Vec<StoredChunk> {
+    chunks
+        .map(|(chunk, vector)| StoredChunk {
+            id: ChunkId {
+                document: target.document,
+                version: target.version,
+                ordinal: chunk.ordinal,
+            },
+            title: target.title.clone(),
+            headings: chunk.context.clone(),
+            text: chunk.text.clone(),
+            vector: vector.clone(),
+        })
+        .collect()
 }
 
 fn read(bytes: &[u8], source: &str, media_type: &str) -> Result<Extracted> {
@@ -529,6 +538,7 @@ fn is_about_file(error: &Error) -> bool {
         | Error::TooLarge { .. } => true,
         Error::UnknownCollection { .. }
         | Error::InvalidCollectionName { .. }
+        | Error::InvalidDictionary { .. }
         | Error::UnknownDocument { .. }
         | Error::UnknownJob { .. }
         | Error::Locked { .. }

@@ -4,6 +4,7 @@
 //! - [`document`]: documents, blocks, chunks and their ids; [`access`]: who may read what.
 //! - [`extract`]: bytes to blocks; [`chunk`]: blocks to chunks; [`analyze`]: text to terms.
 //! - [`catalog`] and [`blobs`]: the truth; [`store`]: the index derived from it; [`fuse`]: two legs to one list.
+//! - [`dictionary`]: a collection's own words, by which queries find more.
 //! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`] and `repair` work on it.
 //!
 //! Invariants: the catalog is the truth and the index can be rebuilt from it; no search without an
@@ -14,6 +15,7 @@ pub mod analyze;
 pub mod blobs;
 pub mod catalog;
 pub mod chunk;
+pub mod dictionary;
 pub mod document;
 pub mod error;
 pub mod explain;
@@ -29,6 +31,7 @@ pub mod store;
 
 pub use access::{AccessFilter, Acl, Collections, GroupId};
 pub use chunk::{ChunkConfig, Chunks, chunk, sentences};
+pub use dictionary::Dictionary;
 pub use document::{
     Block, BlockKind, Chunk, ChunkId, CollectionId, DocumentId, Extracted, Locator, Warning,
 };

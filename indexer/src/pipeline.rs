@@ -6,6 +6,7 @@ use crate::access::Collections;
 use crate::blobs::Blobs;
 use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page};
 use crate::chunk::ChunkConfig;
+use crate::dictionary::Dictionaries;
 use crate::fuse::Fusion;
 use crate::late::TokenCodec;
 use crate::store::{EmbeddedStore, Store, StoreSpec};
@@ -41,6 +42,7 @@ pub struct Pipeline {
     pub(crate) embedder: Arc<dyn Embedder>,
     pub(crate) codec: TokenCodec,
     pub(crate) config: IndexConfig,
+    pub(crate) dictionaries: Dictionaries,
     /// Ingest, delete and repair change catalog and store together: one at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
     dir: PathBuf,
@@ -60,7 +62,7 @@ impl Pipeline {
     ) -> Result<Arc<Self>> {
         let (dir, spec) = (data_dir.to_owned(), store_spec(embedder.as_ref()));
         let name = embedder_name(embedder.as_ref());
-        let (lock, catalog, blobs, store) = blocking(move || {
+        let (lock, catalog, blobs, store, dictionaries) = blocking(move || {
             fs_err::create_dir_all(&dir)?;
             room::keep_reserve(&dir)?;
             let lock = take_lock(&dir)?;
@@ -70,7 +72,8 @@ impl Pipeline {
             let generation = generation(&catalog)?;
             let store = EmbeddedStore::open(&index_dir(&dir, generation), &spec)?;
             remove_other_generations(&dir, generation)?;
-            Ok((lock, catalog, blobs, store))
+            let dictionaries = Dictionaries::load(&catalog)?;
+            Ok((lock, catalog, blobs, store, dictionaries))
         })
         .await?;
         let codec = match kept_codec(&catalog)? {
@@ -88,6 +91,7 @@ impl Pipeline {
             store: Arc::new(store),
             embedder,
             config,
+            dictionaries,
             changing: tokio::sync::Mutex::default(),
             dir: data_dir.to_owned(),
             _lock: lock,

@@ -1,7 +1,7 @@
 //! When catalog and index disagree the catalog wins: recovery at start, and rebuilding a generation.
 
 use crate::catalog::{Catalog, Published};
-use crate::ingest::{embedded_text, put_op};
+use crate::ingest::{embedded_text, put_op, stored_chunks};
 use crate::late::TokenCodec;
 use crate::pipeline::{
     Pipeline, blocking, embedder_name, generation, index_dir, keep_codec, kept_codec, store_spec,
@@ -51,43 +51,41 @@ impl Pipeline {
             let Some((last, _)) = page.last() else { break };
             after = Some(last.document);
             for (target, n_chunks) in page {
-                let matches = holds_exactly(
-                    &stored.remove(&target.document).unwrap_or_default(),
-                    target.version,
-                    n_chunks,
-                );
-                if !matches {
-                    ops.push(IndexOp::Remove {
-                        document: target.document,
-                    });
-                    ops.push(
-                        self.catalog(move |catalog| put_from(catalog, &target))
-                            .await?,
-                    );
+                let entries = stored.remove(&target.document).unwrap_or_default();
+                if holds_exactly(&entries, target.version, n_chunks) {
+                    continue;
+                }
+                touched += 1;
+                let words_only = lacks_words_only(&entries, target.version, n_chunks);
+                let document = target.document;
+                if words_only {
+                    let put = self.catalog(move |catalog| put_words(catalog, &target));
+                    ops.push(put.await?);
+                } else {
+                    let put = self.catalog(move |catalog| put_from(catalog, &target));
+                    ops.extend([IndexOp::Remove { document }, put.await?]);
                 }
             }
             // Page by page: a lost index is rebuilt from here, whatever its size.
-            touched += self.repair(ops).await?;
+            self.repair(ops).await?;
         }
         // What is left in the store is unknown to the catalog, or was put but never published.
-        let unknown = stored
+        let unknown: Vec<IndexOp> = stored
             .into_keys()
-            .map(|document| IndexOp::Remove { document });
-        Ok(touched + self.repair(unknown.collect()).await?)
+            .map(|document| IndexOp::Remove { document })
+            .collect();
+        touched += unknown.len();
+        self.repair(unknown).await?;
+        Ok(touched)
     }
 
-    /// Applies repairs durably; returns the documents touched.
-    async fn repair(&self, ops: Vec<IndexOp>) -> Result<usize> {
+    /// Applies repairs durably.
+    async fn repair(&self, ops: Vec<IndexOp>) -> Result<()> {
         if ops.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
-        let touched = ops
-            .iter()
-            .filter(|op| matches!(op, IndexOp::Remove { .. }))
-            .count();
         self.store.apply(ops).await?;
-        self.store.checkpoint().await?;
-        Ok(touched)
+        self.store.checkpoint().await
     }
 }
 
@@ -177,6 +175,13 @@ fn holds_exactly(entries: &[Inventory], version: u32, n_chunks: u32) -> bool {
     }
 }
 
+/// Returns whether the store has all vectors of a document's one version and no words: another analyzer had made them.
+fn lacks_words_only(entries: &[Inventory], version: u32, n_chunks: u32) -> bool {
+    matches!(entries, [entry] if entry.version == version
+        && entry.dense == n_chunks as usize
+        && entry.lexical == 0)
+}
+
 /// Replaces the stored vectors of a document. Until all are replaced the catalog names no embedder,
 /// so an interrupted run embeds everything again.
 async fn embed_again(
@@ -210,4 +215,17 @@ fn put_from(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
         target,
         chunks.iter().map(|stored| (&stored.chunk, &stored.vector)),
     ))
+}
+
+/// Returns a put for the lexical leg alone.
+fn put_words(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
+    let chunks = catalog.chunks(target.document, target.version)?;
+    Ok(IndexOp::PutWords {
+        collection: target.collection,
+        acl: target.acl.clone(),
+        chunks: stored_chunks(
+            target,
+            chunks.iter().map(|stored| (&stored.chunk, &stored.vector)),
+        ),
+    })
 }

@@ -154,10 +154,15 @@ impl Pipeline {
     ) -> Result<Ranking> {
         let start = Instant::now();
         let mut timings = SearchTimings::default();
-        let embedding = self.embedder.embed_query(&request.text).await?;
+        let expansion = self.expand(&request.text, &request.collections);
+        let embedding = self
+            .embedder
+            .embed_query(&expansion.text_for_embedding)
+            .await?;
         timings.embed_ms = ms(start);
         let query = Query {
             text: request.text.clone(),
+            concepts: expansion.concepts,
             vector: embedding.vector.clone(),
             collections: request.collections.clone(),
             limit: options.candidates.max(options.depth),
@@ -200,7 +205,8 @@ impl Pipeline {
     }
 
     /// Returns how a search for `limit` hits goes about it.
-    pub(crate) fn rank_options(&self, limit: usize) -> RankOptions {
+    #[must_use]
+    pub fn rank_options(&self, limit: usize) -> RankOptions {
         RankOptions {
             candidates: self.config.candidates.max(limit),
             depth: 0,

@@ -5,6 +5,7 @@ mod embedded;
 pub use embedded::EmbeddedStore;
 
 use crate::access::{AccessFilter, Acl, Collections};
+use crate::dictionary::Concept;
 use crate::document::{ChunkId, CollectionId, DocumentId};
 use crate::error::Result;
 use async_trait::async_trait;
@@ -61,7 +62,8 @@ pub trait Store: Send + Sync {
     async fn maintain(&self) -> Result<()>;
 }
 
-/// What an index is built with. Opening one with anything else is refused.
+/// What an index is built with. Opening one with anything else is refused, save for the analyzer: then the lexical leg is
+/// emptied, and has to be put again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreSpec {
     /// The embedder's id.
@@ -77,6 +79,15 @@ pub struct StoreSpec {
 pub enum IndexOp {
     /// Writes chunks, replacing those with the same ids.
     Put {
+        /// The collection their document is in.
+        collection: CollectionId,
+        /// Who may read their document.
+        acl: Acl,
+        /// The chunks.
+        chunks: Vec<StoredChunk>,
+    },
+    /// Writes chunks to the lexical leg only: the dense one has them.
+    PutWords {
         /// The collection their document is in.
         collection: CollectionId,
         /// Who may read their document.
@@ -130,6 +141,8 @@ pub struct StoredChunk {
 pub struct Query {
     /// For the lexical leg.
     pub text: String,
+    /// What the dictionaries of the collections know in the text, by place; for the lexical leg.
+    pub concepts: Vec<Concept>,
     /// For the dense leg; of the index's length.
     pub vector: Vec<f32>,
     /// Where to look.

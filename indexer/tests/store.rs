@@ -42,6 +42,7 @@ async fn both_legs_find_what_was_put() {
 
     let query = Query {
         text: "third floor printers".to_owned(),
+        concepts: Vec::new(),
         vector: vec![0.9, 0.1, 0.0, 0.0],
         collections: ALL,
         limit: 2,
@@ -484,12 +485,61 @@ async fn another_embedder_or_dimension_is_refused() {
         assert!(matches!(error, Error::Incompatible { .. }), "{error}");
         assert!(error.to_string().contains("kura admin reindex"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn another_analyzer_empties_the_words_and_keeps_the_vectors() {
+    let (dir, store) = empty_store();
+    let chunks = vec![chunk(1, 0, "", "alpha", axis(0))];
+    let everyone = Acl::everyone();
+    write(&store, vec![put(SHELF, &everyone, chunks.clone())]).await;
+    drop(store);
     let manifest = dir.path().join("manifest.json");
-    let older = fs_err::read_to_string(&manifest)
+    let other = fs_err::read_to_string(&manifest)
         .unwrap()
         .replace("\"analyzer_version\": ", "\"analyzer_version\": 9");
-    fs_err::write(&manifest, older).unwrap();
-    assert!(matches!(open(dir.path()), Err(Error::Incompatible { .. })));
+    fs_err::write(&manifest, other).unwrap();
+    // Twice: what was emptied is not emptied again.
+    for round in 0..2 {
+        let store = open(dir.path()).unwrap();
+        let counts = store.counts().await.unwrap();
+        assert_eq!((counts.dense, counts.lexical), (1, round));
+        assert_eq!(dense(&store, axis(0)).await.len(), 1);
+        let words = IndexOp::PutWords {
+            collection: SHELF,
+            acl: everyone.clone(),
+            chunks: chunks.clone(),
+        };
+        write(&store, vec![words]).await;
+        assert_eq!(lexical(&store, "alpha").await, [(1, 0)]);
+        assert_eq!(store.counts().await.unwrap().dense, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_a_word_is_the_last_resort() {
+    let (_dir, store) = empty_store();
+    let chunks = vec![
+        chunk(1, 0, "", "error E80070005", axis(0)),
+        chunk(2, 0, "", "error E8007 and 8007", axis(1)),
+        chunk(3, 0, "", "another", axis(2)),
+    ];
+    write(&store, vec![put(SHELF, &Acl::everyone(), chunks)]).await;
+    assert_eq!(
+        lexical(&store, "0x8007").await,
+        [(2, 0)],
+        "whole words first"
+    );
+    assert_eq!(lexical(&store, "800700").await, [(1, 0)]);
+    assert_eq!(lexical(&store, "nothe").await, [(3, 0)]);
+    assert!(lexical(&store, "no.*er").await.is_empty(), "no patterns");
+    assert!(lexical(&store, "zzz").await.is_empty());
+    let nobody = AccessFilter::groups(BTreeSet::new());
+    let hits = store
+        .search_lexical("nothe", &ALL, 5, &nobody)
+        .await
+        .unwrap();
+    assert!(hits.is_empty());
 }
 
 #[tokio::test]

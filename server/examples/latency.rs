@@ -95,10 +95,18 @@ async fn main() -> anyhow::Result<()> {
     for dir in arguments {
         for row in rows(&Path::new(&dir).join("corpus.jsonl"))? {
             let text = row["text"].as_str().unwrap_or_default();
-            pool.extend(sentences(text).into_iter().map(|range| text[range].to_owned()));
+            pool.extend(
+                sentences(text)
+                    .into_iter()
+                    .map(|range| text[range].to_owned()),
+            );
         }
         let asked = rows(&Path::new(&dir).join("queries.jsonl"))?;
-        queries.extend(asked.iter().filter_map(|row| row["text"].as_str().map(str::to_owned)));
+        queries.extend(
+            asked
+                .iter()
+                .filter_map(|row| row["text"].as_str().map(str::to_owned)),
+        );
     }
     let installed = Registry::open(Path::new(&models))?.locate("multilingual-e5-small")?;
     let inner = load_embedder(&installed, &DeviceChoice::Cpu, &EmbedConfig::default())?;

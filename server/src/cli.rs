@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::commands::{
-    admin, ask, config, doctor, eval, explain, extract, ingest, models, search, serve,
+    admin, ask, config, dictionary, doctor, eval, explain, extract, ingest, models, search, serve,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -56,6 +56,8 @@ pub enum Command {
     Config(config::Args),
     /// Find out what is wrong with this installation.
     Doctor(doctor::Args),
+    /// Teach a collection's words: synonyms, abbreviations, readings.
+    Dictionary(dictionary::Args),
     /// Rebuild what can be rebuilt.
     Admin(admin::Args),
     /// Measure quality on labelled data.

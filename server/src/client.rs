@@ -3,6 +3,7 @@
 use crate::error::Problem;
 use crate::evaluate::record::{Record, Summary};
 use crate::routes::ask::{AnswerBody, AskRequest};
+use crate::routes::dictionaries::Dictionary;
 use crate::routes::documents::{Document, Upload, Uploads};
 use crate::routes::evaluations::NewEvaluation;
 use crate::routes::explain::{ExplainRequest, ExplainResponse};
@@ -164,6 +165,41 @@ impl Client {
         read(self.get(&format!("/api/v1/evaluations/{id}"))?)
     }
 
+    /// Sets a collection's dictionary.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn put_dictionary(&self, collection: &str, csv: &[u8]) -> anyhow::Result<Dictionary> {
+        let response = self
+            .agent
+            .put(format!("{}{}", self.url, dictionary_path(collection)))
+            .header("authorization", self.authorization())
+            .header("content-type", "text/csv")
+            .send(csv)
+            .with_context(|| self.silent())?;
+        read(response)
+    }
+
+    /// Returns a collection's dictionary.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn dictionary(&self, collection: &str) -> anyhow::Result<String> {
+        let mut response = self.get(&dictionary_path(collection))?;
+        if response.status() != StatusCode::OK {
+            return Err(refused(response));
+        }
+        Ok(response.body_mut().read_to_string()?)
+    }
+
+    /// Removes a collection's dictionary.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn remove_dictionary(&self, collection: &str) -> anyhow::Result<()> {
+        self.delete(&dictionary_path(collection))
+    }
+
     fn get(&self, path: &str) -> anyhow::Result<Response<Body>> {
         self.agent
             .get(format!("{}{path}", self.url))
@@ -201,6 +237,20 @@ impl Client {
     fn silent(&self) -> String {
         format!("the kura server at {} does not answer", self.url)
     }
+}
+
+/// Names of collections may have any letters, so the path is escaped.
+fn dictionary_path(collection: &str) -> String {
+    let escaped: String = collection
+        .bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    format!("/api/v1/collections/{escaped}/dictionary")
 }
 
 fn read<T: DeserializeOwned>(mut response: Response<Body>) -> anyhow::Result<T> {

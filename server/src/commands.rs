@@ -13,6 +13,7 @@ pub mod admin;
 pub mod ask;
 mod backend;
 pub mod config;
+pub mod dictionary;
 pub mod doctor;
 pub mod eval;
 pub mod explain;
@@ -115,6 +116,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Command::Models(args) => models::run(&configured(&flags)?, args),
         Command::Admin(args) => runtime()?.block_on(admin::run(configured(&flags)?, args)),
+        Command::Dictionary(args) => {
+            runtime()?.block_on(dictionary::run(configured(&flags)?, args))
+        }
         Command::Eval(args) => runtime()?.block_on(eval::run(configured(&flags)?, args)),
     }
 }
@@ -132,6 +136,7 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         | Command::Config(_)
         | Command::Doctor(_)
         | Command::Admin(_)
+        | Command::Dictionary(_)
         | Command::Eval(_)
         | Command::Openapi => None,
     };

@@ -461,7 +461,7 @@ impl From<kura_indexer::Error> for ApiError {
             }
             E::TooLarge { .. } => Code::PayloadTooLarge,
             E::UnknownCollection { .. } => Code::UnknownCollection,
-            E::InvalidCollectionName { .. } => Code::InvalidRequest,
+            E::InvalidCollectionName { .. } | E::InvalidDictionary { .. } => Code::InvalidRequest,
             E::UnknownDocument { .. } => Code::UnknownDocument,
             E::UnknownJob { .. } => Code::UnknownJob,
             E::StorageFull { .. } => Code::StorageFull,

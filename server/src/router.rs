@@ -84,6 +84,11 @@ fn guarded() -> OpenApiRouter<AppState> {
             routes::collections::delete_collection
         ))
         .routes(routes!(
+            routes::dictionaries::get_dictionary,
+            routes::dictionaries::put_dictionary,
+            routes::dictionaries::delete_dictionary
+        ))
+        .routes(routes!(
             routes::documents::get_document,
             routes::documents::delete_document
         ))

@@ -5,6 +5,7 @@
 pub mod ask;
 pub mod collections;
 pub mod conversations;
+pub mod dictionaries;
 pub mod documents;
 pub mod evaluations;
 pub mod explain;

@@ -155,7 +155,11 @@ fn a_run_is_stored_reproducible_and_says_what_made_it() {
     let listed: Vec<&str> = listed.as_array().unwrap().iter().map(id).collect();
     assert_eq!(listed.len(), 3);
     assert_eq!(listed[2], id(&summary), "the latest is first");
-    assert!(kura.run(["eval", "list"]).stdout.contains("reranked ndcg@10"));
+    assert!(
+        kura.run(["eval", "list"])
+            .stdout
+            .contains("reranked ndcg@10")
+    );
 }
 
 #[test]

@@ -124,6 +124,38 @@ async fn a_lost_index_is_rebuilt_and_old_generations_go() {
 }
 
 #[tokio::test]
+async fn an_index_of_another_analyzer_is_built_anew_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = open(dir.path()).await;
+    let collection = pipeline.create_collection("c").await.unwrap().id;
+    let text = "The keeper is called Ansel.";
+    add(&pipeline, collection, "one.md", text).await;
+    pipeline.run_queued(&|_, _, _| {}).await.unwrap();
+    drop(pipeline);
+    let manifest = dir.path().join("index/1/manifest.json");
+    let sound = fs_err::read_to_string(&manifest).unwrap();
+    let other = sound.replace("\"analyzer_version\": ", "\"analyzer_version\": 9");
+    assert_ne!(sound, other);
+    fs_err::write(&manifest, other).unwrap();
+    // The words of an older analyzer are not looked at: its folder may be of any form.
+    fs_err::remove_dir_all(dir.path().join("index/1/lexical")).unwrap();
+    let pipeline = open(dir.path()).await;
+    let access = AccessFilter::unrestricted("test");
+    let request = SearchRequest {
+        text: "Ansel".to_owned(),
+        collections: Collections::All,
+        limit: 10,
+    };
+    let legs = pipeline
+        .rank(&request, &pipeline.rank_options(10), &access)
+        .await
+        .unwrap()
+        .legs;
+    assert_eq!((legs.dense.len(), legs.lexical.len()), (1, 1));
+    assert_eq!(fs_err::read_to_string(&manifest).unwrap(), sound);
+}
+
+#[tokio::test]
 async fn another_embedder_is_refused_even_without_an_index() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).await);

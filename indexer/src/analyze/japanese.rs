@@ -26,14 +26,3 @@ pub(super) fn words(run: &str) -> Vec<&str> {
     }
     words
 }
-
-/// Returns one spelling for those that differ in a trailing long mark: サーバー is サーバ.
-///
-/// JIS Z 8301 drops the mark from four characters on; shorter words keep it (キー is not キ).
-pub(super) fn fold_long_mark(word: &str) -> &str {
-    let is_katakana = |c: char| ('\u{30A1}'..='\u{30FF}').contains(&c);
-    match word.strip_suffix('ー') {
-        Some(stem) if word.chars().count() >= 4 && stem.chars().all(is_katakana) => stem,
-        _ => word,
-    }
-}

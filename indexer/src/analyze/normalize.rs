@@ -1,11 +1,12 @@
-//! NFKC with a way back to the input's byte offsets.
+//! NFKC and one form of each kanji, with a way back to the input's byte offsets.
 
+use super::fold;
 use std::borrow::Cow;
 use std::ops::Range;
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
-/// A text in NFKC that knows which bytes of the input each part came from.
+/// A text in NFKC with folded characters that knows which bytes of the input each part came from.
 pub(super) struct Normalized<'a> {
     pub(super) text: Cow<'a, str>,
     /// `(offset in text, offset in input)` of every cluster, ascending; empty if `text` is the input itself.
@@ -16,7 +17,8 @@ pub(super) struct Normalized<'a> {
 impl<'a> Normalized<'a> {
     pub(super) fn new(input: &'a str) -> Self {
         let input_len = input.len();
-        if is_nfkc_quick(input.chars()) == IsNormalized::Yes {
+        let unchanged = is_nfkc_quick(input.chars()) == IsNormalized::Yes;
+        if unchanged && !fold::applies(input) {
             return Self {
                 text: Cow::Borrowed(input),
                 origins: Vec::new(),
@@ -30,7 +32,13 @@ impl<'a> Normalized<'a> {
             let rest = &input[start + first.len_utf8()..];
             let end = input_len - rest.trim_start_matches(attaches).len();
             origins.push((text.len(), start));
-            text.extend(input[start..end].nfkc());
+            // The neighbor counts as what it is going to be: half-width kana are kana.
+            let after = input[end..].chars().next();
+            let after = after.and_then(|c| std::iter::once(c).nfkc().next());
+            for c in input[start..end].nfkc() {
+                let before = text.chars().next_back();
+                text.push(fold::char(c, before, after));
+            }
             start = end;
         }
         Self {
@@ -55,6 +63,26 @@ impl<'a> Normalized<'a> {
         let end = self.origins.get(to).map_or(self.input_len, |&(_, at)| at);
         start..end
     }
+}
+
+/// Returns the characters of a text in normalized form and lower case, white space as one space, none at the ends, each with
+/// the bytes it came from: two texts that differ in width, case or forms of kanji only have the same.
+#[must_use]
+pub(crate) fn surface(text: &str) -> Vec<(char, Range<usize>)> {
+    let normalized = Normalized::new(text);
+    let mut signs: Vec<(char, Range<usize>)> = Vec::new();
+    for (at, c) in normalized.text.char_indices() {
+        let origin = normalized.origin(at..at + c.len_utf8());
+        if !c.is_whitespace() {
+            signs.extend(c.to_lowercase().map(|c| (c, origin.clone())));
+        } else if signs.last().is_some_and(|(last, _)| *last != ' ') {
+            signs.push((' ', origin));
+        }
+    }
+    if signs.last().is_some_and(|(last, _)| *last == ' ') {
+        signs.pop();
+    }
+    signs
 }
 
 /// Returns whether `c` may compose with the character before it: accents, (half-width) voicing marks, Hangul vowels.

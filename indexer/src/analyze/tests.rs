@@ -47,16 +47,35 @@ fn codes_are_kept_whole_and_in_parts() {
     for (text, expected) in [
         (
             "VPN接続エラーコード0x80070005",
-            "vpn/接続/エラー/コード/0x80070005",
+            "vpn/接続/エラー/コード/0x80070005/0x/80070005",
         ),
-        ("AB-1234", "ab-1234/ab/1234"),
+        ("AB-1234", "ab-1234/ab1234/ab/1234"),
         ("第3.2条", "第/3.2/3/2/条"),
-        ("foo_bar", "foo_bar/foo/bar"),
+        ("foo_bar", "foo_bar/foobar/foo/bar"),
         ("__init__", "__init__/init"),
-        ("a.user@example.com", "a.user@example.com/a/user/exampl/com"),
+        (
+            "a.user@example.com",
+            "a.user@example.com/a.user/a/user/example.com/exampl/com",
+        ),
         ("1,234,567円", "1234567/円"),
         ("1,23", "1,23/1/23"),
-        ("x86_64.", "x86_64/x86/64"),
+        ("1,234.50", "1234.50/1234/50"),
+        ("fooBar", "foobar/foo/bar"),
+        ("HTTPServer", "httpserver/http/server"),
+        ("iPhone OAuth2", "iphon/oauth2"),
+        ("ISO27001", "iso27001/iso/27001"),
+        ("the 20th", "the/20th"),
+        ("v2.3.1", "v2.3.1/2.3.1/v2/3/1"),
+        ("std::vec::Vec", "std::vec::vec/std/vec/vec"),
+        (
+            "/etc/nginx.conf",
+            "etc/nginx.conf/etc/nginx.conf/nginx/conf",
+        ),
+        (r"C:\Users\kura", r"c/users\kura/user/kura"),
+        ("C++とC#", "c++/c/と/c#/c"),
+        ("e-mail", "email/e/mail"),
+        ("state-of-the-art", "state-of-the-art/state/of/the/art"),
+        ("x86_64.", "x86_64/x8664/x86/64"),
     ] {
         assert_eq!(words(text).join("/"), expected, "{text}");
     }
@@ -94,11 +113,77 @@ fn acronyms_are_no_function_words() {
 }
 
 #[test]
-fn a_trailing_long_mark_is_folded_from_four_characters_on() {
-    assert_eq!(words("サーバー"), words("サーバ"));
-    assert_eq!(words("コンピューター"), words("コンピュータ"));
-    assert_eq!(words("キー"), ["キー"]);
-    assert_eq!(words("コピー"), ["コピー"]);
+fn spellings_of_one_word_are_one_term() {
+    for spellings in [
+        &["サーバー", "サーバ", "ｻｰﾊﾞｰ", "サ－バ－", "サ‐バ"] as &[_],
+        &["コンピューター", "コンピュータ"],
+        &["インターフェース", "インタフェース"],
+        &["ヴァイオリン", "バイオリン"],
+        &["ウェブサイト", "ウエブサイト"],
+        &["フィルム", "フイルム"],
+        &["申し込み", "申込み", "申込"],
+        &["引き渡し", "引渡し", "引渡"],
+        &["打ち合わせ", "打ち合せ", "打合せ"],
+        &["國民健康保險", "国民健康保険"],
+        &["髙橋", "高橋"],
+        &["齋藤", "齊藤", "斎藤", "斉藤"],
+        &["山﨑", "山崎"],
+        &["第三条", "第3条", "第３条"],
+        &["二〇二五年", "2025年"],
+        &["COVID-19", "Covid\u{2010}19"],
+    ] {
+        for spelling in spellings {
+            assert_eq!(words(spelling), words(spellings[0]), "{spelling}");
+        }
+    }
+    assert_eq!(words("サ－バ－の").first(), words("サーバーの").first());
+}
+
+#[test]
+fn distinct_words_stay_distinct() {
+    for (one, other) in [
+        ("キー", "キ"),
+        ("コピー", "コピ"),
+        ("ビール", "ビル"),
+        ("データ", "デタ"),
+        ("女の子", "女子"),
+        ("三重県", "3重県"),
+        ("一般", "1般"),
+    ] {
+        assert_ne!(words(one), words(other), "{one} {other}");
+    }
+}
+
+#[test]
+fn a_plural_acronym_is_the_acronym() {
+    assert_eq!(words("VPNs APIs"), words("VPN API"));
+}
+
+#[test]
+fn an_english_sentence_amid_japanese_is_english() {
+    assert_eq!(
+        query("画面に Please wait for the server と出る"),
+        ["画面", "pleas", "wait", "server", "出る"]
+    );
+}
+
+#[test]
+fn grams_have_places_and_pass_over_white_space() {
+    let grams = |text: &str| {
+        let grams = super::grams(text).into_iter();
+        grams
+            .map(|gram| format!("{}{}", gram.text, gram.position))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(grams("検索RAG、税 、"), "検索0 索r1 ra2 ag3 税6");
+    assert_eq!(grams("有給休\n暇"), grams("有給休暇"));
+    assert_eq!(grams("國"), "国0");
+    let open: Vec<bool> = super::grams("税、税、税")
+        .iter()
+        .map(|gram| gram.open)
+        .collect();
+    assert_eq!(open, [true, false, true]);
 }
 
 #[test]

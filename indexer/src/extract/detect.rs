@@ -247,8 +247,8 @@ fn by_media_type(media_type: &str) -> Option<MediaType> {
 
 /// Tells HTML and mail from other text by how it begins, and text from binary.
 fn by_text(bytes: &[u8], hinted: Option<MediaType>) -> MediaType {
-    let head = &bytes[..bytes.len().min(8192)];
-    // Only an even cut keeps UTF-16 whole; a cut UTF-8 character costs one replacement character.
+    let head = whole_characters(&bytes[..bytes.len().min(8192)]);
+    // Only an even cut keeps UTF-16 whole.
     if !text::is_text(&head[..head.len() & !1]) && !text::is_text(head) {
         return MediaType::Other(Cow::Borrowed("application/octet-stream"));
     }
@@ -260,6 +260,14 @@ fn by_text(bytes: &[u8], hinted: Option<MediaType>) -> MediaType {
         _ if begins_mail(start) => MediaType::Eml,
         Some(hinted) => hinted,
         None => MediaType::Text,
+    }
+}
+
+/// Leaves out a UTF-8 character that is cut at the end: because of it the text would be taken for another encoding.
+fn whole_characters(head: &[u8]) -> &[u8] {
+    match std::str::from_utf8(head) {
+        Err(error) if error.error_len().is_none() => &head[..error.valid_up_to()],
+        Ok(_) | Err(_) => head,
     }
 }
 
@@ -314,6 +322,15 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_text_wherever_its_head_is_cut() {
+        for shift in 0..4 {
+            let text = format!("{}{}", "x".repeat(shift), "就業規則\n".repeat(2000));
+            let found = detect(text.as_bytes(), "rules.md", None);
+            assert_eq!(found, MediaType::Markdown, "{shift}");
+        }
+    }
 
     #[test]
     fn content_decides_before_the_name() {

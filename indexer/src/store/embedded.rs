@@ -40,10 +40,13 @@ struct Inner {
 impl EmbeddedStore {
     /// Opens the index in `dir`, or makes one there. Replays what was applied but not flushed before a crash.
     ///
+    /// If the lexical leg was built by another analyzer it is made anew, empty: the vectors stay as they are, and the
+    /// caller, who compares the [`inventory`](Store::inventory) with the catalog, puts the words again.
+    ///
     /// Blocks for up to seconds.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] if the index was built with another embedder, dimension or analyzer;
+    /// [`Error::Incompatible`] if the index was built with another embedder or dimension;
     /// [`Error::Locked`] if it is open elsewhere; [`Error::Damaged`] if it cannot be read.
     pub fn open(dir: &Path, spec: &StoreSpec) -> Result<Self> {
         fs_err::create_dir_all(dir)?;
@@ -56,10 +59,15 @@ impl EmbeddedStore {
                     wanted: wanted.describe(),
                 });
             }
-            Some(found) if found.complete => (
-                DenseIndex::load(&dense_dir(dir), spec.dim)?,
-                LexicalIndex::load(&lexical_dir(dir))?,
-            ),
+            Some(found) if found.complete => {
+                let dense = DenseIndex::load(&dense_dir(dir), spec.dim)?;
+                let lexical = if found.analyzer_version == wanted.analyzer_version {
+                    LexicalIndex::load(&lexical_dir(dir))?
+                } else {
+                    renew_lexical(dir, &found, &wanted)?
+                };
+                (dense, lexical)
+            }
             unfinished => create(dir, &wanted, spec, unfinished.is_some())?,
         };
         let inner = Inner {
@@ -70,6 +78,22 @@ impl EmbeddedStore {
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    async fn search_words(&self, query: Query, access: &AccessFilter) -> Result<Vec<Scored>> {
+        let Some(scope) = Scope::new(&query.collections, query.limit, access) else {
+            return Ok(Vec::new());
+        };
+        self.blocking(move |inner| {
+            let Query {
+                text,
+                concepts,
+                limit,
+                ..
+            } = &query;
+            inner.lexical.search(text, concepts, &scope, *limit)
+        })
+        .await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -110,8 +134,7 @@ impl Store for EmbeddedStore {
     async fn search(&self, query: &Query, access: &AccessFilter) -> Result<Legs> {
         let dense =
             timed(self.search_dense(&query.vector, &query.collections, query.limit, access));
-        let lexical =
-            timed(self.search_lexical(&query.text, &query.collections, query.limit, access));
+        let lexical = timed(self.search_words(query.clone(), access));
         let ((dense, dense_ms), (lexical, lexical_ms)) = futures::try_join!(dense, lexical)?;
         Ok(Legs {
             dense,
@@ -143,12 +166,14 @@ impl Store for EmbeddedStore {
         limit: usize,
         access: &AccessFilter,
     ) -> Result<Vec<Scored>> {
-        let Some(scope) = Scope::new(collections, limit, access) else {
-            return Ok(Vec::new());
+        let query = Query {
+            text: text.to_owned(),
+            concepts: Vec::new(),
+            vector: Vec::new(),
+            collections: collections.clone(),
+            limit,
         };
-        let text = text.to_owned();
-        self.blocking(move |inner| inner.lexical.search(&text, &scope, limit))
-            .await
+        self.search_words(query, access).await
     }
 
     async fn inventory(&self) -> Result<Vec<Inventory>> {
@@ -256,6 +281,28 @@ fn create(
     Ok((dense, lexical))
 }
 
+/// Makes an empty lexical index of this analyzer in place of one of another. Until the manifest says so, which is
+/// written last, the next opening does it again.
+fn renew_lexical(dir: &Path, found: &Manifest, wanted: &Manifest) -> Result<LexicalIndex> {
+    tracing::warn!(
+        path = %dir.display(),
+        "the keyword index was built by analyzer {}; it is built anew for analyzer {}",
+        found.analyzer_version,
+        wanted.analyzer_version
+    );
+    let part = lexical_dir(dir);
+    if part.exists() {
+        fs_err::remove_dir_all(&part)?;
+    }
+    let lexical = LexicalIndex::create(&part)?;
+    let complete = Manifest {
+        complete: true,
+        ..wanted.clone()
+    };
+    complete.write(dir)?;
+    Ok(lexical)
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Manifest {
     format: u32,
@@ -300,10 +347,9 @@ impl Manifest {
         Ok(())
     }
 
+    /// Returns whether the vectors are of one kind; words are made again where they are not.
     fn same_build(&self, other: &Self) -> bool {
-        self.format == other.format
-            && self.analyzer_version == other.analyzer_version
-            && self.spec == other.spec
+        self.format == other.format && self.spec == other.spec
     }
 
     fn describe(&self) -> String {

@@ -95,6 +95,7 @@ impl DenseIndex {
                 acl,
                 chunks,
             } => self.put(*collection, acl, chunks),
+            IndexOp::PutWords { .. } => Ok(()),
             IndexOp::Prune { document, keep } => self.delete(json!({"must": [
                 {"key": "document", "match": {"value": document}},
                 {"key": "version", "range": {"lt": keep}},

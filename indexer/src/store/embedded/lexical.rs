@@ -1,21 +1,23 @@
-//! Words, in tantivy. Terms come from [`analyze`]; tantivy's own tokenizers are not used.
+//! Words, in tantivy. Terms come from [`crate::analyze`]; tantivy's own tokenizers are not used.
+
+mod query;
 
 use super::super::{IndexOp, Scored, StoredChunk, sort};
 use super::Scope;
 use crate::access::{Acl, GroupId};
-use crate::analyze::{Analysis, analyze};
+use crate::analyze::{Analysis, Gram, analyze, grams, is_unspaced};
+use crate::dictionary::Concept;
 use crate::document::{ChunkId, CollectionId, DocumentId};
 use crate::error::{Error, Result};
+use query::rank;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tantivy::collector::{DocSetCollector, TopDocs};
-use tantivy::query::{
-    BooleanQuery, BoostQuery, ConstScoreQuery, Occur, RangeQuery, TermQuery, TermSetQuery,
-};
+use tantivy::collector::DocSetCollector;
+use tantivy::query::{BooleanQuery, RangeQuery, TermQuery};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, OwnedValue, STORED, STRING, Schema, TextFieldIndexing,
     TextOptions,
@@ -29,21 +31,8 @@ use uuid::Uuid;
 /// Memory for documents not yet committed; the writer's one thread starts a new segment beyond it.
 const WRITER_MEMORY: usize = 64 << 20;
 
-/// From so many values on, a set query is faster than a disjunction of terms (measured with 3 to 150 groups).
-const SET_QUERY_FROM: usize = 32;
-
-/// Most distinct terms of a query in one field, to bound the work a single request can ask for.
-const MAX_QUERY_TERMS: usize = 256;
-
-// A chunk's score is the sum of BM25 (tantivy's k1 1.2, b 0.75) over the fields, times these weights. Measured with
-// title and text as one chunk, nDCG@10 for title 0.0 / 0.15 / 0.3 / 0.5: SciFact .694 / .700 / .696 / .690, a handbook
-// .407 / .419 / .419 / .418, Cranfield .361 / .367 / .381 / .384, NIILC (ja) .816 / .823 / .829 / .835, JSQuAD (ja)
-// .949 / .949 / .949 / .950; for bigrams 0.15 / 0.3 / 0.5 / 0.8: JSQuAD .948 / .949 / .949 / .947, JaQuAD
-// .939 / .939 / .937 / .933, NIILC .832 / .829 / .819 / .809. The sets have no headings; those follow the title.
-const WORDS_WEIGHT: f32 = 1.0;
-const TITLE_WEIGHT: f32 = 0.3;
-const HEADINGS_WEIGHT: f32 = 0.3;
-const BIGRAMS_WEIGHT: f32 = 0.3;
+/// Places left free between title, headings and text, so that no phrase reaches from one into another.
+const GAP: usize = 2;
 
 pub(super) struct LexicalIndex {
     fields: Fields,
@@ -106,6 +95,11 @@ impl LexicalIndex {
                 collection,
                 acl,
                 chunks,
+            }
+            | IndexOp::PutWords {
+                collection,
+                acl,
+                chunks,
             } => {
                 let writer = self.writer();
                 for chunk in chunks {
@@ -157,14 +151,18 @@ impl LexicalIndex {
         }
     }
 
-    pub(super) fn search(&self, text: &str, scope: &Scope, limit: usize) -> Result<Vec<Scored>> {
-        let Some(query) = self.fields.query(&analyze(text), scope) else {
-            return Ok(Vec::new());
-        };
+    /// Returns the best chunks for `text`, best first. What `concepts` find counts as what they stand for.
+    pub(super) fn search(
+        &self,
+        text: &str,
+        concepts: &[Concept],
+        scope: &Scope,
+        limit: usize,
+    ) -> Result<Vec<Scored>> {
         let searcher = self.reader.searcher();
-        let top = searcher.search(&query, &TopDocs::with_limit(limit).order_by_score())?;
+        let ranked = rank(&searcher, &self.fields, text, concepts, scope, limit)?;
         let mut keys = Keys::new(&searcher)?;
-        let mut hits = top
+        let mut hits = ranked
             .into_iter()
             .map(|(score, at)| {
                 Ok(Scored {
@@ -235,7 +233,7 @@ struct Fields {
     title: Field,
     /// Words of the headings, again.
     headings: Field,
-    /// Bigrams of title, headings and text.
+    /// Bigrams of title, headings and text, if any of them is written without spaces.
     bigrams: Field,
     /// Single kanji of title, headings and text.
     kanji: Field,
@@ -252,6 +250,7 @@ impl Fields {
                 .set_index_option(option);
             TextOptions::default().set_indexing_options(indexing)
         };
+        let positions = IndexRecordOption::WithFreqsAndPositions;
         let mut builder = Schema::builder();
         let fields = Self {
             chunk: builder.add_bytes_field("chunk", INDEXED | FAST),
@@ -259,10 +258,10 @@ impl Fields {
             version: builder.add_u64_field("version", FAST),
             collection: builder.add_bytes_field("collection", INDEXED),
             acl: builder.add_text_field("acl", STRING),
-            words: builder.add_text_field("words", terms(IndexRecordOption::WithFreqs)),
+            words: builder.add_text_field("words", terms(positions)),
             title: builder.add_text_field("title", terms(IndexRecordOption::WithFreqs)),
             headings: builder.add_text_field("headings", terms(IndexRecordOption::WithFreqs)),
-            bigrams: builder.add_text_field("bigrams", terms(IndexRecordOption::WithFreqs)),
+            bigrams: builder.add_text_field("bigrams", terms(positions)),
             kanji: builder.add_text_field("kanji", terms(IndexRecordOption::Basic)),
             source: builder.add_bytes_field("source", STORED),
         };
@@ -278,20 +277,16 @@ impl Fields {
         for GroupId(group) in &acl.readers {
             document.add_text(self.acl, group);
         }
-        let (title, headings) = (analyze(&source.title), analyze(&source.headings));
-        let text = analyze(&source.text);
-        let all = [&title, &headings, &text];
-        document.add_pre_tokenized_text(
-            self.words,
-            tokens(all.iter().flat_map(|a| a.words.iter().map(|t| &t.text))),
-        );
-        document.add_pre_tokenized_text(self.title, tokens(title.words.iter().map(|t| &t.text)));
-        document.add_pre_tokenized_text(
-            self.headings,
-            tokens(headings.words.iter().map(|t| &t.text)),
-        );
-        document.add_pre_tokenized_text(self.bigrams, tokens(all.iter().flat_map(|a| &a.bigrams)));
-        document.add_pre_tokenized_text(self.kanji, tokens(all.iter().flat_map(|a| &a.kanji)));
+        let parts = [&source.title, &source.headings, &source.text].map(|text| Part::new(text));
+        let [title, headings, _] = &parts;
+        document.add_pre_tokenized_text(self.words, positioned(parts.iter().map(Part::words)));
+        document.add_pre_tokenized_text(self.title, positioned([title.words()]));
+        document.add_pre_tokenized_text(self.headings, positioned([headings.words()]));
+        if parts.iter().any(|part| part.unspaced) {
+            document
+                .add_pre_tokenized_text(self.bigrams, positioned(parts.iter().map(Part::grams)));
+        }
+        document.add_pre_tokenized_text(self.kanji, positioned(parts.iter().map(Part::kanji)));
         let json = serde_json::to_vec(source).map_err(std::io::Error::from)?;
         document.add_bytes(self.source, &json);
         Ok(document)
@@ -319,84 +314,59 @@ impl Fields {
     fn collection_term(&self, id: CollectionId) -> Term {
         Term::from_field_bytes(self.collection, id.0.as_bytes())
     }
+}
 
-    /// Returns the query for a text and what may be found; `None` if the text has no terms.
-    fn query(&self, analysis: &Analysis, scope: &Scope) -> Option<BooleanQuery> {
-        let words: Vec<&str> = distinct(analysis.query_words().map(|term| &term.text));
-        let mut any: Clauses = Vec::new();
-        for (field, boost) in [
-            (self.words, WORDS_WEIGHT),
-            (self.title, TITLE_WEIGHT),
-            (self.headings, HEADINGS_WEIGHT),
-        ] {
-            let clauses = words.iter().map(|word| should(field, word, boost));
-            any.extend(clauses);
+/// Title, headings or text of a chunk, analyzed.
+struct Part {
+    analysis: Analysis,
+    grams: Vec<Gram>,
+    unspaced: bool,
+}
+
+impl Part {
+    fn new(text: &str) -> Self {
+        Self {
+            analysis: analyze(text),
+            grams: grams(text),
+            unspaced: is_unspaced(text),
         }
-        for gram in distinct(analysis.bigrams.iter()) {
-            let single = gram.chars().nth(1).is_none();
-            let field = if single { self.kanji } else { self.bigrams };
-            any.push(should(field, gram, BIGRAMS_WEIGHT));
-        }
-        if any.is_empty() {
-            return None;
-        }
-        let mut all: Clauses = vec![(Occur::Must, Box::new(BooleanQuery::new(any)))];
-        if let Some(groups) = &scope.groups {
-            let terms = groups
-                .iter()
-                .map(|GroupId(group)| Term::from_field_text(self.acl, group));
-            all.push((Occur::Must, any_of(terms.collect())));
-        }
-        if let Some(collections) = &scope.collections {
-            let terms = collections.iter().map(|&id| self.collection_term(id));
-            all.push((Occur::Must, any_of(terms.collect())));
-        }
-        Some(BooleanQuery::new(all))
+    }
+
+    fn words(&self) -> Vec<(usize, &str)> {
+        let words = self.analysis.words.iter();
+        words
+            .map(|term| (term.position, term.text.as_str()))
+            .collect()
+    }
+
+    fn grams(&self) -> Vec<(usize, &str)> {
+        let grams = self.grams.iter();
+        grams
+            .map(|gram| (gram.position, gram.text.as_str()))
+            .collect()
+    }
+
+    fn kanji(&self) -> Vec<(usize, &str)> {
+        let kanji = self.analysis.kanji.iter().enumerate();
+        kanji.map(|(at, kanji)| (at, kanji.as_str())).collect()
     }
 }
 
-type Clauses = Vec<(Occur, Box<dyn tantivy::query::Query>)>;
-
-fn should(field: Field, text: &str, boost: f32) -> (Occur, Box<dyn tantivy::query::Query>) {
-    let term = TermQuery::new(
-        Term::from_field_text(field, text),
-        IndexRecordOption::WithFreqs,
-    );
-    (
-        Occur::Should,
-        Box::new(BoostQuery::new(Box::new(term), boost)),
-    )
-}
-
-/// Matches documents with any of `terms`, without changing scores.
-fn any_of(terms: Vec<Term>) -> Box<dyn tantivy::query::Query> {
-    let query: Box<dyn tantivy::query::Query> = if terms.len() < SET_QUERY_FROM {
-        Box::new(BooleanQuery::new_multiterms_query(terms))
-    } else {
-        Box::new(TermSetQuery::new(terms))
-    };
-    Box::new(ConstScoreQuery::new(query, 0.0))
-}
-
-/// Returns the first [`MAX_QUERY_TERMS`] different terms.
-fn distinct<'a>(terms: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
-    let mut seen = HashSet::new();
-    terms
-        .map(String::as_str)
-        .filter(|term| seen.insert(*term))
-        .take(MAX_QUERY_TERMS)
-        .collect()
-}
-
-fn tokens<'a>(terms: impl Iterator<Item = &'a String>) -> PreTokenizedString {
-    let token = |(position, text): (usize, &String)| Token {
-        position,
-        text: text.clone(),
-        ..Token::default()
-    };
+/// Returns the terms of parts with their places, one part after the other.
+fn positioned<'a>(parts: impl IntoIterator<Item = Vec<(usize, &'a str)>>) -> PreTokenizedString {
+    let mut tokens: Vec<Token> = Vec::new();
+    let mut base = 0;
+    for part in parts {
+        tokens.extend(part.into_iter().map(|(position, text)| Token {
+            position: base + position,
+            text: text.to_owned(),
+            ..Token::default()
+        }));
+        base = tokens.last().map_or(0, |last| last.position + GAP);
+    }
     PreTokenizedString {
         text: String::new(),
-        tokens: terms.enumerate().map(token).collect(),
+        tokens,
     }
 }
 

@@ -1,0 +1,95 @@
+//! `kura dictionary`
+
+use super::backend::{Backend, blocking};
+use super::{Outcome, emit, print_json};
+use crate::config::Config;
+use crate::routes::dictionaries::Dictionary;
+use std::path::PathBuf;
+
+/// Arguments of `kura dictionary`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Use a CSV file as a collection's dictionary, in place of the one before; the next search uses it.
+    ///
+    /// Columns: term, reading, synonyms, abbreviations; several values in a cell have `;` between them.
+    Set {
+        /// The collection.
+        #[arg(value_name = "COLLECTION")]
+        collection: String,
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a collection's dictionary as it was set.
+    Show {
+        /// The collection.
+        #[arg(value_name = "COLLECTION")]
+        collection: String,
+    },
+    /// Remove a collection's dictionary, if it has one.
+    Remove {
+        /// The collection.
+        #[arg(value_name = "COLLECTION")]
+        collection: String,
+    },
+}
+
+/// Sets, shows or removes a dictionary.
+///
+/// # Errors
+/// When the collection does not exist, or the file cannot be used.
+pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
+    match args.command {
+        Command::Set {
+            collection,
+            file,
+            json,
+        } => {
+            let csv = blocking(move || Ok(fs_err::read(&file)?)).await?;
+            let dictionary = match Backend::open(&config).await? {
+                Backend::Local(pipeline) => Dictionary {
+                    n_terms: pipeline.set_dictionary(&collection, &csv).await?,
+                    collection,
+                },
+                Backend::Server(client) => {
+                    blocking(move || client.put_dictionary(&collection, &csv)).await?
+                }
+            };
+            if json {
+                print_json(&dictionary)?;
+            } else {
+                let Dictionary {
+                    collection,
+                    n_terms,
+                } = dictionary;
+                say!("`{collection}` now has a dictionary of {n_terms} terms");
+            }
+        }
+        Command::Show { collection } => {
+            let csv = match Backend::open(&config).await? {
+                Backend::Local(pipeline) => pipeline.dictionary(&collection).await?,
+                Backend::Server(client) => blocking(move || client.dictionary(&collection)).await?,
+            };
+            emit(format_args!("{csv}"));
+        }
+        Command::Remove { collection } => {
+            match Backend::open(&config).await? {
+                Backend::Local(pipeline) => pipeline.remove_dictionary(&collection).await?,
+                Backend::Server(client) => {
+                    blocking(move || client.remove_dictionary(&collection)).await?;
+                }
+            }
+            say!("done");
+        }
+    }
+    Ok(Outcome::Success)
+}
