@@ -84,6 +84,13 @@ impl Pipeline {
                 codec
             }
         };
+        let n_without = catalog.without_tokens()?.len();
+        if n_without > 0 {
+            tracing::warn!(
+                documents = n_without,
+                "documents indexed by an earlier version rank without late interaction until `kura admin reindex`"
+            );
+        }
         let pipeline = Self {
             codec,
             catalog: Arc::new(catalog),

@@ -114,11 +114,11 @@ pub(crate) async fn reindex(
     } else {
         None
     };
-    let has_codes = known.is_some();
     let codec = match known {
         Some(codec) => codec,
         None => TokenCodec::measure(embedder.as_ref()).await?,
     };
+    let without_tokens = catalog.without_tokens()?;
     let total = usize::try_from(
         catalog
             .collections()?
@@ -134,7 +134,7 @@ pub(crate) async fn reindex(
         let Some(last) = page.last() else { break };
         after = Some(last.document);
         for target in page {
-            if !has_codes {
+            if !same_embedder || without_tokens.contains(&target.document) {
                 embed_again(&catalog, embedder.as_ref(), &codec, &target).await?;
             }
             let source = Arc::clone(&catalog);

@@ -25,3 +25,4 @@ mod openai;
 mod openapi;
 mod problems;
 mod repair;
+mod search;

@@ -261,6 +261,16 @@ impl Catalog {
         })
     }
 
+    /// Returns the documents that have chunks without token codes: made by a kura that had none.
+    pub(crate) fn without_tokens(&self) -> Result<HashSet<DocumentId>> {
+        self.read(|conn| {
+            conn.prepare_cached("SELECT DISTINCT document_id FROM chunks WHERE tokens IS NULL")?
+                .query_map([], |row| row.get::<_, String>(0))?
+                .map(|id| Ok(DocumentId(rows::uuid(&id?)?)))
+                .collect()
+        })
+    }
+
     /// Returns a version's chunks in order.
     pub fn chunks(&self, document: DocumentId, version: u32) -> Result<Vec<EmbeddedChunk>> {
         self.read(|conn| {
