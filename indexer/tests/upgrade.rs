@@ -78,7 +78,8 @@ async fn chunks_without_token_codes_are_found_and_get_them_when_the_index_is_reb
     Pipeline::reindex(dir.path(), embedder(), &|_, _| {})
         .await
         .unwrap();
-    let again = search(&open(dir.path()).await).await;
+    let pipeline = open(dir.path()).await;
+    let again = search(&pipeline).await;
     let scores = |hits: &[Hit]| hits.iter().map(|hit| hit.late).collect::<Vec<_>>();
     assert_eq!(scores(&again), scores(&with_codes));
 }

@@ -333,6 +333,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/search/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Explains what a search finds, and why it does not find a document.
+         * @description It may tell of documents that the `groups` may not read, so only administrators get this answer.
+         */
+        post: operations["explain_search"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -532,6 +552,11 @@ export interface components {
          * @enum {string}
          */
         Better: "higher" | "lower";
+        /**
+         * @description Where a document ended.
+         * @enum {string}
+         */
+        Cause: "found" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "outranked" | "below_threshold";
         /** @description A citation, in OpenAI's form. */
         ChatAnnotation: {
             file_citation: components["schemas"]["FileCitation"];
@@ -1021,6 +1046,12 @@ export interface components {
              * @description Weight of the dense leg.
              */
             dense_weight?: number | null;
+            fusion?: components["schemas"]["Fusion"] | null;
+            /**
+             * Format: float
+             * @description Weight of late interaction.
+             */
+            late_weight?: number | null;
             /**
              * Format: float
              * @description Weight of the lexical leg.
@@ -1208,6 +1239,79 @@ export interface components {
             /** @description Its name: `embed`, `dense`, `lexical`, `fuse`, …, `total`. */
             name: string;
         };
+        /** @description Which search to explain. */
+        ExplainRequest: {
+            /** @description Ask the answer's gate, too: would there be an answer? */
+            answer?: boolean;
+            /** @description Names of the collections to search; all when absent. */
+            collections?: string[] | null;
+            /** @description Id of a document: where did it end, and why? */
+            document?: string | null;
+            /** @description Search as a member of these groups; as yourself when absent. */
+            groups?: string[] | null;
+            /** @description Hits that are wanted, 1 to 100; `retrieval.limit` when absent. */
+            limit?: number | null;
+            /** @description Words or a question, in any language. */
+            query: string;
+        };
+        /** @description A search, taken apart. */
+        ExplainResponse: {
+            /** @description All candidates, best first. */
+            candidates: components["schemas"]["ExplainedHit"][];
+            document: components["schemas"]["ExplainedDocument"] | null;
+            /** @description Stages that were left out to stay within their budget. */
+            dropped: string[];
+            gate: components["schemas"]["Gate"] | null;
+            /** @description The query's terms as the keyword search seeks them, in reading order. */
+            terms: components["schemas"]["QueryTerm"][];
+            /** @description How long it took. */
+            timings_ms: components["schemas"]["SearchTimings"];
+        };
+        /** @description What became of a document. */
+        ExplainedDocument: {
+            /** @description Where it ended. */
+            cause: components["schemas"]["Cause"];
+            /** @description The best place of its chunks in the dense leg, from 1, as far as that was followed. */
+            dense_rank: number | null;
+            /** @description Its id. */
+            id: string;
+            /** @description The best place of its chunks in the lexical leg, from 1, as far as that was followed. */
+            lexical_rank: number | null;
+            /** @description Terms of the query that it lacks. */
+            missing_terms: string[];
+            /** @description The same as a sentence. */
+            reason: string;
+            /** @description Terms of the query that it has. */
+            shared_terms: string[];
+            /** @description Its source. */
+            source: string;
+            /** @description Its title. */
+            title: string;
+        };
+        /** @description A candidate with its scores at every stage. */
+        ExplainedHit: components["schemas"]["Hit"] & {
+            /**
+             * Format: float
+             * @description BM25 score.
+             */
+            bm25: number | null;
+            /**
+             * Format: float
+             * @description Cosine to the query.
+             */
+            cosine: number | null;
+            /**
+             * Format: float
+             * @description Late interaction's score.
+             */
+            late_interaction: number | null;
+            /** @description What each signal added to the score, its weight included. */
+            parts: components["schemas"]["ScoreParts"];
+            /** @description Place in the end, from 1. */
+            rank: number;
+            /** @description Place before late interaction, from 1. */
+            rank_without_late_interaction: number;
+        };
         /** @description Where a sentence of the answer comes from. */
         FileCitation: {
             /** @description One past its last character. */
@@ -1252,6 +1356,26 @@ export interface components {
          * @enum {string}
          */
         FlagKind: "unsupported_number" | "unsupported_name" | "uncited_sentence";
+        /**
+         * @description How the signals of a candidate become one score.
+         * @enum {string}
+         */
+        Fusion: "standardized" | "rrf";
+        /** @description What the answer's gate says. */
+        Gate: {
+            /**
+             * Format: float
+             * @description `answer.min_support`: below it there is no answer.
+             */
+            min_support: number;
+            /** @description Whether there would be an answer. */
+            passes: boolean;
+            /**
+             * Format: float
+             * @description Probability, 0 to 1, that what was found supports the question.
+             */
+            support: number;
+        };
         /** @description The process is alive. */
         Health: {
             /** @description Always `ok`. */
@@ -1659,6 +1783,13 @@ export interface components {
         PromptTokens: {
             cached_tokens: number;
         };
+        /** @description A term of the query. */
+        QueryTerm: {
+            /** @description A function word, which is not sought while others are left. */
+            stop: boolean;
+            /** @description As it is sought. */
+            text: string;
+        };
         /** @description What a person asks. */
         Question: {
             /** @description Names of the collections to search; all when absent. */
@@ -1695,6 +1826,24 @@ export interface components {
          * @enum {string}
          */
         Role: "user" | "assistant";
+        /** @description What each signal added to a score. */
+        ScoreParts: {
+            /**
+             * Format: float
+             * @description Closeness of meaning.
+             */
+            dense: number;
+            /**
+             * Format: float
+             * @description Late interaction.
+             */
+            late_interaction: number;
+            /**
+             * Format: float
+             * @description Shared words.
+             */
+            lexical: number;
+        };
         /** @description What to search for. */
         SearchRequest: {
             /** @description Names of the collections to search; all when absent. */
@@ -1706,6 +1855,8 @@ export interface components {
         };
         /** @description What was found, the best first. */
         SearchResponse: {
+            /** @description Stages that were left out because they would have taken longer than their budget: `late_interaction`. */
+            dropped: string[];
             /** @description The hits. */
             items: components["schemas"]["Hit"][];
             /** @description How long it took. */
@@ -1725,14 +1876,19 @@ export interface components {
             embed: number;
             /**
              * Format: double
-             * @description Fusing both.
+             * @description Fusing the signals.
              */
             fuse: number;
             /**
              * Format: double
-             * @description Reading the texts.
+             * @description Reading the candidates.
              */
             hydrate: number;
+            /**
+             * Format: double
+             * @description Late interaction: comparing token by token.
+             */
+            late_interaction: number;
             /**
              * Format: double
              * @description Searching by words.
@@ -3122,6 +3278,56 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SearchResponse"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explain_search: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplainResponse"];
                 };
             };
             /** @description Invalid request. */
