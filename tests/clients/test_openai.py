@@ -2,53 +2,12 @@
 
 import json
 import math
-import os
-import re
-import subprocess
-import time
 import urllib.request
-from pathlib import Path
 
 import openai
 import pytest
 
-FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 QUESTION = "How much money do I get each month for working from home?"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Starts the real binary with real models and the handbook; yields its URL and key."""
-    binary, models = os.environ["KURA_BIN"], os.environ["KURA_MODELS_DIR"]
-    directory = tmp_path_factory.mktemp("kura")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KURA_")}
-    environment["KURA__MODELS__DIR"] = models
-    config = directory / "kura.toml"
-    config.write_text("")
-    command = [binary, "--data-dir", str(directory / "data"), "--config", str(config)]
-    ingest = [*command, "ingest", str(FIXTURES / "handbook"), "--collection", "handbook"]
-    subprocess.run(ingest, env=environment, check=True, stdout=subprocess.DEVNULL)
-    log = directory / "server.log"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen([*command, "serve", "--listen", "127.0.0.1:0"], env=environment, stderr=stderr)
-    try:
-        yield wait_until_ready(process, log)
-    finally:
-        process.terminate()
-        assert process.wait(timeout=30) == 0
-
-
-def wait_until_ready(process, log):
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        text = log.read_text()
-        url = re.search(r"kura is ready on (http://[0-9.:]+)", text)
-        key = re.search(r"kura_[A-Za-z0-9_-]{43}", text)
-        if url and key:
-            return url.group(1), key.group(0)
-        time.sleep(0.2)
-    raise AssertionError(f"the server does not start:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="module")
