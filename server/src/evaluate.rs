@@ -101,7 +101,7 @@ impl Evaluation {
             .context("the data set has no corpus; name the collection to search instead")?;
         let name = cache_name(dataset, corpus, cache.embedder.as_ref(), settings)?;
         let dir = cache.dir.join(name);
-        let pipeline = open(&dir, cache, progress).await?;
+        let pipeline = open(&dir, cache).await?;
         index(&pipeline, corpus, progress).await?;
         let access = AccessFilter::unrestricted("evaluation data set");
         let search = Search::new(pipeline, Collections::All, access, settings).await?;
@@ -268,29 +268,12 @@ fn cache_name(
     ))
 }
 
-/// Opens the index of a data set. One of an earlier text analysis is built anew from its catalog, with the vectors that
-/// are there: only words are analyzed again.
-async fn open(
-    dir: &Path,
-    cache: Cache<'_>,
-    progress: &Progress<'_>,
-) -> anyhow::Result<Arc<Pipeline>> {
-    let Cache {
-        fresh,
-        embedder,
-        index_config,
-        ..
-    } = cache;
-    if fresh && dir.exists() {
+/// Opens the index of a data set.
+async fn open(dir: &Path, cache: Cache<'_>) -> anyhow::Result<Arc<Pipeline>> {
+    if cache.fresh && dir.exists() {
         fs_err::remove_dir_all(dir)?;
     }
-    let opened = Pipeline::open(dir, Arc::clone(&embedder), index_config.clone()).await;
-    if !matches!(opened, Err(kura_indexer::Error::Incompatible { .. })) {
-        return Ok(opened?);
-    }
-    let report = |done, all| progress("reindexing", done, all);
-    Pipeline::reindex(dir, Arc::clone(&embedder), &report).await?;
-    Ok(Pipeline::open(dir, embedder, index_config).await?)
+    Ok(Pipeline::open(dir, cache.embedder, cache.index_config).await?)
 }
 
 /// Indexes the documents that are not there yet.
