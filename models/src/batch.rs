@@ -178,7 +178,6 @@ fn cut(sequences: Vec<Sequence>, config: BatchConfig) -> Vec<Vec<(usize, Sequenc
 }
 
 impl<T> Request<T> {
-    #[expect(clippy::type_complexity, reason = "the two ends of one request")]
     fn new(count: usize) -> (Arc<Mutex<Self>>, oneshot::Receiver<Result<Vec<T>>>) {
         let (reply, receiver) = oneshot::channel();
         let request = Self {
