@@ -22,6 +22,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
+/// Key in `meta`: the mean token state that the chunks' token codes were made with, as JSON.
+pub(crate) const TOKEN_CENTER: &str = "token_center";
+
 /// Reads run beside the writer; more than the blocking pool uses at once would only cost memory.
 const MAX_IDLE_READERS: usize = 8;
 
@@ -78,10 +81,11 @@ impl Catalog {
         })
     }
 
-    /// Makes an index generation with its embedder the active one, in one transaction.
-    pub(crate) fn switch(&self, embedder: &str, generation: u64) -> Result<()> {
+    /// Makes an index generation the active one, with its embedder and that one's token center, in one transaction.
+    pub(crate) fn switch(&self, embedder: &str, token_center: &str, generation: u64) -> Result<()> {
+        let generation = generation.to_string();
         self.write(|tx| {
-            for (key, value) in [("embedder", embedder), ("generation", &generation.to_string())] {
+            for (key, value) in [("embedder", embedder), (TOKEN_CENTER, token_center), ("generation", &generation)] {
                 tx.execute("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", [key, value])?;
             }
             Ok(())

@@ -5,7 +5,7 @@
 //! dimensions, and as good as floats for this (docs/BENCHMARKS.md). The query's side stays in floats.
 //! After `ColBERT` (Khattab and Zaharia 2020), with an embedder that was not trained for it.
 
-use crate::Result;
+use crate::{Error, Result};
 use kura_models::{Embedder, TokenStates};
 use std::time::Instant;
 
@@ -61,16 +61,17 @@ impl TokenCodec {
         Ok(Self { center })
     }
 
-    /// Restores what [`Self::center`] gave.
-    #[must_use]
-    pub fn with_center(center: Vec<f32>) -> Self {
-        Self { center }
+    /// Returns what must be kept with the codes: the mean token state.
+    pub(crate) fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string(&self.center).map_err(std::io::Error::from)?)
     }
 
-    /// Returns the mean token state, to be kept with the codes.
-    #[must_use]
-    pub fn center(&self) -> &[f32] {
-        &self.center
+    /// Restores what [`Self::to_json`] gave.
+    pub(crate) fn from_json(json: &str) -> Result<Self> {
+        let center = serde_json::from_str(json).map_err(|_| Error::Corrupt {
+            reason: "token center".to_owned(),
+        })?;
+        Ok(Self { center })
     }
 
     /// Returns the codes of a chunk's tokens: [`Self::code_len`] bytes each, in order.
@@ -192,7 +193,9 @@ mod tests {
     }
 
     fn codec() -> TokenCodec {
-        TokenCodec::with_center(vec![1.0; 12])
+        TokenCodec {
+            center: vec![1.0; 12],
+        }
     }
 
     /// 12 dimensions around the center 1, as in [`codec`].
@@ -232,8 +235,20 @@ mod tests {
         assert_eq!(query.score(&[1, 2, 3]), None);
         assert!(codec().query(&tokens(&[])).is_none());
         assert!(codec().query(&tokens(&[&[1.0, 2.0]])).is_none());
-        let none = TokenCodec::with_center(Vec::new());
+        let none = TokenCodec { center: Vec::new() };
         assert!(none.query(&tokens(&[&up])).is_none());
+    }
+
+    #[test]
+    fn what_is_kept_is_restored_to_the_bit() {
+        let codec = TokenCodec {
+            center: vec![0.1, -1.0 / 3.0, f32::MIN_POSITIVE],
+        };
+        assert_eq!(
+            TokenCodec::from_json(&codec.to_json().unwrap()).unwrap(),
+            codec
+        );
+        assert!(TokenCodec::from_json("{").is_err());
     }
 
     #[test]

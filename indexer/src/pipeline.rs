@@ -4,7 +4,7 @@
 
 use crate::access::Collections;
 use crate::blobs::Blobs;
-use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page};
+use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page, TOKEN_CENTER};
 use crate::chunk::ChunkConfig;
 use crate::dictionary::Dictionaries;
 use crate::fuse::Fusion;
@@ -80,7 +80,7 @@ impl Pipeline {
             Some(codec) => codec,
             None => {
                 let codec = TokenCodec::measure(embedder.as_ref()).await?;
-                keep_codec(&catalog, &codec)?;
+                catalog.set_meta(TOKEN_CENTER, &codec.to_json()?)?;
                 codec
             }
         };
@@ -319,18 +319,8 @@ pub(crate) fn generation(catalog: &Catalog) -> Result<u64> {
 
 /// Returns the codec that the chunks' token codes were made with, if any were.
 pub(crate) fn kept_codec(catalog: &Catalog) -> Result<Option<TokenCodec>> {
-    let Some(json) = catalog.meta("token_center")? else {
-        return Ok(None);
-    };
-    let center = serde_json::from_str(&json).map_err(|_| Error::Corrupt {
-        reason: "token center".to_owned(),
-    })?;
-    Ok(Some(TokenCodec::with_center(center)))
-}
-
-pub(crate) fn keep_codec(catalog: &Catalog, codec: &TokenCodec) -> Result<()> {
-    let json = serde_json::to_string(codec.center()).map_err(std::io::Error::from)?;
-    catalog.set_meta("token_center", &json)
+    let json = catalog.meta(TOKEN_CENTER)?;
+    json.as_deref().map(TokenCodec::from_json).transpose()
 }
 
 /// Notes the embedder whose vectors the catalog keeps; refuses another.

@@ -4,8 +4,7 @@ use crate::catalog::{Catalog, Published};
 use crate::ingest::{embedded_text, put_op, stored_chunks};
 use crate::late::TokenCodec;
 use crate::pipeline::{
-    Pipeline, blocking, embedder_name, generation, index_dir, keep_codec, kept_codec, store_spec,
-    take_lock,
+    Pipeline, blocking, embedder_name, generation, index_dir, kept_codec, store_spec, take_lock,
 };
 use crate::store::{EmbeddedStore, IndexOp, Inventory, Store};
 use crate::{DocumentId, Error, Result};
@@ -149,8 +148,7 @@ pub(crate) async fn reindex(
     drop(store);
     let dir = data_dir.to_owned();
     blocking(move || {
-        keep_codec(&catalog, &codec)?;
-        catalog.switch(&name, old + 1)?;
+        catalog.switch(&name, &codec.to_json()?, old + 1)?;
         let old_dir = index_dir(&dir, old);
         if old_dir.exists() {
             fs_err::remove_dir_all(&old_dir).map_err(Error::Io)

@@ -101,6 +101,22 @@ pub struct SearchTimings {
     pub total_ms: f64,
 }
 
+impl SearchTimings {
+    /// Returns each step's name and milliseconds, the whole last.
+    #[must_use]
+    pub fn steps(&self) -> [(&'static str, f64); 7] {
+        [
+            ("embed", self.embed_ms),
+            ("dense", self.dense_ms),
+            ("lexical", self.lexical_ms),
+            ("hydrate", self.hydrate_ms),
+            ("late_interaction", self.late_ms),
+            ("fuse", self.fuse_ms),
+            ("total", self.total_ms),
+        ]
+    }
+}
+
 /// How candidates are found and ranked.
 #[derive(Debug, Clone, Copy)]
 pub struct RankOptions {

@@ -83,15 +83,7 @@ pub async fn measure(request: Request, next: Next) -> Response {
 
 /// Records how long the stages of a search took.
 pub fn record_search(timings: &kura_indexer::retrieve::SearchTimings) {
-    for (stage, ms) in [
-        ("embed", timings.embed_ms),
-        ("dense", timings.dense_ms),
-        ("lexical", timings.lexical_ms),
-        ("hydrate", timings.hydrate_ms),
-        ("late_interaction", timings.late_ms),
-        ("fuse", timings.fuse_ms),
-        ("total", timings.total_ms),
-    ] {
+    for (stage, ms) in timings.steps() {
         histogram!("kura_search_duration_seconds", "stage" => stage).record(ms / 1000.0);
     }
 }

@@ -181,15 +181,7 @@ impl Search {
                 ms: timings.total_ms,
             });
         }
-        let timings = vec![
-            ("embed", timings.embed_ms),
-            ("dense", timings.dense_ms),
-            ("lexical", timings.lexical_ms),
-            ("hydrate", timings.hydrate_ms),
-            ("late_interaction", timings.late_ms),
-            ("fuse", timings.fuse_ms),
-            ("total", timings.total_ms),
-        ];
+        let timings = timings.steps().to_vec();
         Ok(Found { stages, timings })
     }
 

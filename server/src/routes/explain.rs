@@ -1,6 +1,6 @@
 //! `/api/v1/search/explain`
 
-use super::search::{Hit, MAX_LIMIT, SearchTimings};
+use super::search::{Hit, SearchTimings, hit_limit};
 use super::{Json, Problems, document_id, require_text, resolve};
 use crate::app::AppState;
 use crate::auth::Principal;
@@ -169,12 +169,7 @@ pub async fn explain_search(
     Json(request): Json<ExplainRequest>,
 ) -> Result<axum::Json<ExplainResponse>, ApiError> {
     require_text("query", &request.query)?;
-    let limit = request.limit.unwrap_or(app.config.retrieval.limit);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::invalid(format!(
-            "`limit` is {limit}; use 1 to {MAX_LIMIT}"
-        )));
-    }
+    let limit = hit_limit(&app, request.limit)?;
     let access = match request.groups {
         Some(groups) => AccessFilter::groups(groups.into_iter().map(GroupId).collect()),
         None => principal.access(),

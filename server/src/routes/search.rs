@@ -1,7 +1,7 @@
 //! `/api/v1/search`
 
 use super::{Json, Problems, Span, chunk_id, require_text, resolve};
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::auth::Principal;
 use crate::error::ApiError;
 use crate::telemetry;
@@ -137,6 +137,21 @@ impl From<SearchOutput> for SearchResponse {
     }
 }
 
+/// Returns the number of hits to return.
+///
+/// # Errors
+/// When it is out of range.
+pub(super) fn hit_limit(app: &App, limit: Option<usize>) -> Result<usize, ApiError> {
+    let limit = limit.unwrap_or(app.config.retrieval.limit);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ApiError::invalid(format!(
+            "`limit` is {limit}; use 1 to {MAX_LIMIT}"
+        )))
+    }
+}
+
 /// Searches by meaning and by words.
 #[utoipa::path(post, path = "/api/v1/search", tag = "search", request_body = SearchRequest,
     responses((status = 200, body = SearchResponse), Problems))]
@@ -146,12 +161,7 @@ pub async fn search(
     Json(request): Json<SearchRequest>,
 ) -> Result<axum::Json<SearchResponse>, ApiError> {
     require_text("query", &request.query)?;
-    let limit = request.limit.unwrap_or(app.config.retrieval.limit);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::invalid(format!(
-            "`limit` is {limit}; use 1 to {MAX_LIMIT}"
-        )));
-    }
+    let limit = hit_limit(&app, request.limit)?;
     let request = retrieve::SearchRequest {
         collections: resolve(&app, request.collections.as_deref()).await?,
         text: request.query,
