@@ -19,6 +19,9 @@ stop() {
 	if [ "$(readlink -f "/proc/$pid/exe" 2>/dev/null)" = "$(readlink -f "$kura")" ]; then
 		kill "$pid"
 		for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+	elif kill -0 "$pid" 2>/dev/null; then
+		# Another build's server, or a number that another process has by now.
+		echo "process $pid is not $kura; it was left alone" >&2
 	fi
 	rm -f "$pid_file"
 }
