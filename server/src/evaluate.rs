@@ -1,16 +1,21 @@
 //! `kura eval`: measures quality on labelled data, keeps what it measured, and tells whether a change helped.
 //!
 //! In reading order:
-//! - [`dataset`]: labelled questions; [`retrieval`]: what each stage finds for them; [`metrics`]: how good that is.
+//! - [`dataset`]: labelled questions; [`retrieval`]: what each stage finds for them; [`answers`]: what is answered;
+//!   [`metrics`] and [`wording`]: how good that is; [`calibration`]: whether probabilities of support hold.
+//! - [`grounding`]: whether the score that ties a sentence to its source tells support from the lack of it.
 //! - [`record`]: what is kept of a run, with its [`mod@provenance`]; [`records`]: where; [`statistics`]: how sure it is.
 //! - [`compare`]: two runs; [`report`] and `chart`: either as a page.
 //!
 //! A run is made in two steps: [`Evaluation`] is prepared, which finds all that is wrong with what was asked for, and
 //! then run, which takes long.
 
+pub mod answers;
+pub mod calibration;
 mod chart;
 pub mod compare;
 pub mod dataset;
+pub mod grounding;
 pub mod metrics;
 pub mod provenance;
 pub mod record;
@@ -18,7 +23,9 @@ pub mod records;
 pub mod report;
 pub mod retrieval;
 pub mod statistics;
+pub mod wording;
 
+use crate::answer::{AnswerMode, Assistant};
 use anyhow::Context as _;
 use dataset::{Corpus, CorpusRow, Dataset, LabelledQuery, sha256};
 use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
@@ -26,7 +33,7 @@ use kura_indexer::pipeline::{IndexConfig, Pipeline};
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, Collections, DocumentId, Extracted, Locator,
 };
-use kura_models::Embedder;
+use kura_models::{Embedder, Generator};
 use provenance::{Settings, provenance};
 use record::{DatasetFacts, Kind, Record};
 use retrieval::{Documents, Named, Observe, Search, all_documents};
@@ -51,6 +58,14 @@ pub struct Options {
 /// Is told what is being done, how much of it is done, and how much there is.
 pub type Progress<'a> = dyn Fn(&str, usize, usize) + Send + Sync + 'a;
 
+/// What is asked of the documents.
+pub enum Task {
+    /// Which of them are found.
+    Retrieval,
+    /// What they answer, written by the generator if there is one; `Settings::answer` says how.
+    Answers(Option<Arc<dyn Generator>>),
+}
+
 /// Where a data set is indexed, and how.
 pub struct Cache<'a> {
     /// The folder that has one folder per data set, embedder and way of chunking.
@@ -74,12 +89,14 @@ pub struct NothingJudged {
     n_unknown: usize,
 }
 
-/// An evaluation of retrieval, ready to run.
+/// An evaluation of retrieval or answers, ready to run.
 pub struct Evaluation {
     /// The record as it is before the run.
     pub record: Record,
     queries: Vec<LabelledQuery>,
     search: Search,
+    /// Who answers, where answers are evaluated.
+    assistant: Option<Arc<Assistant>>,
 }
 
 impl Evaluation {
@@ -90,11 +107,12 @@ impl Evaluation {
     pub async fn of_dataset(
         dataset: &Dataset,
         cache: Cache<'_>,
+        task: Task,
         settings: &Settings,
         options: Options,
         progress: &Progress<'_>,
     ) -> anyhow::Result<Self> {
-        let queries = dataset.judged_queries(options.max_queries)?;
+        let queries = task.queries(dataset, options.max_queries)?;
         let corpus = dataset
             .corpus
             .as_ref()
@@ -107,14 +125,23 @@ impl Evaluation {
         let search = Search::new(pipeline, Collections::All, access, settings).await?;
         let facts = DatasetFacts {
             name: dataset.name.clone(),
-            sha256: dataset.sha256.clone(),
+            sha256: task.dataset_sha256(dataset)?,
             collection: None,
             corpus_sha256: corpus.sha256.clone(),
             documents: corpus.documents.len(),
             queries: dataset.queries.len(),
             asked: queries.len(),
         };
-        Self::new(facts, &dataset.warnings, queries, search, settings, options).await
+        Self::new(
+            facts,
+            &dataset.warnings,
+            queries,
+            search,
+            task,
+            settings,
+            options,
+        )
+        .await
     }
 
     /// Prepares to evaluate a collection as it is served. The judgements name documents by source or by id.
@@ -126,14 +153,15 @@ impl Evaluation {
         pipeline: Arc<Pipeline>,
         collection: &str,
         access: AccessFilter,
+        task: Task,
         settings: &Settings,
         options: Options,
     ) -> anyhow::Result<Self> {
-        let mut queries = dataset.judged_queries(options.max_queries)?;
+        let mut queries = task.queries(dataset, options.max_queries)?;
         let collections = Collections::Only(vec![pipeline.collection(collection).await?.id]);
         let search = Search::new(pipeline, collections, access, settings).await?;
         let (n_known, n_unknown) = by_source(&mut queries, &search.documents.by_id);
-        if n_known == 0 {
+        if n_known == 0 && n_unknown > 0 {
             return Err(NothingJudged {
                 collection: collection.to_owned(),
                 n_unknown,
@@ -142,15 +170,23 @@ impl Evaluation {
         }
         let facts = DatasetFacts {
             name: dataset.name.clone(),
-            sha256: dataset.sha256.clone(),
+            sha256: task.dataset_sha256(dataset)?,
             collection: Some(collection.to_owned()),
             corpus_sha256: search.documents.sha256.clone(),
             documents: search.documents.by_id.len(),
             queries: dataset.queries.len(),
             asked: queries.len(),
         };
-        let mut evaluation =
-            Self::new(facts, &dataset.warnings, queries, search, settings, options).await?;
+        let mut evaluation = Self::new(
+            facts,
+            &dataset.warnings,
+            queries,
+            search,
+            task,
+            settings,
+            options,
+        )
+        .await?;
         if n_unknown > 0 {
             evaluation.record.summary.warnings.push(format!(
                 "{n_unknown} judgements name documents that the collection does not have; they count as not found"
@@ -164,12 +200,23 @@ impl Evaluation {
         warnings: &[String],
         queries: Vec<LabelledQuery>,
         search: Search,
+        task: Task,
         settings: &Settings,
         options: Options,
     ) -> anyhow::Result<Self> {
-        let provenance = provenance(&search.pipeline, settings).await?;
+        let kind = task.kind();
+        let assistant = task.assistant(&search.pipeline, settings).await?;
+        let mut models = vec![provenance::embedder(search.pipeline.embedder().as_ref())];
+        let writes = |assistant: &Arc<Assistant>| {
+            let generator = assistant.generator.clone()?;
+            (assistant.config.mode != AnswerMode::Extractive).then_some(generator)
+        };
+        let generator = assistant.as_ref().and_then(writes);
+        models.extend(generator.map(|generator| provenance::generator(generator.as_ref())));
+        let index = provenance::index(&search.pipeline).await?;
+        let provenance = provenance(models, Some(index), settings)?;
         let Options { name, seed, .. } = options;
-        let mut record = Record::begin(Kind::Retrieval, name, facts, provenance, seed);
+        let mut record = Record::begin(kind, name, facts, provenance, seed);
         record.summary.warnings.extend_from_slice(warnings);
         if search.documents.n_not_indexed > 0 {
             record.summary.warnings.push(format!(
@@ -181,6 +228,7 @@ impl Evaluation {
             record,
             queries,
             search,
+            assistant,
         })
     }
 
@@ -197,9 +245,13 @@ impl Evaluation {
             record,
             queries,
             search,
+            assistant,
         } = self;
         let report = |done, all| progress("queries", done, all);
-        let rows = search.rows(&queries, observe, &report).await?;
+        let rows = match assistant {
+            None => search.rows(&queries, observe, &report).await?,
+            Some(assistant) => answers::rows(&search, &assistant, &queries, &report).await?,
+        };
         let titles = search.titles(&rows);
         let mut record = record.complete(rows);
         record.titles = titles;
@@ -214,6 +266,49 @@ impl Evaluation {
             }
         }
         Ok(record)
+    }
+}
+
+impl Task {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Retrieval => Kind::Retrieval,
+            Self::Answers(_) => Kind::Answers,
+        }
+    }
+
+    fn queries(
+        &self,
+        dataset: &Dataset,
+        limit: Option<usize>,
+    ) -> anyhow::Result<Vec<LabelledQuery>> {
+        match self {
+            Self::Retrieval => dataset.judged_queries(limit),
+            Self::Answers(_) => dataset.questions(limit),
+        }
+    }
+
+    fn dataset_sha256(&self, dataset: &Dataset) -> anyhow::Result<String> {
+        match self {
+            Self::Retrieval => Ok(dataset.sha256.clone()),
+            Self::Answers(_) => dataset.answers_sha256(),
+        }
+    }
+
+    async fn assistant(
+        self,
+        pipeline: &Arc<Pipeline>,
+        settings: &Settings,
+    ) -> anyhow::Result<Option<Arc<Assistant>>> {
+        let Self::Answers(generator) = self else {
+            return Ok(None);
+        };
+        let config = settings
+            .answer
+            .clone()
+            .context("how questions are answered is not set")?;
+        let assistant = Assistant::new(Arc::clone(pipeline), generator, config).await?;
+        Ok(Some(Arc::new(assistant)))
     }
 }
 
@@ -248,6 +343,12 @@ fn by_source(
         query.relevant = relevant;
     }
     (n_known, n_unknown)
+}
+
+/// Returns all, or at most `limit` evenly spaced ones.
+fn evenly<T: Clone>(all: &[T], limit: Option<usize>) -> Vec<T> {
+    let n = limit.unwrap_or(all.len()).min(all.len());
+    (0..n).map(|at| all[at * all.len() / n].clone()).collect()
 }
 
 /// Names the folder of a data set's index by everything that its vectors and chunks depend on.

@@ -2,7 +2,8 @@
 //!
 //! The generator's own markers are only hints: one that does not hold is dropped, one that is missing is added.
 
-use super::evidence::{Passage, Scale, cosine, share, terms};
+use super::evidence::{Passage, Scale, Sentence, cosine, main_language, share, terms};
+use super::prompt::Language;
 use super::{Citation, Flag, FlagKind};
 use kura_indexer::chunk::sentences;
 use kura_models::Embedder;
@@ -12,6 +13,12 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Support below which a passage does not hold a sentence: half of its words, or the same meaning in other words.
 const MIN_SUPPORT: f32 = 0.42;
+/// What shared words count for in support; the rest is closeness of meaning.
+const LEXICAL: f32 = 0.55;
+/// What is taken off when none of a sentence's figures is in the passage.
+const MISSING_FIGURES: f32 = 0.3;
+/// The same for names.
+const MISSING_NAMES: f32 = 0.3;
 /// The generator's own marker wins over a better passage by less than this.
 const HINT_BONUS: f32 = 0.08;
 /// A further passage the generator named is cited too when it holds on its own.
@@ -159,6 +166,12 @@ fn leading_markers(sentence: &str) -> (Vec<usize>, &str) {
     (without_markers(lead).1, rest)
 }
 
+/// Returns a text without its markers.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    without_markers(text).0
+}
+
 /// Takes `[1]`, `[1, 2]`, `［1］` and `【1】` out of a text and returns the passage indexes they name.
 fn without_markers(text: &str) -> (String, Vec<usize>) {
     let (mut kept, mut hints) = (String::with_capacity(text.len()), Vec::new());
@@ -209,26 +222,12 @@ fn supports(
     vector: &[f32],
     passages: &[Passage],
 ) -> Vec<(usize, usize)> {
-    let wanted = terms(&sentence.text);
-    let figures = figures(&sentence.text);
+    let claim = Claim::new(&sentence.text, vector);
     let mut scored: Vec<(f32, usize, usize)> = Vec::new();
     for (at, passage) in passages.iter().enumerate() {
-        let best = (0..passage.sentences.len())
-            .map(|nth| (support(scale, &wanted, vector, passage, nth), nth))
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let Some((mut support, nth)) = best else {
-            continue;
-        };
-        if !figures.is_empty() {
-            // A passage without the sentence's figures is not where they come from.
-            let present = self::figures(&passage.hit.text);
-            let missing = figures
-                .iter()
-                .filter(|figure| !present.contains(*figure))
-                .count();
-            support -= 0.3 * missing as f32 / figures.len() as f32;
+        if let Some((support, nth)) = Source::of(passage).support(scale, &claim) {
+            scored.push((support, at, nth));
         }
-        scored.push((support, at, nth));
     }
     scored.retain(|(support, _, _)| *support >= MIN_SUPPORT);
     scored.sort_by(|a, b| rank(b, sentence).total_cmp(&rank(a, sentence)));
@@ -250,32 +249,107 @@ fn rank(scored: &(f32, usize, usize), sentence: &Written) -> f32 {
         }
 }
 
-/// Returns how well one passage sentence, read with its neighbors and headings, holds a written sentence, 0 to 1.
-fn support(
-    scale: Scale,
-    wanted: &HashSet<String>,
-    vector: &[f32],
-    passage: &Passage,
-    nth: usize,
-) -> f32 {
-    let own = &passage.sentences[nth];
-    let direct = share(wanted, &own.terms);
-    let mut window: HashSet<String> = own.terms.clone();
-    let neighbors = nth.saturating_sub(1)..(nth + 2).min(passage.sentences.len());
-    for neighbor in &passage.sentences[neighbors] {
-        window.extend(neighbor.terms.iter().cloned());
+/// A written sentence, ready to be held against sources.
+#[derive(Debug, Clone)]
+pub struct Claim<'a> {
+    /// Its vector, embedded as a document.
+    vector: &'a [f32],
+    terms: HashSet<String>,
+    figures: Vec<String>,
+    /// Empty where names cannot be compared by their letters.
+    names: Vec<String>,
+    language: Language,
+}
+
+/// A text that may hold a sentence.
+#[derive(Debug, Clone)]
+pub struct Source<'a> {
+    sentences: &'a [Sentence],
+    /// Terms of what stands above it: title and headings.
+    header: HashSet<String>,
+    figures: Vec<String>,
+    /// Header and text, folded.
+    folded: String,
+    language: Language,
+}
+
+impl<'a> Claim<'a> {
+    /// Takes a sentence without markers apart.
+    #[must_use]
+    pub fn new(text: &str, vector: &'a [f32]) -> Self {
+        Self {
+            vector,
+            terms: terms(text),
+            figures: figures(text),
+            names: names(text),
+            language: main_language(text),
+        }
     }
-    window.extend(terms(&passage.hit.title));
-    window.extend(
-        passage
-            .hit
-            .locator
-            .headings
-            .iter()
-            .flat_map(|heading| terms(heading)),
-    );
-    let lexical = 0.7 * direct + 0.3 * share(wanted, &window);
-    0.55 * lexical + 0.45 * scale.closeness(cosine(vector, &own.vector))
+}
+
+impl<'a> Source<'a> {
+    /// Takes a text apart. `header` is what stands above it.
+    #[must_use]
+    pub fn new(header: &str, text: &str, sentences: &'a [Sentence]) -> Self {
+        Self {
+            sentences,
+            header: terms(header),
+            figures: figures(text),
+            folded: fold(&format!("{header}\n{text}")),
+            language: main_language(text),
+        }
+    }
+
+    fn of(passage: &'a Passage) -> Self {
+        let hit = &passage.hit;
+        let mut header = hit.title.clone();
+        for heading in &hit.locator.headings {
+            header.push('\n');
+            header.push_str(heading);
+        }
+        Self::new(&header, &hit.text, &passage.sentences)
+    }
+
+    /// Returns how well the text holds a sentence, about 0 to 1, and which of its sentences does so best; `None` when
+    /// it has none. A sentence whose figures or names are not in the text does not come from it. Measured against
+    /// people's judgement: docs/ANSWERS.md, "Grounding".
+    #[must_use]
+    pub fn support(&self, scale: Scale, claim: &Claim<'_>) -> Option<(f32, usize)> {
+        let (support, nth) = (0..self.sentences.len())
+            .map(|nth| (self.sentence_support(scale, claim, nth), nth))
+            .max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let figures = missing(&claim.figures, |figure| self.figures.contains(figure));
+        // A name may be written in the other language's script.
+        let names = if self.language == claim.language {
+            missing(&claim.names, |name| self.folded.contains(&fold(name)))
+        } else {
+            0.0
+        };
+        Some((
+            support - MISSING_FIGURES * figures - MISSING_NAMES * names,
+            nth,
+        ))
+    }
+
+    /// Returns how well one sentence, read with its neighbors and headings, holds a written one, 0 to 1.
+    fn sentence_support(&self, scale: Scale, claim: &Claim<'_>, nth: usize) -> f32 {
+        let own = &self.sentences[nth];
+        let direct = share(&claim.terms, &own.terms);
+        let mut window: HashSet<String> = own.terms.clone();
+        let neighbors = nth.saturating_sub(1)..(nth + 2).min(self.sentences.len());
+        for neighbor in &self.sentences[neighbors] {
+            window.extend(neighbor.terms.iter().cloned());
+        }
+        window.extend(self.header.iter().cloned());
+        let lexical = 0.7 * direct + 0.3 * share(&claim.terms, &window);
+        LEXICAL * lexical + (1.0 - LEXICAL) * scale.closeness(cosine(claim.vector, &own.vector))
+    }
+}
+
+/// Returns the share that is not there, 0 to 1.
+fn missing(wanted: &[String], is_there: impl Fn(&String) -> bool) -> f32 {
+    let n = wanted.iter().filter(|one| !is_there(one)).count();
+    n as f32 / wanted.len().max(1) as f32
 }
 
 fn citation(marker: u32, passage: &Passage, nth: usize, answer_span: Range<usize>) -> Citation {

@@ -93,7 +93,7 @@ fn leans_back(question: &str) -> bool {
 }
 
 /// Returns whether a character is kana or a CJK ideograph.
-pub(super) fn is_japanese(c: char) -> bool {
+pub(crate) fn is_japanese(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ff66}'..='\u{ff9f}')
 }
 

@@ -1,5 +1,6 @@
 //! `kura eval`
 
+mod grounding;
 mod measure;
 mod print;
 
@@ -26,7 +27,15 @@ enum Command {
     ///
     /// With a data set's own documents, their index is kept under `eval` in the data directory, so that a second run
     /// only asks the queries. With --collection that collection is searched as it is served.
-    Retrieval(measure::Args),
+    Retrieval(measure::RetrievalArgs),
+    /// Measure whether labelled questions are answered, cited and refused as they should be, and store the run.
+    ///
+    /// Beside correctness, citations and refusals it tells whether the probabilities of support hold, and what other
+    /// values of `answer.min_support` would do.
+    Answers(measure::AnswersArgs),
+    /// Measure whether the score that ties a sentence to its source tells support from the lack of it, beside the
+    /// share of words that both have, and store the run.
+    Grounding(grounding::Args),
     #[command(flatten)]
     Stored(Stored),
 }
@@ -106,7 +115,9 @@ struct Compared<'a> {
 /// When a data set or record cannot be read, or indexing or searching fails.
 pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     match args.command {
-        Command::Retrieval(args) => measure::run(config, args).await,
+        Command::Retrieval(args) => measure::retrieval(config, args).await,
+        Command::Answers(args) => measure::answers(config, args).await,
+        Command::Grounding(args) => grounding::run(config, args).await,
         Command::Stored(command) => blocking(move || stored(&config, command)).await,
     }
 }

@@ -4,6 +4,8 @@
 //! optionally `answers` and `unanswerable`) and `qrels.tsv` (`query-id`, `corpus-id`, `score`). Further fields are
 //! ignored. Where a collection is evaluated as it is served, no corpus is needed.
 
+use super::evenly;
+use super::record::Answerability;
 use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -59,8 +61,8 @@ pub struct LabelledQuery {
     pub relevant: BTreeMap<String, f64>,
     /// Accepted answers; may be empty.
     pub answers: Vec<String>,
-    /// The documents are known not to answer it.
-    pub unanswerable: bool,
+    /// Whether the documents answer it.
+    pub answerability: Answerability,
 }
 
 #[derive(Deserialize)]
@@ -158,6 +160,68 @@ impl Dataset {
         })
     }
 
+    /// Adds the questions of a file in the form of `queries.jsonl` as some that the documents do not answer, because
+    /// they are about something else. Answers that the file has for them do not count.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has no questions.
+    pub fn add_out_of_corpus(&mut self, file: &Path) -> anyhow::Result<()> {
+        let text = fs_err::read_to_string(file)?;
+        let rows: Vec<QueryRow> = rows_of(file, &text)?;
+        ensure!(!rows.is_empty(), "`{}` has no questions", file.display());
+        let folder = folder_name(file.parent().unwrap_or(file));
+        for row in rows {
+            // Another set's ids may be those of this one.
+            self.queries.push(LabelledQuery {
+                id: format!("{folder}:{}", row.id),
+                text: row.text,
+                relevant: BTreeMap::new(),
+                answers: Vec::new(),
+                answerability: Answerability::OutOfCorpus,
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns the questions by which answers are judged: those that are answerable, as far as an answer or a relevant
+    /// document is known, and those that are not. At most `limit` of each [`Answerability`], evenly spaced.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn questions(&self, limit: Option<usize>) -> anyhow::Result<Vec<LabelledQuery>> {
+        let mut chosen = Vec::new();
+        for wanted in Answerability::ALL {
+            let known = |query: &&LabelledQuery| {
+                query.answerability == wanted
+                    && (wanted != Answerability::Answerable
+                        || !query.answers.is_empty()
+                        || !query.relevant.is_empty())
+            };
+            let of_kind: Vec<&LabelledQuery> = self.queries.iter().filter(known).collect();
+            chosen.extend(evenly(&of_kind, limit).into_iter().cloned());
+        }
+        ensure!(
+            !chosen.is_empty(),
+            "no query of `{}` has an answer or a relevant document, and none is marked as unanswerable",
+            self.name
+        );
+        Ok(chosen)
+    }
+
+    /// Returns the hash of the set with the answers, which `sha256` leaves out where there is no corpus.
+    ///
+    /// # Errors
+    /// None that a data set can cause.
+    pub fn answers_sha256(&self) -> anyhow::Result<String> {
+        let mut labels: Vec<_> = self
+            .queries
+            .iter()
+            .map(|query| (&query.id, &query.text, &query.answers, query.answerability))
+            .collect();
+        labels.sort_by_key(|(id, ..)| *id);
+        Ok(sha256(&[&self.sha256, &serde_json::to_string(&labels)?]))
+    }
+
     /// Returns the queries that have a relevant document, evenly spaced when there are more than `limit`.
     ///
     /// # Errors
@@ -173,9 +237,7 @@ impl Dataset {
             "no query of `{}` has a relevant document; check that qrels.tsv uses the ids of queries.jsonl",
             self.name
         );
-        let n = limit.unwrap_or(judged.len()).min(judged.len());
-        let spaced = (0..n).map(|at| judged[at * judged.len() / n].clone());
-        Ok(spaced.collect())
+        Ok(evenly(&judged, limit).into_iter().cloned().collect())
     }
 }
 
@@ -203,7 +265,11 @@ fn labelled(
             id: row.id,
             text: row.text,
             answers: row.answers,
-            unanswerable: row.unanswerable,
+            answerability: if row.unanswerable {
+                Answerability::Unanswerable
+            } else {
+                Answerability::Answerable
+            },
         })
         .collect();
     if !qrels.is_empty() {
@@ -247,12 +313,17 @@ fn read_text(dir: &Path, name: &str) -> anyhow::Result<String> {
 }
 
 fn rows<T: DeserializeOwned>(dir: &Path, name: &str, text: &str) -> anyhow::Result<Vec<T>> {
+    rows_of(&dir.join(name), text)
+}
+
+/// Reads the lines of a JSONL file.
+pub(super) fn rows_of<T: DeserializeOwned>(file: &Path, text: &str) -> anyhow::Result<Vec<T>> {
     let lines = text.lines().enumerate();
     lines
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(at, line)| {
             serde_json::from_str(line)
-                .with_context(|| format!("`{}` line {}", dir.join(name).display(), at + 1))
+                .with_context(|| format!("`{}` line {}", file.display(), at + 1))
         })
         .collect()
 }
@@ -279,7 +350,7 @@ fn unique<T>(
     rows
 }
 
-fn folder_name(dir: &Path) -> String {
+pub(super) fn folder_name(dir: &Path) -> String {
     // `.` and `..` have no name of their own.
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     dir.file_name().map_or_else(
@@ -352,7 +423,10 @@ mod tests {
         assert_eq!(corpus.documents[0].id, "7");
         assert_eq!(corpus.documents[0].title, "");
         assert_eq!(dataset.queries.len(), 3);
-        assert!(dataset.queries[1].unanswerable);
+        assert_eq!(
+            dataset.queries[1].answerability,
+            Answerability::Unanswerable
+        );
         let judged = dataset.judged_queries(None).unwrap();
         let ids: Vec<&str> = judged.iter().map(|query| query.id.as_str()).collect();
         assert_eq!(
@@ -413,7 +487,7 @@ mod tests {
             text: String::new(),
             relevant: BTreeMap::from([("d".to_owned(), 1.0)]),
             answers: Vec::new(),
-            unanswerable: false,
+            answerability: Answerability::Answerable,
         });
         let dataset = Dataset::of_labels("set", queries.collect()).unwrap();
         let some = dataset.judged_queries(Some(3)).unwrap();

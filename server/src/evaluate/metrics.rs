@@ -15,6 +15,8 @@ pub struct Metric {
     pub name: &'static str,
     /// Which direction is good.
     pub better: Better,
+    /// What its values are.
+    pub unit: Unit,
     /// What it says, for people.
     pub about: &'static str,
 }
@@ -29,38 +31,113 @@ pub enum Better {
     Lower,
 }
 
+/// What a metric's values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// From 0 to 1.
+    Share,
+    /// A number of things.
+    Count,
+}
+
+const fn metric(name: &'static str, better: Better, unit: Unit, about: &'static str) -> Metric {
+    Metric {
+        name,
+        better,
+        unit,
+        about,
+    }
+}
+
+/// A share of which more is better.
+const fn gain(name: &'static str, about: &'static str) -> Metric {
+    metric(name, Better::Higher, Unit::Share, about)
+}
+
 /// All metrics of queries, in the order in which they are shown; the first that a run has is its headline.
 pub const METRICS: &[Metric] = &[
-    Metric {
-        name: "ndcg@10",
-        better: Better::Higher,
-        about: "normalized discounted cumulative gain of the first 10 documents, linear gains",
-    },
-    Metric {
-        name: "recall@1",
-        better: Better::Higher,
-        about: "share of the relevant documents that rank first",
-    },
-    Metric {
-        name: "recall@5",
-        better: Better::Higher,
-        about: "share of the relevant documents among the first 5",
-    },
-    Metric {
-        name: "recall@10",
-        better: Better::Higher,
-        about: "share of the relevant documents among the first 10",
-    },
-    Metric {
-        name: "recall@100",
-        better: Better::Higher,
-        about: "share of the relevant documents among the first 100",
-    },
-    Metric {
-        name: "mrr@10",
-        better: Better::Higher,
-        about: "reciprocal rank of the first relevant document among the first 10, else 0",
-    },
+    gain(
+        "ndcg@10",
+        "normalized discounted cumulative gain of the first 10 documents, linear gains",
+    ),
+    gain(
+        "recall@1",
+        "share of the relevant documents that rank first",
+    ),
+    gain(
+        "recall@5",
+        "share of the relevant documents among the first 5",
+    ),
+    gain(
+        "recall@10",
+        "share of the relevant documents among the first 10",
+    ),
+    gain(
+        "recall@100",
+        "share of the relevant documents among the first 100",
+    ),
+    gain(
+        "mrr@10",
+        "reciprocal rank of the first relevant document among the first 10, else 0",
+    ),
+    gain(
+        "correctness",
+        "1 when an accepted answer stands in the answer, else 0; answerable questions",
+    ),
+    gain(
+        "exact_match",
+        "1 when the answer is an accepted answer and nothing else, else 0; answerable questions",
+    ),
+    gain(
+        "token_f1",
+        "overlap with the closest accepted answer, by words, in Japanese by characters; answerable questions",
+    ),
+    metric(
+        "false_abstention",
+        Better::Lower,
+        Unit::Share,
+        "answerable questions that were refused",
+    ),
+    gain(
+        "true_abstention",
+        "questions that the documents are near to, but do not answer, that were refused",
+    ),
+    gain(
+        "out_of_corpus_refused",
+        "questions about something else that were refused",
+    ),
+    gain(
+        "context_recall",
+        "share of the relevant documents among the passages put before the writer; answered questions",
+    ),
+    gain(
+        "citation_precision",
+        "share of the cited documents that are relevant; answered questions",
+    ),
+    gain(
+        "citation_recall",
+        "share of the relevant documents that are cited; answered questions",
+    ),
+    gain(
+        "faithfulness",
+        "share of the answer's sentences that a cited passage holds, figures and names included",
+    ),
+    gain(
+        "auroc",
+        "share of the unsupported texts that score below a supported one, ties half: area under the ROC curve",
+    ),
+    metric(
+        "prompt_tokens",
+        Better::Lower,
+        Unit::Count,
+        "tokens that the generator read; 0 when it was not asked",
+    ),
+    metric(
+        "completion_tokens",
+        Better::Lower,
+        Unit::Count,
+        "tokens that the generator wrote",
+    ),
 ];
 
 /// The latencies of a stage that two runs can be compared by, in milliseconds: name and statistic.
@@ -101,6 +178,13 @@ pub fn better(name: &str) -> Better {
         None if name.ends_with("_ms") => Better::Lower,
         None => Better::Higher,
     }
+}
+
+/// Returns what a metric's values are.
+#[must_use]
+pub fn unit(name: &str) -> Unit {
+    let known = METRICS.iter().find(|metric| metric.name == name);
+    known.map_or(Unit::Share, |metric| metric.unit)
 }
 
 /// Returns the names in the order in which metrics are shown; unknown ones last.
@@ -220,7 +304,7 @@ mod tests {
     fn every_metric_that_is_judged_is_described() {
         let judged = judge_pairs(&["a"], &[("a", 1.0)]);
         let described: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
-        assert_eq!(in_order(judged.metrics.keys()), described);
+        assert_eq!(in_order(judged.metrics.keys()), described[..6]);
         assert!(judged.metrics.values().all(|value| *value == 1.0));
         assert_eq!(better("p95_ms"), Better::Lower);
     }

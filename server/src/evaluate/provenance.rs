@@ -2,10 +2,11 @@
 
 use super::dataset::sha256;
 use super::record::{IndexFacts, MachineFacts, ModelFacts, Provenance};
+use crate::answer::AnswerConfig;
 use crate::config::{ChunkingConfig, RetrievalConfig};
 use kura_indexer::Pipeline;
 use kura_indexer::analyze::ANALYZER_VERSION;
-use kura_models::{Embedder, ModelKind};
+use kura_models::{Embedder, Generator, ModelKind, ModelSpec};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -16,13 +17,20 @@ pub struct Settings {
     pub chunking: ChunkingConfig,
     /// How chunks are found, with what this evaluation overrides.
     pub retrieval: RetrievalConfig,
+    /// How questions are answered, where answers are evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerConfig>,
 }
 
-/// Gathers what makes an evaluation of `pipeline` with these settings.
+/// Gathers what makes an evaluation with these models and settings, of the index if one is searched.
 ///
 /// # Errors
-/// When the catalog cannot be read.
-pub async fn provenance(pipeline: &Pipeline, settings: &Settings) -> anyhow::Result<Provenance> {
+/// When the settings cannot be written down.
+pub fn provenance(
+    models: Vec<ModelFacts>,
+    index: Option<IndexFacts>,
+    settings: &impl Serialize,
+) -> anyhow::Result<Provenance> {
     // By way of text, because that writes an f32 as a person did.
     let text = serde_json::to_string(settings)?;
     Ok(Provenance {
@@ -30,15 +38,28 @@ pub async fn provenance(pipeline: &Pipeline, settings: &Settings) -> anyhow::Res
         git_commit: option_env!("KURA_GIT_COMMIT")
             .filter(|commit| !commit.is_empty())
             .map(str::to_owned),
-        models: vec![embedder(pipeline.embedder().as_ref())],
+        models,
         config: serde_json::from_str(&text)?,
         config_sha256: sha256(&[&text]),
-        index: IndexFacts {
-            generation: pipeline.generation().await?,
-            analyzer_version: ANALYZER_VERSION,
-        },
+        index,
         machine: machine(),
     })
+}
+
+/// Describes the index of a pipeline.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub(super) async fn index(pipeline: &Pipeline) -> anyhow::Result<IndexFacts> {
+    Ok(IndexFacts {
+        generation: pipeline.generation().await?,
+        analyzer_version: ANALYZER_VERSION,
+    })
+}
+
+/// Describes a generator.
+pub(super) fn generator(generator: &dyn Generator) -> ModelFacts {
+    model("generator", generator.spec(), BTreeMap::new())
 }
 
 /// Describes an embedder, with the prompts that its vectors depend on.
@@ -57,10 +78,14 @@ pub(super) fn embedder(embedder: &dyn Embedder) -> ModelFacts {
         settings.insert("query_prompt".to_owned(), query_prompt.clone());
         settings.insert("document_prompt".to_owned(), document_prompt.clone());
     }
+    model("embedder", spec, settings)
+}
+
+fn model(role: &str, spec: &ModelSpec, settings: BTreeMap<String, String>) -> ModelFacts {
     let weights = |name: &str| name.ends_with(".safetensors") || name.ends_with(".gguf");
     let weights = spec.files.iter().find(|file| weights(&file.name));
     ModelFacts {
-        role: "embedder".to_owned(),
+        role: role.to_owned(),
         id: spec.id.to_string(),
         sha256: weights.and_then(|file| file.sha256.clone()),
         settings,

@@ -4,6 +4,7 @@
 //! metric name, and everything else (intervals, comparison, reports) works on those. A kind adds what its rows must
 //! show beside the values.
 
+use super::calibration::Calibration;
 use super::metrics::{Latency, Values};
 use super::statistics::{self, Estimate};
 use jiff::Timestamp;
@@ -68,6 +69,9 @@ pub struct Summary {
     pub stages: Vec<StageSummary>,
     /// Where the time went, step by step.
     pub timings: Vec<TimingSummary>,
+    /// How well the probabilities of support hold, where answers are evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// What a reader of the figures should know.
     pub warnings: Vec<String>,
 }
@@ -135,8 +139,9 @@ pub struct Provenance {
     pub config: serde_json::Value,
     /// Of `config`, lower-case hex.
     pub config_sha256: String,
-    /// The index that was searched.
-    pub index: IndexFacts,
+    /// The index that was searched, if one was.
+    #[schema(required)]
+    pub index: Option<IndexFacts>,
     /// Where it ran.
     pub machine: MachineFacts,
 }
@@ -212,6 +217,18 @@ pub struct Row {
     /// Relevant documents with their gains.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub relevant: BTreeMap<String, f64>,
+    /// Whether the documents answer it.
+    #[serde(default, skip_serializing_if = "Answerability::is_answerable")]
+    pub answerability: Answerability,
+    /// Accepted answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<String>,
+    /// What people said of the text, where grounding is evaluated: whether its source supports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supported: Option<bool>,
+    /// The sentence of the source that is closest to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
     /// What each stage made of it.
     pub stages: Vec<StageRow>,
     /// Milliseconds of each step.
@@ -234,6 +251,53 @@ pub struct StageRow {
     /// Rank of the best relevant document, from 1; absent when none was among the candidates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_relevant: Option<usize>,
+    /// How well the source supports the text, where grounding is evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// What was answered, where answers are evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answered>,
+}
+
+/// Whether the documents answer a question.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Answerability {
+    /// They do.
+    #[default]
+    Answerable,
+    /// They are about its subject, but do not answer it.
+    Unanswerable,
+    /// They are about something else.
+    OutOfCorpus,
+}
+
+impl Answerability {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Answerable, Self::Unanswerable, Self::OutOfCorpus];
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+    fn is_answerable(&self) -> bool {
+        *self == Self::Answerable
+    }
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EvaluationAnswer)]
+pub struct Answered {
+    /// Whether it was said that the documents do not answer the question.
+    pub refused: bool,
+    /// The answer with its markers.
+    pub text: String,
+    /// Probability, 0 to 1, that what was retrieved supports the question.
+    pub support: f32,
+    /// The documents cited, by id in the data set or source, once each, in order of appearance.
+    pub cited: Vec<String>,
+    /// What a reader was told to check: figures, names, sentences without support.
+    pub flagged: Vec<String>,
 }
 
 /// A document in a ranking.
@@ -281,6 +345,7 @@ impl Record {
             finished_at: None,
             stages: Vec::new(),
             timings: Vec::new(),
+            calibration: None,
             warnings: Vec::new(),
         };
         Self {
@@ -296,6 +361,7 @@ impl Record {
         let summary = &mut self.summary;
         summary.stages = stages(&rows, summary.seed);
         summary.timings = timings(&rows);
+        summary.calibration = Calibration::of(&rows);
         summary.dataset.asked = rows.len();
         self.queries = rows;
         self.end(State::Done, None)
@@ -399,10 +465,10 @@ pub(crate) mod tests {
             models: Vec::new(),
             config: serde_json::json!({ "retrieval": { "rrf_k": 60.0 } }),
             config_sha256: "e".repeat(64),
-            index: IndexFacts {
+            index: Some(IndexFacts {
                 generation: 1,
                 analyzer_version: 1,
-            },
+            }),
             machine: MachineFacts {
                 os: "linux x86_64".to_owned(),
                 cores: 2,
@@ -413,6 +479,10 @@ pub(crate) mod tests {
             id: format!("q{at}"),
             text: format!("query {at}"),
             relevant: BTreeMap::from([("d1".to_owned(), 1.0)]),
+            answerability: Answerability::Answerable,
+            answers: Vec::new(),
+            supported: None,
+            evidence: None,
             stages: ["dense", "hybrid"]
                 .into_iter()
                 .map(|name| StageRow {
@@ -427,6 +497,8 @@ pub(crate) mod tests {
                         score: 0.5,
                     }],
                     first_relevant: Some(1),
+                    score: None,
+                    answer: None,
                 })
                 .collect(),
             timings: vec![Timing {

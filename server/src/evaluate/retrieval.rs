@@ -133,6 +133,10 @@ impl Search {
                 id: query.id.clone(),
                 text: query.text.clone(),
                 relevant: query.relevant.clone(),
+                answerability: query.answerability,
+                answers: Vec::new(),
+                supported: None,
+                evidence: None,
                 stages,
                 timings: found.timings.into_iter().map(timing).collect(),
             });
@@ -277,6 +281,8 @@ fn judged(
         latency_ms: ms,
         ranking,
         first_relevant: judged.first_relevant,
+        score: None,
+        answer: None,
     }
 }
 

@@ -582,6 +582,16 @@ impl From<Mode> for AnswerMode {
     }
 }
 
+impl From<AnswerMode> for Mode {
+    fn from(mode: AnswerMode) -> Self {
+        match mode {
+            AnswerMode::Auto => Self::Auto,
+            AnswerMode::Generate => Self::Generate,
+            AnswerMode::Extractive => Self::Extractive,
+        }
+    }
+}
+
 impl From<AnswerMode> for Made {
     fn from(mode: AnswerMode) -> Self {
         match mode {

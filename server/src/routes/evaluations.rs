@@ -2,7 +2,9 @@
 //!
 //! Records hold queries and the names of documents, so they are for those who may read everything.
 
+use super::ask::Mode;
 use super::{Json, List, ListQuery, Path, Problems, Query, require_text, uuid};
+use crate::answer::{AnswerConfig, AnswerError};
 use crate::app::{App, AppState};
 use crate::auth::Principal;
 use crate::config::{FusionName, RetrievalConfig};
@@ -10,8 +12,8 @@ use crate::error::ApiError;
 use crate::evaluate::compare::{self, Comparison};
 use crate::evaluate::dataset::{Dataset, LabelledQuery};
 use crate::evaluate::provenance::Settings;
-use crate::evaluate::record::{Record, SEED, Summary};
-use crate::evaluate::{Evaluation, NothingJudged, Options, report};
+use crate::evaluate::record::{Answerability, Record, SEED, Summary};
+use crate::evaluate::{Evaluation, NothingJudged, Options, Task, report};
 use crate::evaluations::unknown;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -45,7 +47,10 @@ pub struct NewEvaluation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub max_queries: Option<usize>,
-    /// Settings that differ from the server's configuration.
+    /// Evaluate what is answered, instead of what is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<NewAnswers>,
+    /// Settings that differ from the server's configuration; where answers are evaluated there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrieval: Option<Overrides>,
     /// Of everything random; 42 when absent.
@@ -53,7 +58,16 @@ pub struct NewEvaluation {
     pub seed: Option<u64>,
 }
 
-/// A query and the documents that answer it.
+/// How the questions are answered.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EvaluationAnswers)]
+pub struct NewAnswers {
+    /// Who writes.
+    pub mode: Mode,
+}
+
+/// A query with what is known about it.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = EvaluationQuery)]
@@ -64,7 +78,14 @@ pub struct NewQuery {
     /// The query.
     pub text: String,
     /// Sources or ids of relevant documents, with gains above 0.
+    #[serde(default)]
     pub relevant: BTreeMap<String, f64>,
+    /// Accepted answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<String>,
+    /// Whether the documents answer it.
+    #[serde(default)]
+    pub answerability: Answerability,
 }
 
 /// Settings of the retrieval that an evaluation may change for itself.
@@ -281,14 +302,37 @@ async fn prepare(
     if request.max_queries == Some(0) {
         return Err(ApiError::invalid("`max_queries` is 0; use 1 or more"));
     }
-    let queries = request.queries.into_iter().zip(1..).map(labelled);
-    let queries = queries.collect::<Result<_, _>>()?;
+    let for_answers = request.answers.is_some();
+    let queries = request.queries.into_iter().zip(1..);
+    let queries = queries
+        .map(|query| labelled(query, for_answers))
+        .collect::<Result<_, _>>()?;
     let dataset = Dataset::of_labels(&request.name, queries)
         .map_err(|error| ApiError::invalid(error.to_string()))?;
+    let answers = request.answers;
+    if answers.is_some() && request.retrieval.is_some() {
+        return Err(ApiError::invalid(
+            "`retrieval` changes what is found, but answers are made as the server is configured; leave it out",
+        ));
+    }
     let overrides = request.retrieval.unwrap_or_default();
     let settings = Settings {
         chunking: app.config.chunking.clone(),
         retrieval: overrides.apply(&app.config.retrieval)?,
+        answer: answers.as_ref().map(|answers| AnswerConfig {
+            mode: answers.mode.into(),
+            ..app.config.answer.clone()
+        }),
+    };
+    let task = match answers {
+        None => Task::Retrieval,
+        Some(answers) => {
+            let generator = app.assistant.generator.clone();
+            if matches!(answers.mode, Mode::Generate) && generator.is_none() {
+                return Err(AnswerError::NoGenerator.into());
+            }
+            Task::Answers(generator)
+        }
     };
     let options = Options {
         name: Some(request.name),
@@ -300,6 +344,7 @@ async fn prepare(
         Arc::clone(&app.pipeline),
         &request.collection,
         principal.access(),
+        task,
         &settings,
         options,
     );
@@ -312,13 +357,24 @@ async fn prepare(
         })
 }
 
-fn labelled((query, place): (NewQuery, usize)) -> Result<LabelledQuery, ApiError> {
+fn labelled(
+    (query, place): (NewQuery, usize),
+    for_answers: bool,
+) -> Result<LabelledQuery, ApiError> {
     let id = query.id.unwrap_or_else(|| place.to_string());
     require_name("id", &id)?;
     require_text("text", &query.text)?;
-    if query.relevant.is_empty() {
+    if query.relevant.is_empty() && !for_answers {
         return Err(ApiError::invalid(format!(
             "the query `{id}` has no `relevant` document"
+        )));
+    }
+    if query.relevant.is_empty()
+        && query.answers.is_empty()
+        && query.answerability == Answerability::Answerable
+    {
+        return Err(ApiError::invalid(format!(
+            "the query `{id}` has neither `answers` nor a `relevant` document, and is not marked as unanswerable"
         )));
     }
     for (document, gain) in &query.relevant {
@@ -333,8 +389,8 @@ fn labelled((query, place): (NewQuery, usize)) -> Result<LabelledQuery, ApiError
         id,
         text: query.text,
         relevant: query.relevant,
-        answers: Vec::new(),
-        unanswerable: false,
+        answers: query.answers,
+        answerability: query.answerability,
     })
 }
 

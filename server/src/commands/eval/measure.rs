@@ -1,8 +1,10 @@
-//! `kura eval retrieval`
+//! `kura eval retrieval` and `kura eval answers`
 
 use super::print;
+use crate::answer::{AnswerConfig, AnswerError, AnswerMode};
 use crate::app;
 use crate::client::Client;
+use crate::commands::ask::ModeArg;
 use crate::commands::backend::{Backend, blocking};
 use crate::commands::{Outcome, Usage, print_json, progress_bar};
 use crate::config::Config;
@@ -10,10 +12,13 @@ use crate::evaluate::dataset::{Dataset, LabelledQuery};
 use crate::evaluate::provenance::Settings;
 use crate::evaluate::record::{Ranked, Record, SEED, State};
 use crate::evaluate::records::Records;
-use crate::evaluate::{Cache, Evaluation, Options};
-use crate::routes::evaluations::{MAX_CANDIDATES, MAX_QUERIES, NewEvaluation, NewQuery, Overrides};
+use crate::evaluate::{Cache, Evaluation, Options, Task};
+use crate::routes::ask::Mode;
+use crate::routes::evaluations::{
+    MAX_CANDIDATES, MAX_QUERIES, NewAnswers, NewEvaluation, NewQuery, Overrides,
+};
 use indicatif::ProgressBar;
-use kura_indexer::AccessFilter;
+use kura_indexer::{AccessFilter, IndexConfig};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,7 +29,35 @@ const POLL: Duration = Duration::from_millis(300);
 
 /// Arguments of `kura eval retrieval`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct RetrievalArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Chunks taken from each index before fusion; `retrieval.candidates` without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_CANDIDATES as i64))]
+    candidates: Option<u32>,
+    /// Write each stage's rankings there, in TREC's run format, for other tools.
+    #[arg(long, value_name = "DIR")]
+    runs: Option<PathBuf>,
+}
+
+/// Arguments of `kura eval answers`.
+#[derive(Debug, clap::Args)]
+pub(super) struct AnswersArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Who writes: the generator if there is one, the generator or nobody, or the documents' own sentences;
+    /// `answer.mode` without it.
+    #[arg(long, value_enum)]
+    mode: Option<ModeArg>,
+    /// File in the form of queries.jsonl with questions that the documents do not answer because they are about
+    /// something else; may be repeated. At most as many as --max-queries are asked of all of them.
+    #[arg(long, value_name = "FILE")]
+    out_of_corpus: Vec<PathBuf>,
+}
+
+/// What both have in common.
+#[derive(Debug, clap::Args)]
+struct Common {
     /// Folder in BEIR layout: corpus.jsonl, queries.jsonl, qrels.tsv.
     #[arg(long, value_name = "DIR")]
     dataset: PathBuf,
@@ -35,53 +68,89 @@ pub(super) struct Args {
     /// What to call the run; the data set's name when absent.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Ask at most this many queries, evenly spaced.
+    /// Ask at most this many queries, evenly spaced; for answers, at most so many answerable ones, as many
+    /// unanswerable ones and as many out of the corpus.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_queries: Option<u32>,
-    /// Chunks taken from each index before fusion; `retrieval.candidates` without it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_CANDIDATES as i64))]
-    candidates: Option<u32>,
     /// Seed of everything random.
     #[arg(long, value_name = "N", default_value_t = SEED)]
     seed: u64,
     /// Index the data set's documents anew, even if an index is kept.
     #[arg(long)]
     fresh: bool,
-    /// Write each stage's rankings there, in TREC's run format, for other tools.
-    #[arg(long, value_name = "DIR")]
-    runs: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
+/// What to measure.
+enum Asked {
+    Retrieval {
+        candidates: Option<u32>,
+        runs: Option<PathBuf>,
+    },
+    Answers(AnswerMode),
+}
+
 /// Rankings in TREC's form by stage: query, `Q0`, document, rank, score, name of the run.
 type Runs = BTreeMap<String, String>;
 
-pub(super) async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
-    let (dir, with_corpus) = (args.dataset.clone(), args.collection.is_none());
-    let dataset = blocking(move || {
-        if with_corpus {
-            Dataset::read(&dir)
+pub(super) async fn retrieval(config: Config, args: RetrievalArgs) -> anyhow::Result<Outcome> {
+    let RetrievalArgs {
+        common,
+        candidates,
+        runs,
+    } = args;
+    let dataset = dataset(&common, Vec::new()).await?;
+    run(
+        config,
+        common,
+        dataset,
+        Asked::Retrieval { candidates, runs },
+    )
+    .await
+}
+
+pub(super) async fn answers(config: Config, args: AnswersArgs) -> anyhow::Result<Outcome> {
+    let mode = args
+        .mode
+        .map_or(config.answer.mode, |mode| Mode::from(mode).into());
+    let dataset = dataset(&args.common, args.out_of_corpus).await?;
+    run(config, args.common, dataset, Asked::Answers(mode)).await
+}
+
+/// Reads the data set, with further questions that it does not answer.
+async fn dataset(common: &Common, out_of_corpus: Vec<PathBuf>) -> anyhow::Result<Dataset> {
+    let (dir, with_corpus) = (common.dataset.clone(), common.collection.is_none());
+    blocking(move || {
+        let mut dataset = if with_corpus {
+            Dataset::read(&dir)?
         } else {
-            Dataset::read_labels(&dir)
+            Dataset::read_labels(&dir)?
+        };
+        for file in out_of_corpus {
+            dataset.add_out_of_corpus(&file)?;
         }
+        Ok(dataset)
     })
-    .await?;
+    .await
+}
+
+async fn run(
+    config: Config,
+    common: Common,
+    dataset: Dataset,
+    asked: Asked,
+) -> anyhow::Result<Outcome> {
     let bar = progress_bar("{spinner} {msg} {wide_bar} {pos}/{len} {eta}");
-    let measured = measure(&config, &args, dataset, &bar).await;
+    let measured = measure(&config, &common, dataset, &asked, &bar).await;
     bar.finish_and_clear();
     let record = measured?;
     let path = Records::of(&config.data_dir).path(record.summary.id);
-    if args.json {
+    if common.json {
         print_json(&record.summary)?;
     } else {
-        print::summary(&record.summary);
-        say!("\nstored as {}", path.display());
-        say!(
-            "`kura eval report {}` writes it as a page",
-            record.summary.id
-        );
+        print::measured(&record.summary, &path);
     }
     Ok(Outcome::Success)
 }
@@ -89,54 +158,73 @@ pub(super) async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
 /// Runs the evaluation here or on the server; its record is stored when this returns.
 async fn measure(
     config: &Config,
-    args: &Args,
+    common: &Common,
     dataset: Dataset,
+    asked: &Asked,
     bar: &ProgressBar,
 ) -> anyhow::Result<Record> {
     let mut settings = Settings {
         chunking: config.chunking.clone(),
         retrieval: config.retrieval.clone(),
+        answer: None,
     };
+    match asked {
+        Asked::Retrieval { candidates, .. } => {
+            if let Some(candidates) = candidates {
+                settings.retrieval.candidates = *candidates as usize;
+            }
+        }
+        Asked::Answers(mode) => {
+            let answer = config.answer.clone();
+            settings.answer = Some(AnswerConfig {
+                mode: *mode,
+                ..answer
+            });
+        }
+    }
     let options = Options {
-        name: args.name.clone(),
-        max_queries: args.max_queries.map(|n| n as usize),
-        seed: args.seed,
+        name: common.name.clone(),
+        max_queries: common.max_queries.map(|n| n as usize),
+        seed: common.seed,
     };
     let progress = |what: &str, done: usize, all: usize| {
         bar.set_message(what.to_owned());
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     };
-    if let Some(candidates) = args.candidates {
-        settings.retrieval.candidates = candidates as usize;
-    }
-    let evaluation = match &args.collection {
+    let evaluation = match &common.collection {
         None => {
             let loading = config.clone();
             let cache = Cache {
                 dir: &config.data_dir.join("eval"),
-                fresh: args.fresh,
+                fresh: common.fresh,
                 embedder: blocking(move || app::load_embedder(&loading)).await?,
-                index_config: app::index_config(config),
+                // Figures that depend on how busy the machine is could not be compared.
+                index_config: IndexConfig {
+                    late_budget: Duration::MAX,
+                    ..app::index_config(config)
+                },
             };
-            Evaluation::of_dataset(&dataset, cache, &settings, options, &progress).await?
+            let task = task(config, asked).await?;
+            Evaluation::of_dataset(&dataset, cache, task, &settings, options, &progress).await?
         }
         Some(collection) => match Backend::open(config).await? {
             Backend::Server(client) => {
-                return by_server(client, args, collection, dataset, bar).await;
+                return by_server(client, common, collection, dataset, asked, bar).await;
             }
             Backend::Local(pipeline) => {
                 let access = AccessFilter::unrestricted("local command of the operator");
+                let task = task(config, asked).await?;
                 Evaluation::of_collection(
-                    &dataset, pipeline, collection, access, &settings, options,
+                    &dataset, pipeline, collection, access, task, &settings, options,
                 )
                 .await?
             }
         },
     };
-    let mut runs = Runs::new();
+    let mut rankings = Runs::new();
     let mut observe = |query: &LabelledQuery, stage: &str, ranking: &[Ranked]| {
-        let run = runs.entry(stage.to_owned()).or_default();
+        let run = rankings.entry(stage.to_owned()).or_default();
         for (Ranked { document, score }, rank) in ranking.iter().zip(1..) {
             let id = &query.id;
             writeln!(run, "{id} Q0 {document} {rank} {score} kura-{stage}")?;
@@ -144,35 +232,60 @@ async fn measure(
         Ok(())
     };
     let record = evaluation.run(&mut observe, &progress).await?;
-    if let Some(dir) = &args.runs {
-        write_runs(dir, &runs)?;
+    if let Asked::Retrieval {
+        runs: Some(dir), ..
+    } = asked
+    {
+        write_runs(dir, &rankings)?;
     }
     let records = Records::of(&config.data_dir);
     blocking(move || records.write(&record).map(|()| record)).await
 }
 
+/// Loads who writes, if answers are asked for.
+async fn task(config: &Config, asked: &Asked) -> anyhow::Result<Task> {
+    let Asked::Answers(mode) = *asked else {
+        return Ok(Task::Retrieval);
+    };
+    if mode == AnswerMode::Extractive {
+        return Ok(Task::Answers(None));
+    }
+    let loading = config.clone();
+    let generator = blocking(move || app::load_generator(&loading)).await?;
+    if mode == AnswerMode::Generate && generator.is_none() {
+        return Err(AnswerError::NoGenerator.into());
+    }
+    Ok(Task::Answers(generator))
+}
+
 /// Has the server that holds the data directory run it, and waits.
 async fn by_server(
     client: Client,
-    args: &Args,
+    common: &Common,
     collection: &str,
     dataset: Dataset,
+    asked: &Asked,
     bar: &ProgressBar,
 ) -> anyhow::Result<Record> {
-    if args.runs.is_some() {
+    if let Asked::Retrieval { runs: Some(_), .. } = asked {
         return Err(Usage(
             "--runs needs the whole rankings, which a server does not hand out: stop the server and run again"
                 .to_owned(),
         )
         .into());
     }
-    let queries: Vec<NewQuery> = dataset
-        .judged_queries(None)?
+    let labelled = match asked {
+        Asked::Retrieval { .. } => dataset.judged_queries(None)?,
+        Asked::Answers(_) => dataset.questions(None)?,
+    };
+    let queries: Vec<NewQuery> = labelled
         .into_iter()
         .map(|query| NewQuery {
             id: Some(query.id),
             text: query.text,
             relevant: query.relevant,
+            answers: query.answers,
+            answerability: query.answerability,
         })
         .collect();
     anyhow::ensure!(
@@ -181,15 +294,24 @@ async fn by_server(
         queries.len()
     );
     let request = NewEvaluation {
-        name: args.name.clone().unwrap_or(dataset.name),
+        name: common.name.clone().unwrap_or(dataset.name),
         collection: collection.to_owned(),
         queries,
-        max_queries: args.max_queries.map(|n| n as usize),
-        retrieval: args.candidates.map(|candidates| Overrides {
-            candidates: Some(candidates as usize),
-            ..Overrides::default()
-        }),
-        seed: Some(args.seed),
+        max_queries: common.max_queries.map(|n| n as usize),
+        retrieval: match asked {
+            Asked::Retrieval { candidates, .. } => candidates.map(|candidates| Overrides {
+                candidates: Some(candidates as usize),
+                ..Overrides::default()
+            }),
+            Asked::Answers(_) => None,
+        },
+        answers: match asked {
+            Asked::Retrieval { .. } => None,
+            Asked::Answers(mode) => Some(NewAnswers {
+                mode: (*mode).into(),
+            }),
+        },
+        seed: Some(common.seed),
     };
     let asking = client.clone();
     let started = blocking(move || asking.start_evaluation(&request)).await?;

@@ -2,8 +2,10 @@
 
 use crate::evaluate::compare::{Comparison, Verdict};
 use crate::evaluate::metrics;
-use crate::evaluate::record::{State, Summary};
+use crate::evaluate::metrics::Unit;
+use crate::evaluate::record::{StageSummary, State, Summary};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Changed queries shown; the page and the JSON have more.
 const CHANGES: usize = 10;
@@ -42,6 +44,13 @@ fn result(summary: &Summary) -> String {
             headline.unwrap_or_else(|| "done".to_owned())
         }
     }
+}
+
+/// Prints what a run found, and where it is kept.
+pub(super) fn measured(found: &Summary, path: &Path) {
+    summary(found);
+    say!("\nstored as {}", path.display());
+    say!("`kura eval report {}` writes it as a page", found.id);
 }
 
 /// Prints what a run found, stage by stage.
@@ -85,8 +94,21 @@ pub(super) fn summary(summary: &Summary) {
         row.extend([latency.p50, latency.p95, latency.p99].map(|ms| format!("{ms:.1}")));
         rows.push(row);
     }
-    if !summary.stages.is_empty() {
+    // One stage with many metrics reads better downwards.
+    if let [stage] = &summary.stages[..] {
+        one_stage(stage, &names);
+    } else if !summary.stages.is_empty() {
         table(&rows, 1);
+    }
+    if let Some(calibration) = &summary.calibration {
+        let auroc = calibration
+            .auroc
+            .map_or_else(|| "–".to_owned(), |auroc| format!("{auroc:.3}"));
+        say!(
+            "support: AUROC {auroc}, expected calibration error {:.3}, Brier score {:.3}",
+            calibration.ece,
+            calibration.brier
+        );
     }
     let steps: Vec<String> = summary
         .timings
@@ -99,6 +121,28 @@ pub(super) fn summary(summary: &Summary) {
     for warning in &summary.warnings {
         say!("warning: {warning}");
     }
+}
+
+/// Prints the metrics of the only stage, one a line.
+fn one_stage(stage: &StageSummary, names: &[&str]) {
+    let mut rows = vec![["metric", "mean", "95 % interval", "queries"].map(str::to_owned)];
+    for name in names {
+        let found = &stage.metrics[*name];
+        let digits = match metrics::unit(name) {
+            Unit::Share => 3,
+            Unit::Count => 1,
+        };
+        rows.push([
+            (*name).to_owned(),
+            format!("{:.digits$}", found.mean),
+            format!("{:.digits$} to {:.digits$}", found.low, found.high),
+            found.n.to_string(),
+        ]);
+    }
+    let latency = stage.latency_ms;
+    let [p50, p95, p99] = [latency.p50, latency.p95, latency.p99].map(|ms| format!("{ms:.0}"));
+    table(&rows, 1);
+    say!("ms: p50 {p50}, p95 {p95}, p99 {p99}");
 }
 
 /// Prints how two runs differ, and whether the limits were kept.
