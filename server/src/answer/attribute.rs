@@ -2,7 +2,8 @@
 //!
 //! The generator's own markers are only hints: one that does not hold is dropped, one that is missing is added.
 
-use super::evidence::{Passage, Scale, cosine, share, terms};
+use super::evidence::{Scale, cosine, share, terms};
+use super::passages::Passage;
 use super::{Citation, Flag, FlagKind};
 use kura_indexer::chunk::sentences;
 use kura_models::Embedder;
@@ -221,7 +222,7 @@ fn supports(
         };
         if !figures.is_empty() {
             // A passage without the sentence's figures is not where they come from.
-            let present = self::figures(&passage.hit.text);
+            let present = self::figures(&passage.text);
             let missing = figures
                 .iter()
                 .filter(|figure| !present.contains(*figure))
@@ -281,21 +282,23 @@ fn support(
 fn citation(marker: u32, passage: &Passage, nth: usize, answer_span: Range<usize>) -> Citation {
     let hit = &passage.hit;
     let range = &passage.sentences[nth].range;
-    let quote = &hit.text[range.clone()];
+    let quote = &passage.text[range.clone()];
     let lead = quote.len() - quote.trim_start().len();
-    let start = hit.span.start + range.start + lead;
+    let start = passage.span.start + range.start + lead;
     let quote = quote.trim();
+    let quote_span = start..start + quote.len();
+    let (chunk, place) = passage.place(&quote_span);
     Citation {
         marker,
         document: hit.chunk.document,
-        chunk: hit.chunk,
+        chunk,
         title: hit.title.clone(),
         source: hit.source.clone(),
-        page: hit.locator.page,
-        range: hit.locator.range.clone(),
-        headings: hit.locator.headings.clone(),
+        page: place.locator.page,
+        range: place.locator.range.clone(),
+        headings: place.locator.headings.clone(),
         quote: quote.to_owned(),
-        quote_span: start..start + quote.len(),
+        quote_span,
         answer_span,
     }
 }

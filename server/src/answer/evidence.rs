@@ -5,6 +5,7 @@
 //! measures each embedder once with fixed probe sentences.
 
 use super::condense::is_japanese;
+use super::passages::{Passage, Sentence};
 use crate::answer::prompt::Language;
 use kura_indexer::analyze::analyze;
 use kura_indexer::chunk::sentences;
@@ -18,15 +19,17 @@ const CONSIDERED: usize = 8;
 /// The closest hit must be among this many of the lexical leg for the legs to agree.
 const AGREEING: usize = 3;
 /// Passages the generator is given at most: more distract a small model than they help.
-const MAX_PASSAGES: usize = 4;
+pub(super) const MAX_PASSAGES: usize = 4;
 /// How much a term counts in a passage of the other language, where its translation cannot be looked for.
 const UNTRANSLATED: f32 = 0.5;
 /// A passage this much less relevant than the best one is left out.
 const MAX_GAP: f32 = 0.35;
 
 /// What was retrieved, weighed against the question.
+#[derive(Clone)]
 pub struct Evidence {
-    passages: Vec<Passage>,
+    pub(super) passages: Vec<Passage>,
+    pub(super) asked: Asked,
     features: Features,
 }
 
@@ -45,26 +48,12 @@ pub struct Features {
     pub agreement: f32,
 }
 
-/// A passage put before the generator, with its sentences.
-#[derive(Debug, Clone)]
-pub struct Passage {
-    /// The hit.
-    pub hit: Hit,
-    /// Its sentences, in order.
-    pub sentences: Vec<Sentence>,
-}
-
-/// A sentence of a passage.
-#[derive(Debug, Clone)]
-pub struct Sentence {
-    /// Byte range in the hit's text.
-    pub range: Range<usize>,
-    /// Its vector.
-    pub vector: Vector,
-    /// Its terms.
-    pub terms: HashSet<String>,
-    /// How well it answers the question, 0 to 1.
-    pub relevance: f32,
+/// The question as sentences are judged by it.
+#[derive(Clone)]
+pub(super) struct Asked {
+    vector: Vector,
+    wanted: Wanted,
+    scale: Scale,
 }
 
 impl Evidence {
@@ -101,15 +90,23 @@ impl Evidence {
             weighed.push((hit, 0.5 * closeness + 0.5 * coverage));
         }
         features.margin = (closest - background).max(0.0);
-        let vector = embedder.embed_query(question).await?.vector;
-        let passages = split(embedder, scale, &vector, &wanted, choose(weighed)).await?;
+        let asked = Asked {
+            vector: embedder.embed_query(question).await?.vector,
+            wanted,
+            scale,
+        };
+        let passages = split(embedder, &asked, choose(weighed)).await?;
         features.sentence = passages
             .iter()
             .flat_map(|passage| &passage.sentences)
-            .map(|sentence| scale.closeness(cosine(&vector, &sentence.vector)))
+            .map(|sentence| scale.closeness(cosine(&asked.vector, &sentence.vector)))
             .fold(0.0, f32::max);
         tracing::debug!(?features, "weighed the evidence");
-        Ok(Self { passages, features })
+        Ok(Self {
+            passages,
+            asked,
+            features,
+        })
     }
 
     /// Returns whether nothing was retrieved.
@@ -133,25 +130,6 @@ impl Evidence {
     pub fn features(&self) -> Features {
         self.features
     }
-
-    /// Returns the passages for an answer, most relevant first, within a token budget. The first always fits:
-    /// it is cut at a sentence if need be.
-    #[must_use]
-    pub fn pack(self, max_tokens: usize, count: &dyn Fn(&str) -> usize) -> Vec<Passage> {
-        let mut left = max_tokens;
-        let mut chosen = Vec::new();
-        for passage in self.passages {
-            let n_tokens = count(&passage.for_prompt());
-            if n_tokens <= left {
-                left -= n_tokens;
-                chosen.push(passage);
-            } else if chosen.is_empty() {
-                chosen.push(cut(passage, left, count));
-                break;
-            }
-        }
-        chosen
-    }
 }
 
 /// Takes the most relevant hits, most relevant first.
@@ -169,58 +147,66 @@ fn choose(mut weighed: Vec<(Hit, f32)>) -> Vec<Hit> {
 /// Splits hits into sentences and says how well each answers the question.
 async fn split(
     embedder: &dyn Embedder,
-    scale: Scale,
-    question: &Vector,
-    wanted: &Wanted,
+    asked: &Asked,
     hits: Vec<Hit>,
 ) -> kura_models::Result<Vec<Passage>> {
-    let ranges: Vec<Vec<Range<usize>>> = hits.iter().map(|hit| sentences(&hit.text)).collect();
-    let texts: Vec<String> = hits
+    let mut passages: Vec<Passage> = hits.into_iter().map(Passage::new).collect();
+    let ranges: Vec<Vec<Range<usize>>> = passages
         .iter()
-        .zip(&ranges)
-        .flat_map(|(hit, ranges)| {
-            ranges
-                .iter()
-                .map(|range| hit.text[range.clone()].to_owned())
-        })
+        .map(|passage| sentences(&passage.text))
         .collect();
-    let embeddings = embedder.embed_documents(&texts).await?;
-    let mut vectors = embeddings.into_iter().map(|embedding| embedding.vector);
-    let mut passages = Vec::with_capacity(hits.len());
-    for (hit, ranges) in hits.into_iter().zip(ranges) {
-        // A sentence inherits its headings' words: "20 days" answers under "Annual leave" only.
-        let inherited = terms(&header(&hit));
-        let sentences = ranges
-            .into_iter()
-            .zip(vectors.by_ref())
-            .map(|(range, vector)| {
-                let own = terms(&hit.text[range.clone()]);
-                let covered = share(&wanted.terms, &own)
-                    + 0.3
-                        * share(
-                            &wanted.terms,
-                            &inherited.difference(&own).cloned().collect(),
-                        );
-                let relevance =
-                    0.5 * scale.closeness(cosine(question, &vector)) + 0.5 * covered.min(1.0);
-                Sentence {
+    asked.judge(embedder, &mut passages, ranges).await?;
+    Ok(passages)
+}
+
+impl Asked {
+    /// Adds to each passage the sentences at these byte ranges of its text, and says how well they answer.
+    ///
+    /// # Errors
+    /// Those of the embedder.
+    pub(super) async fn judge(
+        &self,
+        embedder: &dyn Embedder,
+        passages: &mut [Passage],
+        ranges: Vec<Vec<Range<usize>>>,
+    ) -> kura_models::Result<()> {
+        let texts: Vec<String> = passages
+            .iter()
+            .zip(&ranges)
+            .flat_map(|(passage, ranges)| {
+                ranges
+                    .iter()
+                    .map(|range| passage.text[range.clone()].to_owned())
+            })
+            .collect();
+        let embeddings = embedder.embed_documents(&texts).await?;
+        let mut vectors = embeddings.into_iter().map(|embedding| embedding.vector);
+        for (passage, ranges) in passages.iter_mut().zip(ranges) {
+            // A sentence inherits its headings' words: "20 days" answers under "Annual leave" only.
+            let inherited = terms(&header(&passage.hit));
+            for (range, vector) in ranges.into_iter().zip(vectors.by_ref()) {
+                let own = terms(&passage.text[range.clone()]);
+                let relevance = self.relevance(&own, &inherited, &vector);
+                passage.sentences.push(Sentence {
                     range,
                     vector,
                     terms: own,
                     relevance,
-                }
-            })
-            .collect();
-        passages.push(Passage { hit, sentences });
+                    part: passage.part,
+                });
+            }
+            passage
+                .sentences
+                .sort_by_key(|sentence| sentence.range.start);
+        }
+        Ok(())
     }
-    Ok(passages)
-}
 
-impl Passage {
-    /// Returns the passage as the generator reads it: title and headings, then the text.
-    #[must_use]
-    pub fn for_prompt(&self) -> String {
-        format!("{}\n{}", header(&self.hit), self.hit.text)
+    fn relevance(&self, own: &HashSet<String>, inherited: &HashSet<String>, vector: &[f32]) -> f32 {
+        let wanted = &self.wanted.terms;
+        let covered =
+            share(wanted, own) + 0.3 * share(wanted, &inherited.difference(own).cloned().collect());
+        0.5 * self.scale.closeness(cosine(&self.vector, vector)) + 0.5 * covered.min(1.0)
     }
 }
 
@@ -323,6 +309,7 @@ const ASKING: &[&str] = &[
 ];
 
 /// The terms of a question that an answer should have.
+#[derive(Clone)]
 struct Wanted {
     language: Language,
     terms: HashSet<String>,
@@ -438,7 +425,8 @@ fn hit_terms(hit: &Hit) -> HashSet<String> {
     all
 }
 
-fn header(hit: &Hit) -> String {
+/// Returns the title and the headings above a hit.
+pub(super) fn header(hit: &Hit) -> String {
     let mut header = hit.title.clone();
     for heading in hit
         .locator
@@ -450,25 +438,6 @@ fn header(hit: &Hit) -> String {
         header.push_str(heading);
     }
     header
-}
-
-/// Cuts a passage that is longer than the whole budget after the last sentence that fits.
-fn cut(mut passage: Passage, max_tokens: usize, count: &dyn Fn(&str) -> usize) -> Passage {
-    let text = &passage.hit.text;
-    let fitting = passage
-        .sentences
-        .iter()
-        .map(|sentence| sentence.range.end)
-        .take_while(|end| count(&text[..*end]) <= max_tokens)
-        .last();
-    if let Some(end) = fitting {
-        passage.hit.text.truncate(end);
-        passage.hit.span.end = passage.hit.span.start + end;
-        passage
-            .sentences
-            .retain(|sentence| sentence.range.end <= end);
-    }
-    passage
 }
 
 fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
