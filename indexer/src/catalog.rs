@@ -7,11 +7,13 @@ mod dictionaries;
 mod documents;
 mod jobs;
 mod rows;
+mod surroundings;
 
 pub(crate) use documents::Hydrated;
 pub use documents::{Deleted, EmbeddedChunk, Indexed, NewVersion, Published};
 pub use jobs::{Job, JobId, JobState, Stage};
 pub use rows::{Collection, Document, DocumentStatus, Page};
+pub use surroundings::{Place, Surroundings};
 
 use crate::{CollectionId, Error, Result};
 use jiff::Timestamp;

@@ -7,7 +7,7 @@ use crate::fuse::{Fusion, LegRank};
 use crate::pipeline::Pipeline;
 use crate::retrieve::{Hit, RankOptions, SearchRequest, SearchTimings, Stage};
 use crate::store::{Legs, Scored};
-use crate::{AccessFilter, DocumentId, Result};
+use crate::{AccessFilter, ChunkId, DocumentId, Result};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashSet};
 
@@ -47,7 +47,9 @@ pub struct QueryTerm {
 pub struct Ranked {
     /// The candidate, with its scores.
     pub hit: Hit,
-    /// Place in the end, from 1.
+    /// The better candidate that says the same, under which it is listed.
+    pub duplicate_of: Option<ChunkId>,
+    /// Place in the end, from 1; a duplicate has that of the candidate it is listed under.
     pub rank: usize,
     /// Place by the legs alone, from 1.
     pub rank_without_late: usize,
@@ -78,6 +80,15 @@ pub enum Outcome {
     Found {
         /// The place of its best chunk, from 1.
         rank: usize,
+    },
+    /// It is listed under a hit that says the same.
+    Duplicate {
+        /// The hit's place, from 1.
+        rank: usize,
+        /// The hit's chunk.
+        of: ChunkId,
+        /// The hit's source.
+        source: String,
     },
     /// No version of it is searchable.
     NotIndexed {
@@ -143,8 +154,13 @@ impl Pipeline {
             stop: term.stop,
         });
         let legs = std::mem::take(&mut ranking.legs);
-        let output = ranking.into_output(usize::MAX);
-        let ranked = ranked(output.hits);
+        let duplicates = if self.config.collapse_duplicates {
+            ranking.duplicates()
+        } else {
+            Vec::new()
+        };
+        let output = ranking.into_output(usize::MAX, false);
+        let ranked = ranked(output.hits, &duplicates);
         let mut explanation = Explanation {
             terms: terms.collect(),
             groups: access
@@ -215,12 +231,15 @@ impl Pipeline {
                 collection: document.collection_name.clone(),
             }
         } else {
-            placed(
-                rank.zip(rank_without_late),
-                request.limit,
-                options.candidates,
-                shares_no_term,
-            )
+            let best = own().min_by_key(|ranked| (ranked.rank, ranked.duplicate_of.is_some()));
+            listed_under(best, ranked, request.limit).unwrap_or_else(|| {
+                placed(
+                    rank.zip(rank_without_late),
+                    request.limit,
+                    options.candidates,
+                    shares_no_term,
+                )
+            })
         };
         Ok(Fate {
             dense,
@@ -256,6 +275,18 @@ fn searched(collections: &Collections, document: &Document) -> bool {
     }
 }
 
+/// Returns the hit that a document's best candidate is listed under, if it is a duplicate.
+fn listed_under(best: Option<&Ranked>, ranked: &[Ranked], limit: usize) -> Option<Outcome> {
+    let best = best.filter(|best| best.rank <= limit)?;
+    let of = best.duplicate_of?;
+    let kept = ranked.iter().find(|ranked| ranked.hit.chunk == of)?;
+    Some(Outcome::Duplicate {
+        rank: best.rank,
+        of,
+        source: kept.hit.source.clone(),
+    })
+}
+
 /// Returns where a document ended that the search could find: `ranks` are its best in the end and by the legs alone.
 fn placed(
     ranks: Option<(usize, usize)>,
@@ -275,21 +306,28 @@ fn placed(
     }
 }
 
-fn ranked(hits: Vec<Hit>) -> Vec<Ranked> {
+/// Places candidates; `duplicates` says of which earlier one each is a duplicate, and is empty where none is.
+fn ranked(hits: Vec<Hit>, duplicates: &[Option<usize>]) -> Vec<Ranked> {
     let by_legs = |hit: &Hit| hit.parts.dense + hit.parts.lexical;
-    let mut order: Vec<usize> = (0..hits.len()).collect();
+    let of = |at: usize| duplicates.get(at).copied().flatten();
+    let mut order: Vec<usize> = (0..hits.len()).filter(|at| of(*at).is_none()).collect();
+    let mut ranks = vec![0; hits.len()];
+    for (rank, at) in (1..).zip(&order) {
+        ranks[*at] = rank;
+    }
     order.sort_by(|a, b| by_legs(&hits[*b]).total_cmp(&by_legs(&hits[*a])));
     let mut without_late = vec![0; hits.len()];
     for (rank, at) in (1..).zip(order) {
         without_late[at] = rank;
     }
+    let ids: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk).collect();
     hits.into_iter()
-        .zip(without_late)
-        .zip(1..)
-        .map(|((hit, rank_without_late), rank)| Ranked {
+        .enumerate()
+        .map(|(at, hit)| Ranked {
             hit,
-            rank,
-            rank_without_late,
+            duplicate_of: of(at).map(|of| ids[of]),
+            rank: ranks[of(at).unwrap_or(at)],
+            rank_without_late: without_late[of(at).unwrap_or(at)],
         })
         .collect()
 }

@@ -4,6 +4,7 @@
 //! - [`document`]: documents, blocks, chunks and their ids; [`access`]: who may read what.
 //! - [`extract`]: bytes to blocks; [`chunk`]: blocks to chunks; [`analyze`]: text to terms.
 //! - [`catalog`] and [`blobs`]: the truth; [`store`]: the index derived from it; [`fuse`]: two legs to one list.
+//! - [`duplicates`]: which chunks say the same.
 //! - [`dictionary`]: a collection's own words, by which queries find more.
 //! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`] and `repair` work on it.
 //!
@@ -17,6 +18,7 @@ pub mod catalog;
 pub mod chunk;
 pub mod dictionary;
 pub mod document;
+pub mod duplicates;
 pub mod error;
 pub mod explain;
 pub mod extract;

@@ -4,7 +4,7 @@
 
 use crate::access::Collections;
 use crate::blobs::Blobs;
-use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page, TOKEN_CENTER};
+use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page, Surroundings, TOKEN_CENTER};
 use crate::chunk::ChunkConfig;
 use crate::dictionary::Dictionaries;
 use crate::fuse::Fusion;
@@ -15,6 +15,7 @@ use kura_models::Embedder;
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct IndexConfig {
     pub candidates: usize,
     /// How the two legs become one list.
     pub fusion: Fusion,
+    /// Whether hits that say the same as a better one are listed under it.
+    pub collapse_duplicates: bool,
     /// Late interaction is dropped when a search has taken this long without being through with it.
     pub late_budget: Duration,
     /// Room that must be left on the data directory's file system before anything is added.
@@ -128,6 +131,12 @@ impl Pipeline {
         &self.embedder
     }
 
+    /// Returns what turns the embedder's token states into codes, which late interaction compares.
+    #[must_use]
+    pub fn token_codec(&self) -> &TokenCodec {
+        &self.codec
+    }
+
     /// Returns the data directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -223,6 +232,20 @@ impl Pipeline {
     ) -> Result<(u32, String)> {
         let access = access.clone();
         self.catalog(move |catalog| catalog.visible_text(id, &access))
+            .await
+    }
+
+    /// Returns the text of a document's version, and where the chunks with these ordinals stand in it. `None` when
+    /// that version is not served any more, or is not for this principal.
+    pub async fn surroundings(
+        &self,
+        document: DocumentId,
+        version: u32,
+        ordinals: RangeInclusive<u32>,
+        access: &AccessFilter,
+    ) -> Result<Option<Surroundings>> {
+        let access = access.clone();
+        self.catalog(move |catalog| catalog.surroundings(document, version, &ordinals, &access))
             .await
     }
 

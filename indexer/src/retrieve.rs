@@ -2,6 +2,7 @@
 
 use crate::access::Collections;
 use crate::catalog::Hydrated;
+use crate::duplicates::{Profile, representatives};
 use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse};
 use crate::pipeline::{Pipeline, blocking};
 use crate::store::{Legs, Query};
@@ -53,6 +54,21 @@ pub struct Hit {
     pub cosine: Option<f32>,
     /// Late interaction's score.
     pub late: Option<f32>,
+    /// Others that say the same, best first; empty where duplicates are not collapsed.
+    pub duplicates: Vec<Duplicate>,
+}
+
+/// A chunk that says the same as a hit ranked higher. The principal may read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Its id.
+    pub chunk: ChunkId,
+    /// Its document's title.
+    pub title: String,
+    /// Its document's source.
+    pub source: String,
+    /// The name of its collection.
+    pub collection_name: String,
 }
 
 /// Hits, best first, and where the time went.
@@ -144,7 +160,7 @@ pub struct Ranking {
 }
 
 impl Pipeline {
-    /// Searches both legs and returns the fused hits, best first.
+    /// Searches both legs and returns the fused hits, best first. Duplicates take one place, if so configured.
     ///
     /// # Errors
     /// Any failure of a leg, the embedder or the catalog is an error: it is never an empty list.
@@ -155,7 +171,7 @@ impl Pipeline {
     ) -> Result<SearchOutput> {
         let options = self.rank_options(request.limit);
         let ranking = self.rank(request, &options, access).await?;
-        Ok(ranking.into_output(request.limit))
+        Ok(ranking.into_output(request.limit, self.config.collapse_duplicates))
     }
 
     /// Ranks all that both legs find, whatever the request's limit.
@@ -277,10 +293,49 @@ impl Pipeline {
 }
 
 impl Ranking {
-    /// Returns the best hits with their texts.
+    /// Says for each of the candidates, best first, of which better one it is a duplicate: that one's place, from 0.
+    ///
+    /// Within a document, chunks under other headings are no duplicates: the same words are about another matter.
     #[must_use]
-    pub fn into_output(mut self, limit: usize) -> SearchOutput {
-        let hits = self.fused.iter().take(limit).filter_map(|fused| {
+    pub fn duplicates(&self) -> Vec<Option<usize>> {
+        let candidates = self.fused.iter().map(|fused| fused.candidate.chunk);
+        let profiles: Vec<Option<(ChunkId, &Locator, Profile)>> = candidates
+            .map(|id| {
+                let chunk = &self.found.get(&id)?.chunk;
+                Some((id, &chunk.locator, Profile::new(&chunk.text)))
+            })
+            .collect();
+        representatives(&profiles, |a, b| match (a, b) {
+            (Some((a, place_a, text_a)), Some((b, place_b, text_b))) => {
+                (a.document != b.document || place_a.headings == place_b.headings)
+                    && text_a.same(text_b)
+            }
+            (None, _) | (_, None) => false,
+        })
+    }
+
+    /// Returns the best hits with their texts; `collapse` lists duplicates under the best of their kind.
+    #[must_use]
+    pub fn into_output(mut self, limit: usize, collapse: bool) -> SearchOutput {
+        let mut listed: HashMap<usize, Vec<Duplicate>> = HashMap::new();
+        let mut kept: Vec<usize> = (0..self.fused.len()).collect();
+        if collapse {
+            let duplicates = self.duplicates();
+            kept.retain(|at| duplicates[*at].is_none());
+            for (at, of) in duplicates.into_iter().enumerate() {
+                let id = self.fused[at].candidate.chunk;
+                if let Some((of, found)) = of.zip(self.found.get(&id)) {
+                    listed.entry(of).or_default().push(Duplicate {
+                        chunk: id,
+                        title: found.title.clone(),
+                        source: found.source.clone(),
+                        collection_name: found.collection_name.clone(),
+                    });
+                }
+            }
+        }
+        let hits = kept.into_iter().take(limit).filter_map(|at| {
+            let fused = self.fused[at];
             let candidate = fused.candidate;
             let found = self.found.remove(&candidate.chunk)?;
             Some(Hit {
@@ -298,6 +353,7 @@ impl Ranking {
                 lexical: candidate.lexical,
                 cosine: candidate.cosine,
                 late: candidate.late,
+                duplicates: listed.remove(&at).unwrap_or_default(),
             })
         });
         SearchOutput {

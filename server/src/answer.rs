@@ -7,11 +7,15 @@
 
 pub mod attribute;
 pub mod condense;
+pub mod decompose;
 pub mod evidence;
 pub mod extractive;
+pub mod passages;
 pub mod prompt;
 
+use crate::answer::decompose::Part;
 use crate::answer::evidence::{Evidence, Scale};
+use crate::answer::passages::{Count, Gathered, Passage};
 use async_stream::stream;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -45,10 +49,67 @@ impl Assistant {
         collections: &Collections,
         access: &AccessFilter,
     ) -> Result<f32, AnswerError> {
-        Ok(self
-            .evidence(question, collections, access)
-            .await?
-            .support())
+        let gathered = self.gather(question, collections, access).await?;
+        Ok(gathered.support())
+    }
+
+    /// Searches for a question and, where it has several parts, for each of them, and weighs what is found.
+    ///
+    /// # Errors
+    /// Those of the search and of the embedder.
+    pub async fn gather(
+        &self,
+        question: &str,
+        collections: &Collections,
+        access: &AccessFilter,
+    ) -> Result<Gathered, AnswerError> {
+        let parts = self.parts(question, question);
+        self.gather_parts(question, parts, collections, access)
+            .await
+    }
+
+    async fn gather_parts(
+        &self,
+        question: &str,
+        parts: Vec<String>,
+        collections: &Collections,
+        access: &AccessFilter,
+    ) -> Result<Gathered, AnswerError> {
+        let whole = self.evidence(question, collections, access);
+        let weigh = |part: String| async move {
+            let evidence = self.evidence(&part, collections, access).await?;
+            Ok::<_, AnswerError>((part, evidence))
+        };
+        let parts = futures::future::try_join_all(parts.into_iter().map(weigh));
+        let (whole, parts) = futures::try_join!(whole, parts)?;
+        let gathered = Gathered::new(whole, parts);
+        if !gathered.parts().is_empty() {
+            tracing::debug!(parts = ?gathered.parts(), "took the question apart");
+        }
+        Ok(gathered)
+    }
+
+    /// Returns the parts of what is asked now; each takes along the earlier question that it may lean on.
+    fn parts(&self, asked: &str, standalone: &str) -> Vec<String> {
+        if !self.config.decompose {
+            return Vec::new();
+        }
+        let earlier = standalone.strip_suffix(asked).unwrap_or_default();
+        let parts = decompose::decompose(asked).into_iter();
+        parts.map(|part| format!("{earlier}{part}")).collect()
+    }
+
+    /// Makes the passages of an answer of what was gathered. `count` counts the tokens of its reader.
+    ///
+    /// # Errors
+    /// Those of the catalog and of the embedder.
+    pub async fn passages(
+        &self,
+        gathered: Gathered,
+        access: &AccessFilter,
+        count: &Count<'_>,
+    ) -> Result<Vec<Passage>, AnswerError> {
+        passages::pack(&self.pipeline, gathered, &self.config, access, count).await
     }
 
     async fn evidence(
@@ -76,7 +137,8 @@ impl Assistant {
         generator: Option<Arc<dyn Generator>>,
         config: AnswerConfig,
     ) -> kura_models::Result<Self> {
-        let scale = Scale::measure(pipeline.embedder().as_ref()).await?;
+        let embedder = pipeline.embedder().as_ref();
+        let scale = Scale::measure(embedder, pipeline.token_codec()).await?;
         Ok(Self {
             pipeline,
             generator,
@@ -96,6 +158,10 @@ pub struct AnswerConfig {
     pub hits: usize,
     /// Tokens of passages put before the generator.
     pub context_tokens: usize,
+    /// Tokens by which a passage is widened within its section; 0: not at all.
+    pub section_tokens: usize,
+    /// Whether a question with several parts is also searched part by part.
+    pub decompose: bool,
     /// The most tokens the generator writes.
     pub max_new_tokens: usize,
     /// Probability, 0 to 1, that the best passage supports the question, below which the outcome is
@@ -131,14 +197,23 @@ pub struct Question {
 /// A step towards the answer. The stream ends with `Completed` or `Failed`.
 #[derive(Debug)]
 pub enum AnswerEvent {
-    /// The passages the answer will be made from; none when there is no evidence.
-    Retrieved(Vec<Hit>),
+    /// What the answer will be made from.
+    Retrieved(Retrieved),
     /// The next piece of unverified text.
     Delta(String),
     /// The verified answer, which replaces all text sent before.
     Completed(Box<Answer>),
     /// What went wrong. Never stands for "nothing found".
     Failed(AnswerError),
+}
+
+/// What an answer will be made from.
+#[derive(Debug, Clone)]
+pub struct Retrieved {
+    /// The passages, as they are read; none when there is no evidence. Text and span may reach beyond the chunk.
+    pub hits: Vec<Hit>,
+    /// The parts of the question that were searched by themselves; none if it has but one.
+    pub parts: Vec<Part>,
 }
 
 /// Why there is no answer.
@@ -301,20 +376,27 @@ fn run(
         let language = prompt::Language::of(&asked);
         let standalone = condense::standalone(&asked, &question.history);
         let embedder = assistant.pipeline.embedder();
-        let evidence = assistant.evidence(&standalone, &question.collections, &access).await?;
+        let parts = assistant.parts(&asked, &standalone);
+        let evidence = assistant.gather_parts(&standalone, parts, &question.collections, &access).await?;
+        let (support, parts) = (evidence.support(), evidence.parts());
+        let passages = if evidence.is_empty() || support < assistant.config.min_support {
+            Vec::new()
+        } else if let Some(generator) = &generator {
+            assistant.passages(evidence, &access, &|text| generator.count_tokens(text)).await?
+        } else {
+            assistant.passages(evidence, &access, &|text| embedder.count_tokens(text)).await?
+        };
         timings.retrieve = ms(start);
 
-        let support = evidence.support();
-        if evidence.is_empty() || support < assistant.config.min_support {
-            yield AnswerEvent::Retrieved(Vec::new());
+        let hits = passages.iter().map(Passage::as_read).collect();
+        yield AnswerEvent::Retrieved(Retrieved { hits, parts });
+        if passages.is_empty() {
             timings.total = ms(start);
             yield AnswerEvent::Completed(Box::new(no_evidence(language, support, Usage::default(), None, timings)));
             return;
         }
 
         let Some(generator) = generator else {
-            let passages = evidence.pack(assistant.config.context_tokens, &|text| embedder.count_tokens(text));
-            yield AnswerEvent::Retrieved(passages.iter().map(|passage| passage.hit.clone()).collect());
             let mut answer = extractive::answer(&passages, support);
             timings.verify = ms(start) - timings.retrieve;
             timings.total = ms(start);
@@ -324,8 +406,6 @@ fn run(
             return;
         };
 
-        let passages = evidence.pack(assistant.config.context_tokens, &|text| generator.count_tokens(text));
-        yield AnswerEvent::Retrieved(passages.iter().map(|passage| passage.hit.clone()).collect());
         let generating = Instant::now();
         let prompt = Prompt {
             messages: prompt::messages(language, &asked, &question.history, &passages),

@@ -200,6 +200,7 @@ pub fn index_config(config: &Config) -> IndexConfig {
         },
         candidates: retrieval.candidates,
         fusion: retrieval.fusion(),
+        collapse_duplicates: retrieval.collapse_duplicates,
         late_budget: Duration::from_millis(retrieval.late_budget_ms),
         min_free_bytes: config.storage.min_free_bytes,
     }

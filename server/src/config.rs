@@ -119,6 +119,8 @@ pub struct RetrievalConfig {
     pub late_weight: f32,
     /// Milliseconds into a search after which late interaction is dropped.
     pub late_budget_ms: u64,
+    /// Whether hits that say the same take one place.
+    pub collapse_duplicates: bool,
 }
 
 /// How the signals of a candidate become one score.

@@ -107,6 +107,7 @@ impl Case {
             support,
             min_support: 1.0,
             passes: false,
+            parts: Vec::new(),
         });
         let told = ExplainResponse::new(explanation, gate).document.unwrap();
         assert_eq!(told.cause, self.cause, "{}: {}", self.query, told.reason);

@@ -26,3 +26,4 @@ mod openapi;
 mod problems;
 mod repair;
 mod search;
+mod sections;

@@ -2,7 +2,8 @@
 //!
 //! The generator's own markers are only hints: one that does not hold is dropped, one that is missing is added.
 
-use super::evidence::{Passage, Scale, Sentence, cosine, main_language, share, terms};
+use super::evidence::{Scale, cosine, header, main_language, share, terms};
+use super::passages::{Passage, Sentence};
 use super::prompt::Language;
 use super::{Citation, Flag, FlagKind};
 use kura_indexer::chunk::sentences;
@@ -301,13 +302,7 @@ impl<'a> Source<'a> {
     }
 
     fn of(passage: &'a Passage) -> Self {
-        let hit = &passage.hit;
-        let mut header = hit.title.clone();
-        for heading in &hit.locator.headings {
-            header.push('\n');
-            header.push_str(heading);
-        }
-        Self::new(&header, &hit.text, &passage.sentences)
+        Self::new(&header(&passage.hit), &passage.text, &passage.sentences)
     }
 
     /// Returns how well the text holds a sentence, about 0 to 1, and which of its sentences does so best; `None` when
@@ -355,21 +350,23 @@ fn missing(wanted: &[String], is_there: impl Fn(&String) -> bool) -> f32 {
 fn citation(marker: u32, passage: &Passage, nth: usize, answer_span: Range<usize>) -> Citation {
     let hit = &passage.hit;
     let range = &passage.sentences[nth].range;
-    let quote = &hit.text[range.clone()];
+    let quote = &passage.text[range.clone()];
     let lead = quote.len() - quote.trim_start().len();
-    let start = hit.span.start + range.start + lead;
+    let start = passage.span.start + range.start + lead;
     let quote = quote.trim();
+    let quote_span = start..start + quote.len();
+    let (chunk, place) = passage.place(&quote_span);
     Citation {
         marker,
         document: hit.chunk.document,
-        chunk: hit.chunk,
+        chunk,
         title: hit.title.clone(),
         source: hit.source.clone(),
-        page: hit.locator.page,
-        range: hit.locator.range.clone(),
-        headings: hit.locator.headings.clone(),
+        page: place.locator.page,
+        range: place.locator.range.clone(),
+        headings: place.locator.headings.clone(),
         quote: quote.to_owned(),
-        quote_span: start..start + quote.len(),
+        quote_span,
         answer_span,
     }
 }

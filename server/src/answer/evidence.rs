@@ -1,70 +1,57 @@
 //! Whether what was retrieved supports the question, decided before anything is written.
 //!
-//! Signals are closeness of meaning (cosine), of passages and of their sentences, and the share of the
-//! question's words that a passage has. Cosines of different embedders live on different scales, so [`Scale`]
+//! Signals are how well the question's tokens are met (late interaction), closeness of meaning (cosine), and the share
+//! of the question's words that a passage has. The scores of different embedders live on different scales, so [`Scale`]
 //! measures each embedder once with fixed probe sentences.
 
 use super::condense::is_japanese;
+use super::passages::{Passage, Sentence};
 use crate::answer::prompt::Language;
 use kura_indexer::analyze::analyze;
 use kura_indexer::chunk::sentences;
+use kura_indexer::late::TokenCodec;
 use kura_indexer::retrieve::Hit;
-use kura_models::{Embedder, Vector};
+use kura_models::{Embedder, Embedding, Vector};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-/// Hits that are looked at closely; the rest only shows how close unrelated passages are.
+/// Hits that are looked at closely.
 const CONSIDERED: usize = 8;
-/// The closest hit must be among this many of the lexical leg for the legs to agree.
-const AGREEING: usize = 3;
 /// Passages the generator is given at most: more distract a small model than they help.
-const MAX_PASSAGES: usize = 4;
+pub(super) const MAX_PASSAGES: usize = 4;
 /// How much a term counts in a passage of the other language, where its translation cannot be looked for.
 const UNTRANSLATED: f32 = 0.5;
 /// A passage this much less relevant than the best one is left out.
 const MAX_GAP: f32 = 0.35;
 
 /// What was retrieved, weighed against the question.
+#[derive(Clone)]
 pub struct Evidence {
-    passages: Vec<Passage>,
+    pub(super) passages: Vec<Passage>,
+    pub(super) asked: Asked,
     features: Features,
 }
 
 /// What the gate looks at.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Features {
-    /// Best closeness of a sentence of the chosen passages, 0 (unrelated) to 1 (same meaning).
-    pub sentence: f32,
-    /// How far the closest hit stands out from the rest, in the same unit.
-    pub margin: f32,
+    /// How well the question's tokens are met by those of one hit, at best: 0 (as by unrelated sentences) to 1 (the
+    /// same text). Absent when late interaction was left out.
+    pub late: Option<f32>,
+    /// Best closeness of meaning of a hit, 0 (unrelated) to 1 (the same).
+    pub closeness: f32,
     /// Best share of the question's terms found in one considered hit, 0 to 1. A term counts the more the
     /// fewer hits have it, so the name of the company, which is everywhere, counts for little. In a hit in the
     /// other language only terms can be found that survive translation (figures, codes, names); the rest count half.
     pub coverage: f32,
-    /// Whether the closest hit of the dense leg is also among the first of the lexical leg: 0 or 1.
-    pub agreement: f32,
 }
 
-/// A passage put before the generator, with its sentences.
-#[derive(Debug, Clone)]
-pub struct Passage {
-    /// The hit.
-    pub hit: Hit,
-    /// Its sentences, in order.
-    pub sentences: Vec<Sentence>,
-}
-
-/// A sentence of a passage.
-#[derive(Debug, Clone)]
-pub struct Sentence {
-    /// Byte range in the hit's text.
-    pub range: Range<usize>,
-    /// Its vector.
-    pub vector: Vector,
-    /// Its terms.
-    pub terms: HashSet<String>,
-    /// How well it answers the question, 0 to 1.
-    pub relevance: f32,
+/// The question as sentences are judged by it.
+#[derive(Clone)]
+pub(super) struct Asked {
+    vector: Vector,
+    wanted: Wanted,
+    scale: Scale,
 }
 
 impl Evidence {
@@ -85,31 +72,31 @@ impl Evidence {
         let known: Vec<f32> = closeness.iter().copied().flatten().collect();
         // A hit of the keyword leg alone is at most as close as the furthest one of the dense leg.
         let floor = known.iter().copied().reduce(f32::min).unwrap_or(0.0);
-        let background = mean(known.iter().copied().skip(CONSIDERED)).unwrap_or(floor);
         let wanted = Wanted::new(question, &hits);
         let mut features = Features::default();
-        let mut closest = 0.0_f32;
         let mut weighed = Vec::with_capacity(CONSIDERED);
         for (hit, closeness) in hits.into_iter().zip(closeness).take(CONSIDERED) {
             let closeness = closeness.unwrap_or(floor);
             let coverage = wanted.share(&hit);
-            let agrees = hit.dense.is_some_and(|leg| leg.rank == 1)
-                && hit.lexical.is_some_and(|leg| leg.rank <= AGREEING);
-            closest = closest.max(closeness);
+            features.closeness = features.closeness.max(closeness);
             features.coverage = features.coverage.max(coverage);
-            features.agreement = features.agreement.max(f32::from(u8::from(agrees)));
+            if let Some(late) = hit.late.map(|late| scale.late(late)) {
+                features.late = Some(features.late.map_or(late, |best| best.max(late)));
+            }
             weighed.push((hit, 0.5 * closeness + 0.5 * coverage));
         }
-        features.margin = (closest - background).max(0.0);
-        let vector = embedder.embed_query(question).await?.vector;
-        let passages = split(embedder, scale, &vector, &wanted, choose(weighed)).await?;
-        features.sentence = passages
-            .iter()
-            .flat_map(|passage| &passage.sentences)
-            .map(|sentence| scale.closeness(cosine(&vector, &sentence.vector)))
-            .fold(0.0, f32::max);
+        let asked = Asked {
+            vector: embedder.embed_query(question).await?.vector,
+            wanted,
+            scale,
+        };
+        let passages = split(embedder, &asked, choose(weighed)).await?;
         tracing::debug!(?features, "weighed the evidence");
-        Ok(Self { passages, features })
+        Ok(Self {
+            passages,
+            asked,
+            features,
+        })
     }
 
     /// Returns whether nothing was retrieved.
@@ -133,25 +120,6 @@ impl Evidence {
     pub fn features(&self) -> Features {
         self.features
     }
-
-    /// Returns the passages for an answer, most relevant first, within a token budget. The first always fits:
-    /// it is cut at a sentence if need be.
-    #[must_use]
-    pub fn pack(self, max_tokens: usize, count: &dyn Fn(&str) -> usize) -> Vec<Passage> {
-        let mut left = max_tokens;
-        let mut chosen = Vec::new();
-        for passage in self.passages {
-            let n_tokens = count(&passage.for_prompt());
-            if n_tokens <= left {
-                left -= n_tokens;
-                chosen.push(passage);
-            } else if chosen.is_empty() {
-                chosen.push(cut(passage, left, count));
-                break;
-            }
-        }
-        chosen
-    }
 }
 
 /// Takes the most relevant hits, most relevant first.
@@ -169,75 +137,90 @@ fn choose(mut weighed: Vec<(Hit, f32)>) -> Vec<Hit> {
 /// Splits hits into sentences and says how well each answers the question.
 async fn split(
     embedder: &dyn Embedder,
-    scale: Scale,
-    question: &Vector,
-    wanted: &Wanted,
+    asked: &Asked,
     hits: Vec<Hit>,
 ) -> kura_models::Result<Vec<Passage>> {
-    let ranges: Vec<Vec<Range<usize>>> = hits.iter().map(|hit| sentences(&hit.text)).collect();
-    let texts: Vec<String> = hits
+    let mut passages: Vec<Passage> = hits.into_iter().map(Passage::new).collect();
+    let ranges: Vec<Vec<Range<usize>>> = passages
         .iter()
-        .zip(&ranges)
-        .flat_map(|(hit, ranges)| {
-            ranges
-                .iter()
-                .map(|range| hit.text[range.clone()].to_owned())
-        })
+        .map(|passage| sentences(&passage.text))
         .collect();
-    let embeddings = embedder.embed_documents(&texts).await?;
-    let mut vectors = embeddings.into_iter().map(|embedding| embedding.vector);
-    let mut passages = Vec::with_capacity(hits.len());
-    for (hit, ranges) in hits.into_iter().zip(ranges) {
-        // A sentence inherits its headings' words: "20 days" answers under "Annual leave" only.
-        let inherited = terms(&header(&hit));
-        let sentences = ranges
-            .into_iter()
-            .zip(vectors.by_ref())
-            .map(|(range, vector)| {
-                let own = terms(&hit.text[range.clone()]);
-                let covered = share(&wanted.terms, &own)
-                    + 0.3
-                        * share(
-                            &wanted.terms,
-                            &inherited.difference(&own).cloned().collect(),
-                        );
-                let relevance =
-                    0.5 * scale.closeness(cosine(question, &vector)) + 0.5 * covered.min(1.0);
-                Sentence {
+    asked.judge(embedder, &mut passages, ranges).await?;
+    Ok(passages)
+}
+
+impl Asked {
+    /// Adds to each passage the sentences at these byte ranges of its text, and says how well they answer.
+    ///
+    /// # Errors
+    /// Those of the embedder.
+    pub(super) async fn judge(
+        &self,
+        embedder: &dyn Embedder,
+        passages: &mut [Passage],
+        ranges: Vec<Vec<Range<usize>>>,
+    ) -> kura_models::Result<()> {
+        let texts: Vec<String> = passages
+            .iter()
+            .zip(&ranges)
+            .flat_map(|(passage, ranges)| {
+                ranges
+                    .iter()
+                    .map(|range| passage.text[range.clone()].to_owned())
+            })
+            .collect();
+        let embeddings = embedder.embed_documents(&texts).await?;
+        let mut vectors = embeddings.into_iter().map(|embedding| embedding.vector);
+        for (passage, ranges) in passages.iter_mut().zip(ranges) {
+            // A sentence inherits its headings' words: "20 days" answers under "Annual leave" only.
+            let inherited = terms(&header(&passage.hit));
+            for (range, vector) in ranges.into_iter().zip(vectors.by_ref()) {
+                let own = terms(&passage.text[range.clone()]);
+                let relevance = self.relevance(&own, &inherited, &vector);
+                passage.sentences.push(Sentence {
                     range,
                     vector,
                     terms: own,
                     relevance,
-                }
-            })
-            .collect();
-        passages.push(Passage { hit, sentences });
+                    part: passage.part,
+                });
+            }
+            passage
+                .sentences
+                .sort_by_key(|sentence| sentence.range.start);
+        }
+        Ok(())
     }
-    Ok(passages)
-}
 
-impl Passage {
-    /// Returns the passage as the generator reads it: title and headings, then the text.
-    #[must_use]
-    pub fn for_prompt(&self) -> String {
-        format!("{}\n{}", header(&self.hit), self.hit.text)
+    fn relevance(&self, own: &HashSet<String>, inherited: &HashSet<String>, vector: &[f32]) -> f32 {
+        let wanted = &self.wanted.terms;
+        let covered =
+            share(wanted, own) + 0.3 * share(wanted, &inherited.difference(own).cloned().collect());
+        0.5 * self.scale.closeness(cosine(&self.vector, vector)) + 0.5 * covered.min(1.0)
     }
 }
 
 /// Logistic regression on [`Features`]. Coefficients and how they were fitted: `docs/ANSWERS.md`.
 fn support(features: &Features) -> f32 {
-    let z = -5.68
-        + 6.80 * features.sentence
-        + 1.13 * features.margin
-        + 4.45 * features.coverage
-        + 0.48 * features.agreement;
+    let Features {
+        late,
+        closeness,
+        coverage,
+    } = *features;
+    let z = match late {
+        Some(late) => -9.17 + 13.88 * late + 1.87 * closeness + 3.21 * coverage,
+        None => -5.68 + 6.80 * closeness + 4.45 * coverage,
+    };
     1.0 / (1.0 + (-z).exp())
 }
 
-/// How an embedder's cosines relate to closeness of meaning.
+/// How an embedder's scores relate to closeness of meaning.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
+    /// Mean cosine of sentences that have nothing to do with one another.
     unrelated: f32,
+    /// Mean late-interaction score of such sentences; 0 for an embedder without token states.
+    unrelated_late: f32,
 }
 
 impl Scale {
@@ -257,7 +240,7 @@ impl Scale {
     ///
     /// # Errors
     /// Those of the embedder.
-    pub async fn measure(embedder: &dyn Embedder) -> kura_models::Result<Self> {
+    pub async fn measure(embedder: &dyn Embedder, codec: &TokenCodec) -> kura_models::Result<Self> {
         let probes = embedder
             .embed_documents(&Self::PROBES.map(str::to_owned))
             .await?;
@@ -265,9 +248,24 @@ impl Scale {
             let others = probes[at + 1..].iter();
             others.map(move |b| cosine(&a.vector, &b.vector))
         });
+        let unrelated = mean(pairs).unwrap_or(0.0).clamp(0.0, 0.95);
+        let mut late = Vec::new();
+        for (at, probe) in Self::PROBES.iter().enumerate() {
+            let query = codec.query(&embedder.embed_query(probe).await?.tokens);
+            let others = probes.iter().enumerate().filter(|(other, _)| *other != at);
+            let score = |other: &Embedding| query.as_ref()?.score(&codec.encode(&other.tokens));
+            late.extend(others.filter_map(|(_, other)| score(other)));
+        }
         Ok(Self {
-            unrelated: mean(pairs).unwrap_or(0.0).clamp(0.0, 0.95),
+            unrelated,
+            unrelated_late: mean(late.into_iter()).unwrap_or(0.0).clamp(0.0, 0.95),
         })
+    }
+
+    /// Maps a late-interaction score to 0 (as the probes have with one another) … 1 (every token is met).
+    #[must_use]
+    pub fn late(self, score: f32) -> f32 {
+        ((score - self.unrelated_late) / (1.0 - self.unrelated_late)).clamp(0.0, 1.0)
     }
 
     /// Maps a cosine to 0 (as unrelated as the probes are) … 1 (the same).
@@ -323,6 +321,7 @@ const ASKING: &[&str] = &[
 ];
 
 /// The terms of a question that an answer should have.
+#[derive(Clone)]
 struct Wanted {
     language: Language,
     terms: HashSet<String>,
@@ -438,7 +437,8 @@ fn hit_terms(hit: &Hit) -> HashSet<String> {
     all
 }
 
-fn header(hit: &Hit) -> String {
+/// Returns the title and the headings above a hit.
+pub(super) fn header(hit: &Hit) -> String {
     let mut header = hit.title.clone();
     for heading in hit
         .locator
@@ -450,25 +450,6 @@ fn header(hit: &Hit) -> String {
         header.push_str(heading);
     }
     header
-}
-
-/// Cuts a passage that is longer than the whole budget after the last sentence that fits.
-fn cut(mut passage: Passage, max_tokens: usize, count: &dyn Fn(&str) -> usize) -> Passage {
-    let text = &passage.hit.text;
-    let fitting = passage
-        .sentences
-        .iter()
-        .map(|sentence| sentence.range.end)
-        .take_while(|end| count(&text[..*end]) <= max_tokens)
-        .last();
-    if let Some(end) = fitting {
-        passage.hit.text.truncate(end);
-        passage.hit.span.end = passage.hit.span.start + end;
-        passage
-            .sentences
-            .retain(|sentence| sentence.range.end <= end);
-    }
-    passage
 }
 
 fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {

@@ -1,7 +1,7 @@
 //! What the generator is told: passages as numbered data, two worked examples, the question last.
 
 use super::condense::is_japanese;
-use super::evidence::Passage;
+use super::passages::Passage;
 use kura_models::{Message, Role};
 
 /// Characters of earlier turns shown to the generator; the evidence comes from retrieval, not from them.

@@ -69,13 +69,8 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             let explanation = pipeline.explain(&search, id, &access).await?;
             let gate = if request.answer {
                 let assistant = app::assistant(&config, pipeline, None).await?;
-                let support = assistant.support(&search.text, &search.collections, &access);
-                let (support, min_support) = (support.await?, config.answer.min_support);
-                Some(Gate {
-                    support,
-                    min_support,
-                    passes: support >= min_support,
-                })
+                let gathered = assistant.gather(&search.text, &search.collections, &access);
+                Some(Gate::new(&gathered.await?, config.answer.min_support))
             } else {
                 None
             };
@@ -110,6 +105,9 @@ fn print(response: &ExplainResponse, limit: usize) {
             gate.support,
             gate.min_support
         );
+        for part in &gate.parts {
+            say!("  part     support {:.2}: {}", part.support, part.query);
+        }
     }
     if let Some(document) = &response.document {
         print_document(document);
@@ -127,7 +125,10 @@ fn print(response: &ExplainResponse, limit: usize) {
             place(hit.hit.dense_rank),
             place(hit.hit.lexical_rank),
             hit.rank_without_late_interaction,
-            hit.hit.source
+            match hit.duplicate_of {
+                Some(_) => format!("{} (the same as {})", hit.hit.source, hit.rank),
+                None => hit.hit.source.clone(),
+            }
         );
     }
 }

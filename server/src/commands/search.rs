@@ -73,7 +73,12 @@ fn print(hits: &[Hit]) {
         if !hit.headings.is_empty() {
             say!("   {}", hit.headings.join(" > "));
         }
-        say!("   {}\n", excerpt(&hit.text));
+        say!("   {}", excerpt(&hit.text));
+        if !hit.duplicates.is_empty() {
+            let sources = hit.duplicates.iter().map(|other| other.source.as_str());
+            say!("   the same in: {}", sources.collect::<Vec<_>>().join(", "));
+        }
+        say!("");
     }
 }
 

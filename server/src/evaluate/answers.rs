@@ -65,8 +65,8 @@ async fn ask(
     let mut passages = Vec::new();
     while let Some(event) = events.next().await {
         match event {
-            AnswerEvent::Retrieved(hits) => {
-                passages = hits.iter().map(|hit| hit.chunk.document).collect();
+            AnswerEvent::Retrieved(found) => {
+                passages = found.hits.iter().map(|hit| hit.chunk.document).collect();
             }
             AnswerEvent::Delta(_) => {}
             AnswerEvent::Completed(answer) => return Ok((passages, *answer)),

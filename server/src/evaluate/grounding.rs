@@ -12,9 +12,11 @@ use super::provenance::{self, provenance};
 use super::record::{DatasetFacts, Kind, Record, Row, StageRow, Timing};
 use super::{Options, evenly};
 use crate::answer::attribute::{Claim, Source};
-use crate::answer::evidence::{Scale, Sentence, share, terms};
+use crate::answer::evidence::{Scale, share, terms};
+use crate::answer::passages::Sentence;
 use anyhow::ensure;
 use kura_indexer::chunk::sentences;
+use kura_indexer::late::TokenCodec;
 use kura_models::Embedder;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -307,7 +309,8 @@ pub async fn evaluate(
     );
     record.summary.warnings.extend_from_slice(&set.warnings);
 
-    let scale = Scale::measure(embedder.as_ref()).await?;
+    let codec = TokenCodec::measure(embedder.as_ref()).await?;
+    let scale = Scale::measure(embedder.as_ref(), &codec).await?;
     let mut scored: Vec<Scored> = Vec::new();
     let mut source: (&str, Vec<Sentence>) = ("", Vec::new());
     for (at, judged) in texts.iter().enumerate() {
@@ -344,6 +347,7 @@ async fn split(embedder: &dyn Embedder, text: &str) -> anyhow::Result<Vec<Senten
             vector: embedding.vector,
             terms: terms(&text),
             relevance: 0.0,
+            part: 0,
         })
         .collect())
 }

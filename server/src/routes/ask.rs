@@ -3,6 +3,7 @@
 use super::jobs::sse;
 use super::search::Hit;
 use super::{Json, Problems, Span, chunk_id, require_text, resolve, uuid};
+use crate::answer::decompose::Part;
 use crate::answer::{self, AnswerEvent, AnswerMode, Question};
 use crate::app::{App, AppState};
 use crate::auth::Principal;
@@ -208,8 +209,27 @@ pub struct Timings {
 pub struct Retrieved {
     /// The conversation, for follow-up questions.
     pub conversation: String,
-    /// The hits put before the generator; none when nothing supports an answer.
+    /// What is put before the generator; none when nothing supports an answer. A text may reach beyond its chunk, as
+    /// far as it is read.
     pub items: Vec<Hit>,
+    /// The parts of a question with several, which were also searched by themselves.
+    #[serde(default)]
+    pub parts: Vec<QuestionPart>,
+}
+
+/// A part of a question that was searched by itself.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct QuestionPart {
+    /// What was searched for.
+    pub query: String,
+    /// Probability, 0 to 1, that what was found supports it.
+    pub support: f32,
+}
+
+impl From<Part> for QuestionPart {
+    fn from(Part { query, support }: Part) -> Self {
+        Self { query, support }
+    }
 }
 
 /// Event `delta`: a piece of text as it is written, not verified yet.
@@ -343,9 +363,10 @@ fn recorded(
     async_stream::stream! {
         while let Some(event) = events.next().await {
             match event {
-                AnswerEvent::Retrieved(hits) => yield AskEvent::Retrieved(Retrieved {
+                AnswerEvent::Retrieved(retrieved) => yield AskEvent::Retrieved(Retrieved {
                     conversation: conversation.to_string(),
-                    items: hits.into_iter().map(Into::into).collect(),
+                    items: retrieved.hits.into_iter().map(Into::into).collect(),
+                    parts: retrieved.parts.into_iter().map(Into::into).collect(),
                 }),
                 AnswerEvent::Delta(text) => yield AskEvent::Delta(Delta { text }),
                 AnswerEvent::Completed(answer) => {

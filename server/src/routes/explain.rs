@@ -1,7 +1,9 @@
 //! `/api/v1/search/explain`
 
+use super::ask::QuestionPart;
 use super::search::{Hit, SearchTimings, hit_limit};
-use super::{Json, Problems, document_id, require_text, resolve};
+use super::{Json, Problems, chunk_id, document_id, require_text, resolve};
+use crate::answer::passages::Gathered;
 use crate::app::AppState;
 use crate::auth::Principal;
 use crate::error::ApiError;
@@ -69,7 +71,10 @@ pub struct ExplainedHit {
     /// The chunk.
     #[serde(flatten)]
     pub hit: Hit,
-    /// Place in the end, from 1.
+    /// The better chunk that says the same, under which it is listed.
+    #[schema(required)]
+    pub duplicate_of: Option<String>,
+    /// Place in the end, from 1; a duplicate has that of the chunk it is listed under.
     pub rank: usize,
     /// Place before late interaction, from 1.
     pub rank_without_late_interaction: usize,
@@ -129,6 +134,8 @@ pub struct ExplainedDocument {
 pub enum Cause {
     /// It is among the hits.
     Found,
+    /// It is listed under a hit that says the same.
+    Duplicate,
     /// No version of it is searchable.
     NotIndexed,
     /// The search was limited to other collections.
@@ -156,6 +163,9 @@ pub struct Gate {
     pub min_support: f32,
     /// Whether there would be an answer.
     pub passes: bool,
+    /// The parts of a question with several, which are also searched by themselves.
+    #[serde(default)]
+    pub parts: Vec<QuestionPart>,
 }
 
 /// Explains what a search finds, and why it does not find a document.
@@ -182,19 +192,28 @@ pub async fn explain_search(
     };
     let explanation = app.pipeline.explain(&search, document, &access).await?;
     let gate = if request.answer {
-        let support = app
+        let gathered = app
             .assistant
-            .support(&search.text, &search.collections, &access);
-        let (support, min_support) = (support.await?, app.config.answer.min_support);
-        Some(Gate {
-            support,
-            min_support,
-            passes: support >= min_support,
-        })
+            .gather(&search.text, &search.collections, &access);
+        Some(Gate::new(&gathered.await?, app.config.answer.min_support))
     } else {
         None
     };
     Ok(axum::Json(ExplainResponse::new(explanation, gate)))
+}
+
+impl Gate {
+    /// Returns what the gate says to what was gathered.
+    #[must_use]
+    pub fn new(gathered: &Gathered, min_support: f32) -> Self {
+        let support = gathered.support();
+        Self {
+            support,
+            min_support,
+            passes: support >= min_support,
+            parts: gathered.parts().into_iter().map(Into::into).collect(),
+        }
+    }
 }
 
 impl ExplainResponse {
@@ -230,6 +249,7 @@ impl From<Ranked> for ExplainedHit {
     fn from(ranked: Ranked) -> Self {
         let hit = ranked.hit;
         Self {
+            duplicate_of: ranked.duplicate_of.map(|of| chunk_id(&of)),
             rank: ranked.rank,
             rank_without_late_interaction: ranked.rank_without_late,
             cosine: hit.cosine,
@@ -249,7 +269,7 @@ impl ExplainedDocument {
     fn new(fate: Fate, gate: Option<&Gate>) -> Self {
         let refused = gate.filter(|gate| !gate.passes);
         let (cause, reason) = match (&fate.outcome, refused) {
-            (Outcome::Found { rank }, Some(gate)) => (
+            (Outcome::Found { rank } | Outcome::Duplicate { rank, .. }, Some(gate)) => (
                 Cause::BelowThreshold,
                 format!(
                     "it is hit {rank}, but the support of what was found is {:.2}, below `answer.min_support` {:.2}",
@@ -275,6 +295,10 @@ impl ExplainedDocument {
 fn told(outcome: &Outcome) -> (Cause, String) {
     match outcome {
         Outcome::Found { rank } => (Cause::Found, format!("it is hit {rank}")),
+        Outcome::Duplicate { rank, source, .. } => (
+            Cause::Duplicate,
+            format!("it says the same as hit {rank}, `{source}`, and is listed under it"),
+        ),
         Outcome::NotIndexed { status, error } => (
             Cause::NotIndexed,
             match error {

@@ -72,6 +72,24 @@ pub struct Hit {
     pub lexical_rank: Option<usize>,
     /// Where the chunk stands in the document's text, in bytes.
     pub span: Span,
+    /// Others that say the same, the best first.
+    #[serde(default)]
+    pub duplicates: Vec<Duplicate>,
+}
+
+/// A chunk that says the same as a hit.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Duplicate {
+    /// The document's id.
+    pub document: String,
+    /// The chunk's id.
+    pub chunk: String,
+    /// The document's title.
+    pub title: String,
+    /// The document's source.
+    pub source: String,
+    /// The document's collection.
+    pub collection: String,
 }
 
 /// How long the stages of a search took, in milliseconds.
@@ -109,6 +127,19 @@ impl From<retrieve::Hit> for Hit {
             dense_rank: hit.dense.map(|leg| leg.rank),
             lexical_rank: hit.lexical.map(|leg| leg.rank),
             span: hit.span.into(),
+            duplicates: hit.duplicates.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<retrieve::Duplicate> for Duplicate {
+    fn from(duplicate: retrieve::Duplicate) -> Self {
+        Self {
+            document: duplicate.chunk.document.to_string(),
+            chunk: chunk_id(&duplicate.chunk),
+            title: duplicate.title,
+            source: duplicate.source,
+            collection: duplicate.collection_name,
         }
     }
 }
