@@ -203,7 +203,8 @@ impl Pipeline {
                 .filter(|ranked| ranked.hit.chunk.document == id)
         };
         // Its best chunk by the legs may be another than its best in the end.
-        let rank = own().map(|ranked| ranked.rank).min();
+        let kept = own().filter(|ranked| ranked.duplicate_of.is_none());
+        let rank = kept.map(|ranked| ranked.rank).min();
         let rank_without_late = own().map(|ranked| ranked.rank_without_late).min();
         let in_leg = |leg: &[Scored]| {
             let places = leg.iter().zip(1..);
@@ -231,8 +232,11 @@ impl Pipeline {
                 collection: document.collection_name.clone(),
             }
         } else {
-            let best = own().min_by_key(|ranked| (ranked.rank, ranked.duplicate_of.is_some()));
-            listed_under(best, ranked, request.limit).unwrap_or_else(|| {
+            let best = own().min_by_key(|ranked| ranked.rank);
+            let is_shown = rank.is_some_and(|rank| rank <= request.limit);
+            let rank = rank.or(best.map(|best| best.rank));
+            let listed = listed_under(best, ranked, request.limit);
+            listed.filter(|_| !is_shown).unwrap_or_else(|| {
                 placed(
                     rank.zip(rank_without_late),
                     request.limit,

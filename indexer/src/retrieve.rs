@@ -215,7 +215,9 @@ impl Pipeline {
         }
         let mut dropped = Vec::new();
         if options.fusion.late_weight > 0.0 {
-            let deadline = options.late_budget.map(|budget| start + budget);
+            let deadline = options
+                .late_budget
+                .and_then(|budget| start.checked_add(budget));
             let done = self.interact(&embedding, &mut found, &mut candidates, deadline);
             if !done.await? {
                 dropped.push(Stage::LateInteraction);

@@ -103,21 +103,24 @@ enum Id {
 #[serde(untagged)]
 enum OneOrMore {
     One(String),
-    More(Vec<String>),
+    More(Vec<Self>),
 }
 
 impl OneOrMore {
     fn join(self) -> String {
         match self {
             Self::One(text) => text,
-            Self::More(texts) => texts.join("\n\n"),
+            Self::More(texts) => {
+                let texts: Vec<String> = texts.into_iter().map(Self::join).collect();
+                texts.join("\n\n")
+            }
         }
     }
 
     fn first(self) -> String {
         match self {
             Self::One(text) => text,
-            Self::More(texts) => texts.into_iter().next().unwrap_or_default(),
+            Self::More(texts) => texts.into_iter().next().map_or_else(String::new, Self::first),
         }
     }
 }
