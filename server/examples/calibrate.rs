@@ -11,6 +11,7 @@ use kura_indexer::chunk::ChunkConfig;
 use kura_indexer::fuse::Fusion;
 use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
 use kura_indexer::retrieve::SearchRequest;
+use kura_indexer::store::Bm25;
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, Collections, Extracted, IndexConfig, Locator, Pipeline,
 };
@@ -118,6 +119,7 @@ async fn measure(dir: &Path, embedder: Arc<dyn Embedder>) -> anyhow::Result<Vec<
     let config = IndexConfig {
         chunking: ChunkConfig::default(),
         candidates: 50,
+        bm25: Bm25::default(),
         fusion: Fusion::default(),
         late_budget: std::time::Duration::from_secs(10),
         min_free_bytes: 0,
