@@ -1,6 +1,7 @@
 //! Measures the keyword leg alone on labelled data sets: no model is needed, so a run takes seconds.
 //!
-//! `cargo run --release --example keyword_leg -- FOLDER [SET...]`, where `FOLDER/SET` is in BEIR layout.
+//! `cargo run --release --example keyword_leg -- FOLDER [SET...]`, where `FOLDER/SET` is in BEIR layout. With
+//! `BM25=1.2,0.75;0.9,0.6` each pair of k1 and b has a line of its own.
 
 #![expect(
     clippy::print_stdout,
@@ -8,7 +9,7 @@
     reason = "a measuring program for developers: it prints, and stops at the first thing that is wrong"
 )]
 
-use kura_indexer::store::{EmbeddedStore, IndexOp, Store, StoreSpec, StoredChunk};
+use kura_indexer::store::{Bm25, EmbeddedStore, IndexOp, Query, Store, StoreSpec, StoredChunk};
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, ChunkConfig, ChunkId, CollectionId, Collections,
     DocumentId, Locator, chunk,
@@ -47,16 +48,27 @@ async fn main() {
             .collect();
         sets.sort();
     }
+    let bm25 = std::env::var("BM25").unwrap_or_else(|_| "1.2,0.75".to_owned());
+    let bm25: Vec<Bm25> = bm25.split(';').map(parameters).collect();
     println!(
-        "| set | chunks | index KiB | build s | queries | nDCG@10 | recall@10 | recall@100 | p50 ms | p95 ms |"
+        "| set | k1 | b | chunks | index KiB | build s | queries | nDCG@10 | recall@10 | recall@100 | p50 ms | p95 ms |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for set in sets {
-        measure(&Path::new(&folder).join(&set), &set).await;
+        measure(&Path::new(&folder).join(&set), &set, &bm25).await;
     }
 }
 
-async fn measure(folder: &Path, set: &str) {
+/// Reads `k1,b`.
+fn parameters(pair: &str) -> Bm25 {
+    let (k1, b) = pair.split_once(',').expect("BM25=K1,B[;K1,B...]");
+    Bm25 {
+        k1: k1.parse().unwrap(),
+        b: b.parse().unwrap(),
+    }
+}
+
+async fn measure(folder: &Path, set: &str, all: &[Bm25]) {
     let corpus: Vec<Row> = rows(&folder.join("corpus.jsonl"));
     let queries: Vec<Row> = rows(&folder.join("queries.jsonl"));
     let qrels = qrels(&folder.join("qrels.tsv"));
@@ -65,54 +77,63 @@ async fn measure(folder: &Path, set: &str) {
     let (store, n_chunks) = build(dir.path(), &corpus).await;
     let build_s = started.elapsed().as_secs_f64();
     let access = AccessFilter::unrestricted("measuring");
-    let (mut n, mut ndcg, mut recall_10, mut recall_100) = (0, 0.0, 0.0, 0.0);
-    let mut latencies = Vec::new();
-    for query in &queries {
-        let Some(gains) = qrels.get(&query.id) else {
-            continue;
-        };
-        let asked = Instant::now();
-        let hits = store
-            .search_lexical(&query.text, &Collections::All, CANDIDATES, &access)
-            .await
-            .unwrap();
-        latencies.push(asked.elapsed().as_secs_f64() * 1e3);
-        let mut seen = HashSet::new();
-        let ranking: Vec<f64> = hits
-            .iter()
-            .map(|hit| hit.chunk.document)
-            .filter(|document| seen.insert(*document))
-            .map(|document| {
-                let at = usize::try_from(document.0.as_u128()).unwrap();
-                gains.get(&corpus[at].id).copied().unwrap_or(0.0)
-            })
-            .collect();
-        let mut ideal: Vec<f64> = gains.values().copied().collect();
-        ideal.sort_by(|a, b| b.total_cmp(a));
-        n += 1;
-        ndcg += dcg(&ranking) / dcg(&ideal);
-        let found = |depth| {
-            ranking
+    for bm25 in all {
+        let (mut n, mut ndcg, mut recall_10, mut recall_100) = (0, 0.0, 0.0, 0.0);
+        let mut latencies = Vec::new();
+        for query in &queries {
+            let Some(gains) = qrels.get(&query.id) else {
+                continue;
+            };
+            let asked = Query {
+                text: query.text.clone(),
+                concepts: Vec::new(),
+                bm25: *bm25,
+                vector: vec![1.0, 0.0],
+                collections: Collections::All,
+                limit: CANDIDATES,
+            };
+            let legs = store.search(&asked, &access).await.unwrap();
+            latencies.push(legs.lexical_ms);
+            let mut seen = HashSet::new();
+            let ranking: Vec<f64> = legs
+                .lexical
                 .iter()
-                .take(depth)
-                .filter(|gain| **gain > 0.0)
-                .count() as f64
-        };
-        recall_10 += found(10) / ideal.len() as f64;
-        recall_100 += found(100) / ideal.len() as f64;
+                .map(|hit| hit.chunk.document)
+                .filter(|document| seen.insert(*document))
+                .map(|document| {
+                    let at = usize::try_from(document.0.as_u128()).unwrap();
+                    gains.get(&corpus[at].id).copied().unwrap_or(0.0)
+                })
+                .collect();
+            let mut ideal: Vec<f64> = gains.values().copied().collect();
+            ideal.sort_by(|a, b| b.total_cmp(a));
+            n += 1;
+            ndcg += dcg(&ranking) / dcg(&ideal);
+            let found = |depth| {
+                ranking
+                    .iter()
+                    .take(depth)
+                    .filter(|gain| **gain > 0.0)
+                    .count() as f64
+            };
+            recall_10 += found(10) / ideal.len() as f64;
+            recall_100 += found(100) / ideal.len() as f64;
+        }
+        latencies.sort_by(f64::total_cmp);
+        let percentile = |share: f64| latencies[(latencies.len() as f64 * share) as usize];
+        let total = f64::from(n);
+        println!(
+            "| {set} | {} | {} | {n_chunks} | {} | {build_s:.1} | {n} | {:.4} | {:.4} | {:.4} | {:.2} | {:.2} |",
+            bm25.k1,
+            bm25.b,
+            size(&dir.path().join("lexical")) >> 10,
+            ndcg / total,
+            recall_10 / total,
+            recall_100 / total,
+            percentile(0.5),
+            percentile(0.95)
+        );
     }
-    latencies.sort_by(f64::total_cmp);
-    let percentile = |share: f64| latencies[(latencies.len() as f64 * share) as usize];
-    let total = f64::from(n);
-    println!(
-        "| {set} | {n_chunks} | {} | {build_s:.1} | {n} | {:.4} | {:.4} | {:.4} | {:.2} | {:.2} |",
-        size(&dir.path().join("lexical")) >> 10,
-        ndcg / total,
-        recall_10 / total,
-        recall_100 / total,
-        percentile(0.5),
-        percentile(0.95)
-    );
 }
 
 /// Indexes the rows' chunks with a vector that says nothing; a document's id is its row.

@@ -6,7 +6,7 @@ use crate::catalog::{Document, DocumentStatus};
 use crate::fuse::{Fusion, LegRank};
 use crate::pipeline::Pipeline;
 use crate::retrieve::{Hit, RankOptions, SearchRequest, SearchTimings, Stage};
-use crate::store::{Legs, Scored};
+use crate::store::{Bm25, Legs, Scored};
 use crate::{AccessFilter, ChunkId, DocumentId, Result};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashSet};
@@ -21,6 +21,8 @@ pub struct Explanation {
     pub terms: Vec<QueryTerm>,
     /// Who the search was made for: absent means whoever may read everything.
     pub groups: Option<Vec<String>>,
+    /// How the lexical leg scored.
+    pub bm25: Bm25,
     /// How signals were combined.
     pub fusion: Fusion,
     /// All candidates, best first.
@@ -166,6 +168,7 @@ impl Pipeline {
             groups: access
                 .as_groups()
                 .map(|groups| groups.iter().map(|group| group.0.clone()).collect()),
+            bm25: options.bm25,
             fusion: options.fusion,
             ranked,
             dropped: output.dropped,

@@ -38,12 +38,35 @@ pub struct TokenCodec {
 /// A query's tokens, ready to be compared.
 #[derive(Debug, Clone)]
 pub struct QueryTokens {
-    /// `[tokens, width]`, each row centered and of length 1, times its weight.
-    rows: Vec<f32>,
-    width: usize,
+    blocks: Vec<Block>,
+    code_len: usize,
 }
 
+/// [`LANES`] of a query's tokens side by side, so that one vector instruction serves them all.
+///
+/// A code's bits say which dimensions of a token to add and which to take away. That is looked up for four dimensions at
+/// a time instead of computed for each.
+#[derive(Debug, Clone)]
+struct Block {
+    /// By half byte of a code and its value: the sums over four dimensions, in each token's own unit.
+    sums: Vec<[Lanes; 16]>,
+    /// The units, times the tokens' weights. 0 for lanes that are not in use.
+    units: [f32; LANES],
+}
+
+/// Integers, because twice as many fit. The error, at most half a unit per half byte, is below 0.0002 in a cosine.
+type Lanes = [i16; LANES];
+
+/// Fastest from 9 tokens on (measured with 8, 16 and 32): with more, a block's sums outgrow the caches next to the core.
+const LANES: usize = 16;
+
 impl TokenCodec {
+    /// Returns the codec of an embedder with this mean token state; empty when it gives no states.
+    #[must_use]
+    pub fn new(center: Vec<f32>) -> Self {
+        Self { center }
+    }
+
     /// Measures an embedder with the probe sentences.
     ///
     /// # Errors
@@ -112,15 +135,18 @@ impl TokenCodec {
         if width == 0 || total <= 0.0 || weighed.iter().any(|(_, row)| row.len() != width) {
             return None;
         }
-        let mut rows = Vec::with_capacity(weighed.len() * width);
-        for (weight, row) in weighed {
-            let centered = row.iter().zip(&self.center).map(|(x, mean)| x - mean);
-            let length = centered.clone().map(|x| x * x).sum::<f32>().sqrt();
-            // A code, read as +1 and -1, has the length √width.
-            let scale = weight / total / (length.max(f32::EPSILON) * (width as f32).sqrt());
-            rows.extend(centered.map(|x| x * scale));
-        }
-        Some(QueryTokens { rows, width })
+        let blocks = weighed.chunks(LANES).map(|tokens| {
+            let mut block = Block::new(self.code_len());
+            for (lane, (weight, row)) in tokens.iter().enumerate() {
+                let centered = row.iter().zip(&self.center).map(|(x, mean)| x - mean);
+                block.put(lane, weight / total, centered.collect());
+            }
+            block
+        });
+        Some(QueryTokens {
+            blocks: blocks.collect(),
+            code_len: self.code_len(),
+        })
     }
 }
 
@@ -129,26 +155,67 @@ fn rarity(id: u32) -> f32 {
     (2.0 + id as f32).ln()
 }
 
+impl Block {
+    fn new(code_len: usize) -> Self {
+        Self {
+            sums: vec![[[0; LANES]; 16]; code_len * 2],
+            units: [0.0; LANES],
+        }
+    }
+
+    /// Puts a token, centered, into a lane.
+    fn put(&mut self, lane: usize, weight: f32, token: Vec<f32>) {
+        let length = token.iter().map(|x| x * x).sum::<f32>().sqrt();
+        // The largest unit that no sum can run over with, rounding included.
+        let largest = f32::from(i16::MAX) - self.sums.len() as f32;
+        let unit = token.iter().map(|x| x.abs()).sum::<f32>() / largest;
+        if unit <= 0.0 {
+            return;
+        }
+        for (sums, four) in self.sums.iter_mut().zip(token.chunks(4)) {
+            for (value, sums) in sums.iter_mut().enumerate() {
+                let signed = four
+                    .iter()
+                    .enumerate()
+                    .map(|(bit, x)| if value >> bit & 1 == 1 { *x } else { -x });
+                sums[lane] = (signed.sum::<f32>() / unit).round() as i16;
+            }
+        }
+        // A code, read as +1 and -1, has the length √width.
+        self.units[lane] = weight * unit / (length * (token.len() as f32).sqrt());
+    }
+
+    /// Returns the weighted sum, over the block's tokens, of the cosine to the closest of the codes.
+    fn score(&self, codes: &[u8], code_len: usize) -> f32 {
+        let mut best = [i16::MIN; LANES];
+        for code in codes.chunks_exact(code_len) {
+            let mut all = [0; LANES];
+            for (byte, [low, high]) in code.iter().zip(self.sums.as_chunks::<2>().0) {
+                let low = &low[usize::from(byte & 15)];
+                let high = &high[usize::from(byte >> 4)];
+                for lane in 0..LANES {
+                    all[lane] += low[lane] + high[lane];
+                }
+            }
+            for lane in 0..LANES {
+                best[lane] = best[lane].max(all[lane]);
+            }
+        }
+        let weighted = best.iter().zip(&self.units);
+        weighted.map(|(best, unit)| f32::from(*best) * unit).sum()
+    }
+}
+
 impl QueryTokens {
     /// Returns the weighted mean, over the query's tokens, of the cosine to the chunk's closest token, about 0 to 1.
     /// `None` when `codes` are no codes of this embedder, or none.
     #[must_use]
     pub fn score(&self, codes: &[u8]) -> Option<f32> {
-        let code_len = self.width.div_ceil(8);
-        if codes.is_empty() || !codes.len().is_multiple_of(code_len) {
+        if codes.is_empty() || !codes.len().is_multiple_of(self.code_len) {
             return None;
         }
-        let mut best = vec![f32::NEG_INFINITY; self.rows.len() / self.width];
-        let mut signs = vec![0.0; code_len * 8];
-        for code in codes.chunks_exact(code_len) {
-            for (byte, signs) in code.iter().zip(signs.as_chunks_mut::<8>().0) {
-                *signs = std::array::from_fn(|bit| f32::from(byte >> bit & 1) * 2.0 - 1.0);
-            }
-            for (best, row) in best.iter_mut().zip(self.rows.chunks_exact(self.width)) {
-                *best = best.max(dot(row, &signs[..self.width]));
-            }
-        }
-        Some(best.iter().sum())
+        let blocks = self.blocks.iter();
+        Some(blocks.map(|block| block.score(codes, self.code_len)).sum())
     }
 
     /// Scores chunks in order, until the `deadline` if there is one. `None` when it came first.
@@ -165,20 +232,6 @@ impl QueryTokens {
             })
             .collect()
     }
-}
-
-/// Sums in lanes, so that the compiler may use vector instructions.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let mut sums = [0.0_f32; LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
@@ -225,6 +278,66 @@ mod tests {
         // UP and MIXED are orthogonal, and the second, rarer token counts more.
         assert!(score(&[&up]) < score(&[&mixed]));
         assert!((score(&[&up]) + score(&[&mixed]) - 1.0).abs() < 1e-5);
+    }
+
+    /// The formula as it is written down: weighted mean of the best cosines.
+    fn plainly(codec: &TokenCodec, query: &TokenStates, codes: &[u8]) -> f32 {
+        let width = codec.center.len();
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (id, row) in query.ids.iter().zip(query.rows()) {
+            let centered = row.iter().zip(&codec.center).map(|(x, mean)| x - mean);
+            let centered: Vec<f32> = centered.collect();
+            let length = centered.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let cosine = |code: &[u8]| {
+                let sign = |at: usize| f32::from(code[at / 8] >> (at % 8) & 1) * 2.0 - 1.0;
+                let dot: f32 = (0..width).map(|at| centered[at] * sign(at)).sum();
+                dot / (length * (width as f32).sqrt())
+            };
+            let best = codes.chunks(codec.code_len()).map(cosine);
+            sum += rarity(*id) * best.fold(f32::NEG_INFINITY, f32::max);
+            weights += rarity(*id);
+        }
+        sum / weights
+    }
+
+    #[test]
+    fn looked_up_sums_give_the_cosines() {
+        let mut state = 7_u64;
+        let mut random = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+        };
+        // Widths that fill bytes and vectors, and such that do not; one dimension that outweighs the others.
+        for (width, n_query, n_chunk) in [(384, 20, 60), (12, 3, 5), (131, 9, 40), (1024, 8, 30)] {
+            let codec = TokenCodec::new((0..width).map(|_| random()).collect());
+            let mut states = |n: usize| {
+                let mut states: Vec<f32> = (0..n * width).map(|_| random()).collect();
+                states.iter_mut().step_by(width).for_each(|x| *x *= 30.0);
+                TokenStates {
+                    ids: (0..n).map(|at| 997 * at as u32).collect(),
+                    states,
+                }
+            };
+            let (query, chunk) = (states(n_query), states(n_chunk));
+            let codes = codec.encode(&chunk);
+            let score = codec.query(&query).unwrap().score(&codes).unwrap();
+            let expected = plainly(&codec, &query, &codes);
+            assert!(
+                (score - expected).abs() < 2e-4,
+                "{width}: {score} {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_center_is_like_nothing() {
+        let query = codec().query(&tokens(&[&[1.0; 12]])).unwrap();
+        assert_eq!(
+            query.score(&codec().encode(&tokens(&[&around(UP)]))),
+            Some(0.0)
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::chunk::ChunkConfig;
 use crate::dictionary::Dictionaries;
 use crate::fuse::Fusion;
 use crate::late::TokenCodec;
-use crate::store::{EmbeddedStore, Store, StoreSpec};
+use crate::store::{Bm25, EmbeddedStore, Store, StoreSpec};
 use crate::{AccessFilter, DocumentId, Error, Result, room};
 use kura_models::Embedder;
 use std::collections::HashMap;
@@ -27,6 +27,8 @@ pub struct IndexConfig {
     pub chunking: ChunkConfig,
     /// Chunks each leg contributes before fusion.
     pub candidates: usize,
+    /// How the lexical leg scores.
+    pub bm25: Bm25,
     /// How the two legs become one list.
     pub fusion: Fusion,
     /// Whether hits that say the same as a better one are listed under it.

@@ -5,7 +5,7 @@ use crate::catalog::Hydrated;
 use crate::duplicates::{Profile, representatives};
 use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse};
 use crate::pipeline::{Pipeline, blocking};
-use crate::store::{Legs, Query};
+use crate::store::{Bm25, Legs, Query};
 use crate::{AccessFilter, ChunkId, Locator, Result};
 use kura_models::Embedding;
 use std::collections::HashMap;
@@ -140,6 +140,8 @@ pub struct RankOptions {
     pub candidates: usize,
     /// Chunks that each leg is asked for, if that is more: an evaluation wants to see further down.
     pub depth: usize,
+    /// How the lexical leg scores.
+    pub bm25: Bm25,
     /// How signals are combined.
     pub fusion: Fusion,
     /// When late interaction is dropped, counted from the start of the search; never when absent.
@@ -195,6 +197,7 @@ impl Pipeline {
         let query = Query {
             text: request.text.clone(),
             concepts: expansion.concepts,
+            bm25: options.bm25,
             vector: embedding.vector.clone(),
             collections: request.collections.clone(),
             limit: options.candidates.max(options.depth),
@@ -244,6 +247,7 @@ impl Pipeline {
         RankOptions {
             candidates: self.config.candidates.max(limit),
             depth: 0,
+            bm25: self.config.bm25,
             fusion: self.config.fusion,
             late_budget: Some(self.config.late_budget),
         }

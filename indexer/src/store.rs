@@ -41,7 +41,7 @@ pub trait Store: Send + Sync {
         access: &AccessFilter,
     ) -> Result<Vec<Scored>>;
 
-    /// Returns the chunks that fit `text` best by BM25, best first.
+    /// Returns the chunks that fit `text` best by BM25 with its usual parameters, best first.
     async fn search_lexical(
         &self,
         text: &str,
@@ -143,12 +143,29 @@ pub struct Query {
     pub text: String,
     /// What the dictionaries of the collections know in the text, by place; for the lexical leg.
     pub concepts: Vec<Concept>,
+    /// For the lexical leg.
+    pub bm25: Bm25,
     /// For the dense leg; of the index's length.
     pub vector: Vec<f32>,
     /// Where to look.
     pub collections: Collections,
     /// Most chunks per leg.
     pub limit: usize,
+}
+
+/// BM25's parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bm25 {
+    /// How much further occurrences of a term in a chunk count: 0 not at all. Not negative.
+    pub k1: f32,
+    /// How much longer chunks need more occurrences, from 0 (not at all) to 1 (in proportion).
+    pub b: f32,
+}
+
+impl Default for Bm25 {
+    fn default() -> Self {
+        Self { k1: 1.2, b: 0.75 }
+    }
 }
 
 /// A chunk and its score. Scores compare only within one result list.

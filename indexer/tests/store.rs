@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kura_indexer::store::{
-    Counts, EmbeddedStore, IndexOp, Inventory, Query, Scored, Store, StoreSpec, StoredChunk,
+    Bm25, Counts, EmbeddedStore, IndexOp, Inventory, Query, Scored, Store, StoreSpec, StoredChunk,
 };
 use kura_indexer::{
     AccessFilter, Acl, ChunkId, CollectionId, Collections, DocumentId, Error, GroupId,
@@ -43,6 +43,7 @@ async fn both_legs_find_what_was_put() {
     let query = Query {
         text: "third floor printers".to_owned(),
         concepts: Vec::new(),
+        bm25: Bm25::default(),
         vector: vec![0.9, 0.1, 0.0, 0.0],
         collections: ALL,
         limit: 2,

@@ -5,6 +5,7 @@
 use kura_indexer::fuse::Fusion;
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::{Hit, SearchRequest};
+use kura_indexer::store::Bm25;
 use kura_indexer::{AccessFilter, Acl, ChunkConfig, Collections, IndexConfig, Pipeline};
 use kura_models::Embedder;
 use kura_models::fake::FakeEmbedder;
@@ -20,6 +21,7 @@ async fn open(dir: &Path) -> Arc<Pipeline> {
     let config = IndexConfig {
         chunking: ChunkConfig::default(),
         candidates: 50,
+        bm25: Bm25::default(),
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
         collapse_duplicates: true,

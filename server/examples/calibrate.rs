@@ -13,6 +13,7 @@ use kura::evaluate::dataset::{Dataset, LabelledQuery};
 use kura_indexer::chunk::ChunkConfig;
 use kura_indexer::fuse::Fusion;
 use kura_indexer::retrieve::SearchRequest;
+use kura_indexer::store::Bm25;
 use kura_indexer::{AccessFilter, Collections, IndexConfig, Pipeline};
 use kura_models::{DeviceChoice, EmbedConfig, Embedder, Registry, load_embedder};
 use std::path::{Path, PathBuf};
@@ -117,6 +118,7 @@ async fn measure(
         chunking: ChunkConfig::default(),
         candidates: 50,
         collapse_duplicates: true,
+        bm25: Bm25::default(),
         fusion: Fusion::default(),
         late_budget: std::time::Duration::MAX,
         min_free_bytes: 0,

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use kura_indexer::fuse::Fusion;
 use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
 use kura_indexer::retrieve::{SearchRequest, SearchTimings};
+use kura_indexer::store::Bm25;
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, ChunkConfig, Collections, Extracted, IndexConfig, Locator,
     Pipeline, sentences,
@@ -119,6 +120,7 @@ async fn main() -> anyhow::Result<()> {
     let config = IndexConfig {
         chunking: ChunkConfig::default(),
         candidates: 50,
+        bm25: Bm25::default(),
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
         collapse_duplicates: true,

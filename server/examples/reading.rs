@@ -24,6 +24,7 @@ use kura_indexer::chunk::ChunkConfig;
 use kura_indexer::fuse::Fusion;
 use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
 use kura_indexer::retrieve::{Hit, SearchRequest};
+use kura_indexer::store::Bm25;
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, Collections, Extracted, IndexConfig, Locator, Pipeline,
 };
@@ -86,6 +87,7 @@ fn index_config() -> IndexConfig {
     IndexConfig {
         chunking: ChunkConfig::default(),
         candidates: 50,
+        bm25: Bm25::default(),
         fusion: Fusion::default(),
         // Figures must not depend on how busy the machine is.
         late_budget: Duration::from_secs(60),
@@ -154,7 +156,10 @@ async fn parts(models: &str, data: &str, set: &str, n_pairs: usize) -> anyhow::R
     let mut questions: Vec<&LabelledQuery> = dataset
         .queries
         .iter()
-        .filter(|query| query.answerability == kura::evaluate::record::Answerability::Answerable && !query.relevant.is_empty())
+        .filter(|query| {
+            query.answerability == kura::evaluate::record::Answerability::Answerable
+                && !query.relevant.is_empty()
+        })
         .filter(|query| decompose(&query.text).is_empty())
         .collect();
     questions.shuffle(&mut random);
@@ -186,7 +191,10 @@ async fn parts(models: &str, data: &str, set: &str, n_pairs: usize) -> anyhow::R
     let split: Vec<Needs> = dataset
         .queries
         .iter()
-        .filter(|query| query.answerability == kura::evaluate::record::Answerability::Answerable && !query.relevant.is_empty())
+        .filter(|query| {
+            query.answerability == kura::evaluate::record::Answerability::Answerable
+                && !query.relevant.is_empty()
+        })
         .filter(|query| !decompose(&query.text).is_empty())
         .take(QUESTIONS)
         .map(needs)
@@ -424,7 +432,10 @@ async fn sections(models: &str, set: &str) -> anyhow::Result<()> {
     let mut questions: Vec<&LabelledQuery> = dataset
         .queries
         .iter()
-        .filter(|query| query.answerability == kura::evaluate::record::Answerability::Answerable && !query.answers.is_empty())
+        .filter(|query| {
+            query.answerability == kura::evaluate::record::Answerability::Answerable
+                && !query.answers.is_empty()
+        })
         .collect();
     questions.shuffle(&mut StdRng::seed_from_u64(SEED));
     questions.truncate(QUESTIONS);

@@ -199,6 +199,7 @@ pub fn index_config(config: &Config) -> IndexConfig {
             min_tokens: config.chunking.min_tokens,
         },
         candidates: retrieval.candidates,
+        bm25: retrieval.bm25(),
         fusion: retrieval.fusion(),
         collapse_duplicates: retrieval.collapse_duplicates,
         late_budget: Duration::from_millis(retrieval.late_budget_ms),

@@ -9,6 +9,7 @@ mod validate;
 
 use crate::answer::AnswerConfig;
 use kura_indexer::fuse::{Fusion, FusionMethod};
+use kura_indexer::store::Bm25;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -107,6 +108,10 @@ pub struct RetrievalConfig {
     pub candidates: usize,
     /// Chunks returned by default.
     pub limit: usize,
+    /// How much further occurrences of a word count.
+    pub bm25_k1: f32,
+    /// How much a chunk's length counts.
+    pub bm25_b: f32,
     /// How the signals become one score.
     pub fusion: FusionName,
     /// The `k` of reciprocal rank fusion.
@@ -135,6 +140,15 @@ pub enum FusionName {
 }
 
 impl RetrievalConfig {
+    /// Returns how the keyword leg scores.
+    #[must_use]
+    pub fn bm25(&self) -> Bm25 {
+        Bm25 {
+            k1: self.bm25_k1,
+            b: self.bm25_b,
+        }
+    }
+
     /// Returns how the signals are combined.
     #[must_use]
     pub fn fusion(&self) -> Fusion {

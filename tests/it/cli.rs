@@ -44,6 +44,9 @@ fn a_wrong_configuration_is_told_in_full() {
     kura.write("kura.toml", "[retrieval]\nlimit = \"many\"\n");
     kura.run(["config", "check"])
         .assert_fails(2, &["`retrieval.limit`"]);
+    kura.write("kura.toml", "[retrieval]\nbm25_k1 = -1\nbm25_b = 1.5\n");
+    kura.run(["config", "check"])
+        .assert_fails(2, &["`retrieval.bm25_k1`", "`retrieval.bm25_b`"]);
     kura.write("kura.toml", "not toml");
     kura.run(["config", "check"])
         .assert_fails(2, &["kura.toml"]);

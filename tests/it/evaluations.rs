@@ -121,11 +121,13 @@ fn settings_can_be_overridden_and_compared() {
     let app = app();
     let base = evaluate(&app, &request());
     let mut body = request();
-    body["retrieval"] = json!({ "candidates": 1, "rrf_k": 10, "lexical_weight": 0.5 });
+    body["retrieval"] =
+        json!({ "candidates": 1, "rrf_k": 10, "lexical_weight": 0.5, "bm25_b": 0.5 });
     let candidate = evaluate(&app, &body);
     let retrieval = &candidate["provenance"]["config"]["retrieval"];
     assert_eq!(retrieval["candidates"], 1);
     assert_eq!(retrieval["lexical_weight"], 0.5);
+    assert_eq!(retrieval["bm25_b"], 0.5);
     let hybrid = &candidate["queries"][0]["stages"][2]["ranking"];
     assert!(
         hybrid.as_array().unwrap().len() <= 2,
@@ -272,6 +274,10 @@ fn a_request_that_cannot_be_run_is_refused_with_the_reason() {
     invalid(
         &|body| body["retrieval"] = json!({ "dense_weight": 0, "lexical_weight": 0 }),
         "both 0",
+    );
+    invalid(
+        &|body| body["retrieval"] = json!({ "bm25_b": 1.5 }),
+        "bm25_b",
     );
     invalid(&|body| body["retrieval"] = json!({ "magic": 1 }), "magic");
     refuse(

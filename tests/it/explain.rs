@@ -246,6 +246,7 @@ fn the_api_explains_every_stage_and_refuses_what_it_cannot() {
     assert_eq!(reply.status, 200, "{reply:?}");
     let told = reply.json();
     assert_eq!(told["terms"][0]["text"], "annual");
+    assert_eq!(told["bm25"], json!({ "k1": 1.2, "b": 0.75 }));
     assert_eq!(told["document"]["shared_terms"], json!(["annual", "leav"]));
     assert!(told["gate"]["support"].is_number());
     let candidates = told["candidates"].as_array().unwrap();

@@ -11,6 +11,7 @@ use kura_indexer::chunk::ChunkConfig;
 use kura_indexer::fuse::Fusion;
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::SearchRequest;
+use kura_indexer::store::Bm25;
 use kura_indexer::{AccessFilter, Acl, Collections, IndexConfig, Pipeline};
 use kura_models::Generator;
 use kura_tests::models;
@@ -40,6 +41,7 @@ pub(crate) fn index_config() -> IndexConfig {
     IndexConfig {
         chunking: ChunkConfig::default(),
         candidates: 50,
+        bm25: Bm25::default(),
         fusion: Fusion::default(),
         late_budget: std::time::Duration::from_secs(10),
         collapse_duplicates: true,

@@ -16,6 +16,8 @@ mod dictionary;
 mod disk_full;
 mod documents;
 mod eval;
+mod eval_languages;
+mod eval_regressions;
 mod evaluations;
 mod explain;
 mod formats;

@@ -3,7 +3,7 @@
 mod dense;
 mod lexical;
 
-use super::{Counts, IndexOp, Inventory, Legs, Query, Scored, Store, StoreSpec};
+use super::{Bm25, Counts, IndexOp, Inventory, Legs, Query, Scored, Store, StoreSpec};
 use crate::access::{AccessFilter, Collections, GroupId};
 use crate::analyze::ANALYZER_VERSION;
 use crate::document::{CollectionId, DocumentId};
@@ -88,10 +88,11 @@ impl EmbeddedStore {
             let Query {
                 text,
                 concepts,
+                bm25,
                 limit,
                 ..
             } = &query;
-            inner.lexical.search(text, concepts, &scope, *limit)
+            inner.lexical.search(text, concepts, *bm25, &scope, *limit)
         })
         .await
     }
@@ -169,6 +170,7 @@ impl Store for EmbeddedStore {
         let query = Query {
             text: text.to_owned(),
             concepts: Vec::new(),
+            bm25: Bm25::default(),
             vector: Vec::new(),
             collections: collections.clone(),
             limit,

@@ -95,6 +95,7 @@ fn print(response: &ExplainResponse, limit: usize) {
         }
     });
     say!("terms      {}", terms.collect::<Vec<_>>().join(" "));
+    say!("bm25       k1 {}, b {}", response.bm25.k1, response.bm25.b);
     if !response.dropped.is_empty() {
         say!("dropped    {}", response.dropped.join(", "));
     }

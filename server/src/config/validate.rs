@@ -156,6 +156,7 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         ("retrieval.dense_weight", config.retrieval.dense_weight),
         ("retrieval.lexical_weight", config.retrieval.lexical_weight),
         ("retrieval.late_weight", config.retrieval.late_weight),
+        ("retrieval.bm25_k1", config.retrieval.bm25_k1),
     ] {
         require(
             value.is_finite() && value >= 0.0,
@@ -163,6 +164,11 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
             format!("{value} is not 0 or more"),
         );
     }
+    require(
+        (0.0..=1.0).contains(&config.retrieval.bm25_b),
+        "retrieval.bm25_b",
+        format!("{} is not between 0 and 1", config.retrieval.bm25_b),
+    );
     require(
         config.retrieval.dense_weight + config.retrieval.lexical_weight > 0.0,
         "retrieval.dense_weight",

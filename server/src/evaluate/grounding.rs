@@ -120,7 +120,10 @@ impl OneOrMore {
     fn first(self) -> String {
         match self {
             Self::One(text) => text,
-            Self::More(texts) => texts.into_iter().next().map_or_else(String::new, Self::first),
+            Self::More(texts) => texts
+                .into_iter()
+                .next()
+                .map_or_else(String::new, Self::first),
         }
     }
 }

@@ -92,6 +92,7 @@ impl Search {
             options: RankOptions {
                 candidates: settings.retrieval.candidates,
                 depth: DEPTH,
+                bm25: settings.retrieval.bm25(),
                 fusion: settings.retrieval.fusion(),
                 // Figures that depend on how busy the machine is could not be compared.
                 late_budget: None,

@@ -113,6 +113,14 @@ pub struct Overrides {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
     pub late_weight: Option<f32>,
+    /// How much further occurrences of a word count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub bm25_k1: Option<f32>,
+    /// How much a chunk's length counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub bm25_b: Option<f32>,
     /// How the signals become one score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion: Option<FusionName>,
@@ -159,6 +167,8 @@ impl Overrides {
                 &mut retrieval.lexical_weight,
             ),
             ("late_weight", self.late_weight, &mut retrieval.late_weight),
+            ("bm25_k1", self.bm25_k1, &mut retrieval.bm25_k1),
+            ("bm25_b", self.bm25_b, &mut retrieval.bm25_b),
         ] {
             let Some(value) = value else { continue };
             if !value.is_finite() || value < 0.0 {
@@ -167,6 +177,12 @@ impl Overrides {
                 )));
             }
             *setting = value;
+        }
+        if retrieval.bm25_b > 1.0 {
+            return Err(ApiError::invalid(format!(
+                "`retrieval.bm25_b` is {}; use 0 to 1",
+                retrieval.bm25_b
+            )));
         }
         if retrieval.dense_weight + retrieval.lexical_weight <= 0.0 {
             return Err(ApiError::invalid(

@@ -42,6 +42,8 @@ pub struct ExplainRequest {
 pub struct ExplainResponse {
     /// The query's terms as the keyword search seeks them, in reading order.
     pub terms: Vec<QueryTerm>,
+    /// What the keyword search scored with.
+    pub bm25: Bm25Parameters,
     /// All candidates, best first.
     pub candidates: Vec<ExplainedHit>,
     /// Stages that were left out to stay within their budget.
@@ -54,6 +56,15 @@ pub struct ExplainResponse {
     /// What the answer's gate says.
     #[schema(required)]
     pub gate: Option<Gate>,
+}
+
+/// BM25's parameters.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Bm25Parameters {
+    /// How much further occurrences of a word count.
+    pub k1: f32,
+    /// How much a chunk's length counts, 0 to 1.
+    pub b: f32,
 }
 
 /// A term of the query.
@@ -232,6 +243,10 @@ impl ExplainResponse {
                     stop: term.stop,
                 })
                 .collect(),
+            bm25: Bm25Parameters {
+                k1: explanation.bm25.k1,
+                b: explanation.bm25.b,
+            },
             candidates: explanation.ranked.into_iter().map(Into::into).collect(),
             dropped: explanation
                 .dropped

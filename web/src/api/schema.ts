@@ -552,6 +552,19 @@ export interface components {
          * @enum {string}
          */
         Better: "higher" | "lower";
+        /** @description BM25's parameters. */
+        Bm25Parameters: {
+            /**
+             * Format: float
+             * @description How much a chunk's length counts, 0 to 1.
+             */
+            b: number;
+            /**
+             * Format: float
+             * @description How much further occurrences of a word count.
+             */
+            k1: number;
+        };
         /**
          * @description Where a document ended.
          * @enum {string}
@@ -1039,6 +1052,16 @@ export interface components {
         };
         /** @description Settings of the retrieval that an evaluation may change for itself. */
         EvaluationOverrides: {
+            /**
+             * Format: float
+             * @description How much a chunk's length counts.
+             */
+            bm25_b?: number | null;
+            /**
+             * Format: float
+             * @description How much further occurrences of a word count.
+             */
+            bm25_k1?: number | null;
             /** @description Chunks taken from each index before fusion, 1 to 1,000. */
             candidates?: number | null;
             /**
@@ -1256,6 +1279,8 @@ export interface components {
         };
         /** @description A search, taken apart. */
         ExplainResponse: {
+            /** @description What the keyword search scored with. */
+            bm25: components["schemas"]["Bm25Parameters"];
             /** @description All candidates, best first. */
             candidates: components["schemas"]["ExplainedHit"][];
             document: components["schemas"]["ExplainedDocument"] | null;

@@ -1,8 +1,9 @@
 //! Words, in tantivy. Terms come from [`crate::analyze`]; tantivy's own tokenizers are not used.
 
+mod bm25;
 mod query;
 
-use super::super::{IndexOp, Scored, StoredChunk, sort};
+use super::super::{Bm25, IndexOp, Scored, StoredChunk, sort};
 use super::Scope;
 use crate::access::{Acl, GroupId};
 use crate::analyze::{Analysis, Gram, analyze, grams, is_unspaced};
@@ -156,11 +157,12 @@ impl LexicalIndex {
         &self,
         text: &str,
         concepts: &[Concept],
+        bm25: Bm25,
         scope: &Scope,
         limit: usize,
     ) -> Result<Vec<Scored>> {
         let searcher = self.reader.searcher();
-        let ranked = rank(&searcher, &self.fields, text, concepts, scope, limit)?;
+        let ranked = rank(&searcher, &self.fields, text, concepts, bm25, scope, limit)?;
         let mut keys = Keys::new(&searcher)?;
         let mut hits = ranked
             .into_iter()

@@ -2,10 +2,12 @@
 
 use super::super::Scope;
 use super::Fields;
+use super::bm25::term_query;
 use crate::access::GroupId;
 use crate::analyze::{Analysis, Term as Word, analyze, grams, is_unspaced};
 use crate::dictionary::Concept;
 use crate::error::Result;
+use crate::store::Bm25;
 use std::collections::HashSet;
 use std::ops::Range;
 use tantivy::collector::TopDocs;
@@ -26,9 +28,8 @@ const MAX_QUERY_TERMS: usize = 256;
 /// are enough to find it.
 const MAX_LITERAL_SIGNS: usize = 128;
 
-// A chunk's score is the sum of BM25 (tantivy's k1 1.2, b 0.75) over the fields, times these weights. They were chosen
-// by the mean over eleven data sets, as k1 and b were confirmed: docs/BENCHMARKS.md, "Keyword leg", has what was tried. The
-// sets have no headings; those follow the title.
+// A chunk's score is the sum of BM25 over the fields, times these weights. They were chosen by the mean over eleven data
+// sets: docs/BENCHMARKS.md, "Keyword leg", has what was tried. The sets have no headings; those follow the title.
 const WORDS_WEIGHT: f32 = 1.0;
 const TITLE_WEIGHT: f32 = 0.4;
 const HEADINGS_WEIGHT: f32 = 0.4;
@@ -58,11 +59,12 @@ pub(super) fn rank(
     fields: &Fields,
     text: &str,
     concepts: &[Concept],
+    bm25: Bm25,
     scope: &Scope,
     limit: usize,
 ) -> Result<Vec<(f32, DocAddress)>> {
     let top = || TopDocs::with_limit(limit).order_by_score();
-    let any = BooleanQuery::new(fields.any(text, concepts));
+    let any = BooleanQuery::new(fields.any(text, concepts, bm25));
     let found = if any.clauses().is_empty() {
         Vec::new()
     } else {
@@ -130,9 +132,9 @@ impl Fields {
 
     /// Returns what a document may have of a text: words and bigrams, and for each place that the dictionary knows the
     /// best of what may stand there.
-    fn any(&self, text: &str, concepts: &[Concept]) -> Clauses {
+    fn any(&self, text: &str, concepts: &[Concept], bm25: Bm25) -> Clauses {
         if concepts.is_empty() {
-            return self.bag(&analyze(text), false);
+            return self.bag(&analyze(text), false, bm25);
         }
         let mut clauses: Clauses = Vec::new();
         let mut rest = Analysis::default();
@@ -141,15 +143,16 @@ impl Fields {
             let Range { start, end } = same[0].span.clone();
             rest.append(analyze(&text[at..start]));
             at = end;
-            clauses.push((Occur::Should, self.concept(&text[start..end], same)));
+            let concept = self.concept(&text[start..end], same, bm25);
+            clauses.push((Occur::Should, concept));
         }
         rest.append(analyze(&text[at..]));
-        clauses.extend(self.bag(&rest, true));
+        clauses.extend(self.bag(&rest, true, bm25));
         clauses
     }
 
     /// Returns the words and bigrams of a text, each a clause of its own.
-    fn bag(&self, analysis: &Analysis, without_stops: bool) -> Clauses {
+    fn bag(&self, analysis: &Analysis, without_stops: bool, bm25: Bm25) -> Clauses {
         let words = analysis
             .query_words()
             .filter(|word| !(without_stops && word.stop));
@@ -160,21 +163,21 @@ impl Fields {
             (self.title, TITLE_WEIGHT),
             (self.headings, HEADINGS_WEIGHT),
         ] {
-            let clauses = words.iter().map(|word| should(field, word, boost));
+            let clauses = words.iter().map(|word| should(field, word, boost, bm25));
             any.extend(clauses);
         }
         for gram in distinct(analysis.bigrams.iter()) {
             let single = gram.chars().nth(1).is_none();
             let field = if single { self.kanji } else { self.bigrams };
-            any.push(should(field, gram, BIGRAMS_WEIGHT));
+            any.push(should(field, gram, BIGRAMS_WEIGHT, bm25));
         }
         any
     }
 
     /// Returns the best of what a term and its alternatives score. An alternative must stand there as a whole, in its
     /// own collection: of `virtual private network` the word `network` alone is not what was asked for.
-    fn concept(&self, written: &str, concepts: &[Concept]) -> Box<dyn Query> {
-        let bag = |form: &str| Box::new(BooleanQuery::new(self.bag(&analyze(form), false)));
+    fn concept(&self, written: &str, concepts: &[Concept], bm25: Bm25) -> Box<dyn Query> {
+        let bag = |form: &str| Box::new(BooleanQuery::new(self.bag(&analyze(form), false, bm25)));
         let whole = |form: &str| -> Option<Clauses> {
             let literal = self.literal(form)?;
             Some(vec![
@@ -277,15 +280,9 @@ fn phrase(field: Field, terms: &[(usize, &str)]) -> Option<Box<dyn Query>> {
     }
 }
 
-fn should(field: Field, text: &str, boost: f32) -> (Occur, Box<dyn Query>) {
-    let term = TermQuery::new(
-        Term::from_field_text(field, text),
-        IndexRecordOption::WithFreqs,
-    );
-    (
-        Occur::Should,
-        Box::new(BoostQuery::new(Box::new(term), boost)),
-    )
+fn should(field: Field, text: &str, boost: f32, bm25: Bm25) -> (Occur, Box<dyn Query>) {
+    let term = term_query(Term::from_field_text(field, text), bm25);
+    (Occur::Should, Box::new(BoostQuery::new(term, boost)))
 }
 
 /// Matches documents with any of `terms`, without changing scores.
