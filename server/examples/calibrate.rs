@@ -145,10 +145,8 @@ async fn measure(
                 hits.retain(|hit| !query.relevant.contains_key(&hit.source));
             }
             hits.truncate(HITS);
-            let embedder = pipeline.embedder().as_ref();
-            let evidence = Evidence::weigh(embedder, scale, &query.text, hits).await?;
             samples.push(Sample {
-                features: evidence.features(),
+                features: Evidence::weigh(scale, &query.text, hits).features(),
                 kind,
             });
         }

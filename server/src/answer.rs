@@ -124,8 +124,7 @@ impl Assistant {
             limit: self.config.hits,
         };
         let found = self.pipeline.search(&request, access).await?;
-        let embedder = self.pipeline.embedder();
-        Ok(Evidence::weigh(embedder.as_ref(), self.scale, question, found.hits).await?)
+        Ok(Evidence::weigh(self.scale, question, found.hits))
     }
 
     /// Brings the parts together and measures the embedder's scale.

@@ -15,7 +15,7 @@ use unicode_normalization::UnicodeNormalization;
 /// Support below which a passage does not hold a sentence: half of its words, or the same meaning in other words.
 const MIN_SUPPORT: f32 = 0.42;
 /// What shared words count for in support; the rest is closeness of meaning.
-const LEXICAL: f32 = 0.55;
+const LEXICAL: f32 = 0.65;
 /// What is taken off when none of a sentence's figures is in the passage.
 const MISSING_FIGURES: f32 = 0.3;
 /// The same for names.

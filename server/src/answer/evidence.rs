@@ -27,8 +27,11 @@ const MAX_GAP: f32 = 0.35;
 /// What was retrieved, weighed against the question.
 #[derive(Clone)]
 pub struct Evidence {
-    pub(super) passages: Vec<Passage>,
-    pub(super) asked: Asked,
+    question: String,
+    /// The most relevant ones, best first.
+    hits: Vec<Hit>,
+    wanted: Wanted,
+    scale: Scale,
     features: Features,
 }
 
@@ -56,15 +59,8 @@ pub(super) struct Asked {
 
 impl Evidence {
     /// Weighs hits, best first, against the question.
-    ///
-    /// # Errors
-    /// Those of the embedder.
-    pub async fn weigh(
-        embedder: &dyn Embedder,
-        scale: Scale,
-        question: &str,
-        hits: Vec<Hit>,
-    ) -> kura_models::Result<Self> {
+    #[must_use]
+    pub fn weigh(scale: Scale, question: &str, hits: Vec<Hit>) -> Self {
         let closeness: Vec<Option<f32>> = hits
             .iter()
             .map(|hit| hit.cosine.map(|cosine| scale.closeness(cosine)))
@@ -85,30 +81,47 @@ impl Evidence {
             }
             weighed.push((hit, 0.5 * closeness + 0.5 * coverage));
         }
-        let asked = Asked {
-            vector: embedder.embed_query(question).await?.vector,
+        tracing::debug!(?features, "weighed the evidence");
+        Self {
+            question: question.to_owned(),
+            hits: choose(weighed),
             wanted,
             scale,
-        };
-        let passages = split(embedder, &asked, choose(weighed)).await?;
-        tracing::debug!(?features, "weighed the evidence");
-        Ok(Self {
-            passages,
-            asked,
             features,
-        })
+        }
+    }
+
+    /// Splits the most relevant hits into sentences and says how well each answers the question; returns with them
+    /// what further sentences can be judged by.
+    ///
+    /// # Errors
+    /// Those of the embedder.
+    pub(super) async fn read(
+        self,
+        embedder: &dyn Embedder,
+    ) -> kura_models::Result<(Vec<Passage>, Asked)> {
+        let asked = Asked {
+            vector: embedder.embed_query(&self.question).await?.vector,
+            wanted: self.wanted,
+            scale: self.scale,
+        };
+        let mut passages: Vec<Passage> = self.hits.into_iter().map(Passage::new).collect();
+        let ranges = passages.iter().map(|passage| sentences(&passage.text));
+        let ranges: Vec<Vec<Range<usize>>> = ranges.collect();
+        asked.judge(embedder, &mut passages, ranges).await?;
+        Ok((passages, asked))
     }
 
     /// Returns whether nothing was retrieved.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.passages.is_empty()
+        self.hits.is_empty()
     }
 
     /// Returns the probability, 0 to 1, that the best passage supports the question.
     #[must_use]
     pub fn support(&self) -> f32 {
-        if self.passages.is_empty() {
+        if self.hits.is_empty() {
             0.0
         } else {
             support(&self.features)
@@ -132,21 +145,6 @@ fn choose(mut weighed: Vec<(Hit, f32)>) -> Vec<Hit> {
         .take_while(|(_, relevance)| best - relevance <= MAX_GAP)
         .map(|(hit, _)| hit)
         .collect()
-}
-
-/// Splits hits into sentences and says how well each answers the question.
-async fn split(
-    embedder: &dyn Embedder,
-    asked: &Asked,
-    hits: Vec<Hit>,
-) -> kura_models::Result<Vec<Passage>> {
-    let mut passages: Vec<Passage> = hits.into_iter().map(Passage::new).collect();
-    let ranges: Vec<Vec<Range<usize>>> = passages
-        .iter()
-        .map(|passage| sentences(&passage.text))
-        .collect();
-    asked.judge(embedder, &mut passages, ranges).await?;
-    Ok(passages)
 }
 
 impl Asked {

@@ -12,7 +12,7 @@ use kura_indexer::catalog::{Place, Surroundings};
 use kura_indexer::chunk::sentences;
 use kura_indexer::retrieve::Hit;
 use kura_indexer::{AccessFilter, ChunkId, DocumentId, Pipeline};
-use kura_models::Vector;
+use kura_models::{Embedder, Vector};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -158,18 +158,25 @@ impl Gathered {
 
     /// Returns the passages, and what to judge further sentences by, the whole question first. Each part has its best
     /// passage before any has its second; a part without support has none of its own.
-    fn into_passages(self, min_support: f32) -> (Vec<Passage>, Vec<Asked>) {
+    async fn into_passages(
+        self,
+        embedder: &dyn Embedder,
+        min_support: f32,
+    ) -> kura_models::Result<(Vec<Passage>, Vec<Asked>)> {
         let mut lists = Vec::new();
-        let mut asked = vec![self.whole.asked];
+        let (of_whole, whole) = self.whole.read(embedder).await?;
+        let mut asked = vec![whole];
         for (at, (_, evidence)) in (1..).zip(self.parts) {
-            if evidence.support() >= min_support {
-                lists.push(of_part(at, evidence.passages));
+            let support = evidence.support();
+            let (passages, part) = evidence.read(embedder).await?;
+            if support >= min_support {
+                lists.push(of_part(at, passages));
             }
-            asked.push(evidence.asked);
+            asked.push(part);
         }
         let most = MAX_PASSAGES + lists.len();
-        lists.push(self.whole.passages);
-        (interleave(lists, most), asked)
+        lists.push(of_whole);
+        Ok((interleave(lists, most), asked))
     }
 }
 
@@ -240,7 +247,8 @@ pub async fn pack(
     access: &AccessFilter,
     count: &Count<'_>,
 ) -> Result<Vec<Passage>, AnswerError> {
-    let (mut passages, asked) = gathered.into_passages(config.min_support);
+    let embedder = pipeline.embedder().as_ref();
+    let (mut passages, asked) = gathered.into_passages(embedder, config.min_support).await?;
     let around = surroundings(pipeline, &mut passages, config.section_tokens > 0, access).await?;
     let joined = join_touching(passages, &around, config.context_tokens, count);
     let (mut passages, left) = fit(joined, config.context_tokens, count);
@@ -262,8 +270,7 @@ pub async fn pack(
         });
         let own: Vec<Vec<Range<usize>>> = own.collect();
         if own.iter().any(|ranges| !ranges.is_empty()) {
-            let embedder = pipeline.embedder();
-            asked.judge(embedder.as_ref(), &mut passages, own).await?;
+            asked.judge(embedder, &mut passages, own).await?;
         }
     }
     Ok(passages)

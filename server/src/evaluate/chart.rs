@@ -1,6 +1,8 @@
 //! Charts as inline SVG, without scripts. Colors come from the page's style sheet by class, so that they follow light
 //! and dark; every mark has a title, which browsers show as a tooltip.
 
+pub(super) mod calibration;
+
 use super::compare::MetricChange;
 use super::metrics::{Better, Latency};
 use super::statistics::Estimate;

@@ -333,7 +333,11 @@ pub async fn evaluate(
         }
         progress("texts", at + 1, texts.len());
     }
-    Ok(record.complete(placed(scored)))
+    let mut record = record.complete(placed(scored));
+    // Of the texts asked, every sentence is a row.
+    let dataset = &mut record.summary.dataset;
+    dataset.queries = dataset.queries.max(dataset.asked);
+    Ok(record)
 }
 
 /// Embeds a text's sentences.

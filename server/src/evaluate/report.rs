@@ -3,10 +3,11 @@
 //!
 //! The templates escape all they are given; only the charts, which escape their own labels, are marked as safe.
 
+use super::calibration::Calibration;
 use super::chart::{self, Group};
 use super::compare::{Comparison, MetricChange, Verdict, flatten};
-use super::metrics::{self, METRICS};
-use super::record::{Record, Row, StageRow};
+use super::metrics::{self, METRICS, Unit};
+use super::record::{Record, Row, StageRow, Summary};
 use super::statistics::Estimate;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
@@ -16,6 +17,16 @@ use std::collections::BTreeMap;
 const WORST: usize = 25;
 /// Documents shown of each of their rankings.
 const SHOWN: usize = 5;
+/// Metrics that are in the table only.
+const DETAILS: &[&str] = &[
+    "recall@1",
+    "recall@5",
+    "exact_match",
+    "context_recall",
+    "citation_recall",
+    "prompt_tokens",
+    "completion_tokens",
+];
 
 /// Returns the page of a run.
 ///
@@ -45,6 +56,7 @@ pub fn run(record: &Record) -> anyhow::Result<String> {
             metrics => metric_names.iter().map(|name| described(name)).collect::<Vec<_>>(),
             stages => stage_rows(record, &metric_names),
             metrics_chart => safe(metrics_chart(record, &metric_names, &names)),
+            calibration => summary.calibration.as_ref().map(|found| calibration(summary, found)),
             latency_chart => safe(chart::latencies(&summary.timings.iter()
                 .map(|step| (step.name.clone(), step.latency_ms)).collect::<Vec<_>>())),
             histograms => histograms(record, headline),
@@ -123,7 +135,7 @@ fn tiles(record: &Record, names: &[&str]) -> Vec<Value> {
     };
     let mut tiles: Vec<Value> = names
         .iter()
-        .filter(|name| !matches!(**name, "recall@1" | "recall@5"))
+        .filter(|name| !DETAILS.contains(name))
         .filter_map(|name| {
             let found = last.metrics.get(*name)?;
             Some(context! {
@@ -196,7 +208,10 @@ fn metrics_chart(record: &Record, metric_names: &[&str], names: &[String]) -> St
             .map(|stage| stage.metrics.get(*name).copied())
             .collect(),
     };
-    chart::bars(&metric_names.iter().map(group).collect::<Vec<_>>(), names)
+    let shares = metric_names
+        .iter()
+        .filter(|name| metrics::unit(name) == Unit::Share);
+    chart::bars(&shares.map(group).collect::<Vec<_>>(), names)
 }
 
 fn histograms(record: &Record, metric: &str) -> Vec<Value> {
@@ -211,6 +226,25 @@ fn histograms(record: &Record, metric: &str) -> Vec<Value> {
     let stages = &record.summary.stages;
     let names: Vec<String> = stages.iter().map(|stage| stage.name.clone()).collect();
     names.iter().enumerate().map(of_stage).collect()
+}
+
+/// Returns the charts and figures of the probabilities of support.
+fn calibration(summary: &Summary, found: &Calibration) -> Value {
+    let in_use = summary.provenance.config["answer"]["min_support"].as_f64();
+    let at = |threshold: f64| {
+        let nearest = |share: f64| (share - threshold).abs();
+        found
+            .thresholds
+            .iter()
+            .min_by(|a, b| nearest(a.min_support).total_cmp(&nearest(b.min_support)))
+    };
+    context! {
+        ece => found.ece, brier => found.brier, auroc => found.auroc, in_use,
+        at => in_use.and_then(at).map(|threshold| Value::from(Serde(threshold))),
+        reliability => safe(chart::calibration::reliability(&found.bins)),
+        thresholds => safe(chart::calibration::thresholds(&found.thresholds, in_use)),
+        legend => legend(&["answerable", "unanswerable", "out of corpus"].map(str::to_owned)),
+    }
 }
 
 /// Returns the queries on which the last stage did worst, with what was expected and what was found.
@@ -278,6 +312,9 @@ fn worst_row(record: &Record, value: f64, row: &Row, last: &StageRow) -> Value {
         .map(|stage| context! { stage => stage.name.as_str(), rank => rank(stage) })
         .collect();
     context! {
+        answers => row.answers.iter().take(SHOWN).cloned().collect::<Vec<String>>(),
+        answer => last.answer.as_ref().map(|answer| Value::from(Serde(answer))),
+        evidence => row.evidence.clone(), score => last.score,
         id => row.id.as_str(), text => row.text.as_str(), value => format!("{value:.3}"), expected,
         n_more => relevant.len().saturating_sub(SHOWN), found, ranks,
     }
