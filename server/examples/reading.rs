@@ -47,6 +47,8 @@ const PAIRS: usize = 120;
 const HITS: usize = 30;
 const TOP: usize = 10;
 const SECTION_TOKENS: [usize; 4] = [0, 60, 120, 240];
+/// Tokens by which passages are widened when answers are written.
+const WIDENED: usize = 120;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -624,9 +626,9 @@ async fn written(
     let base = answer_config()?;
     let several = questions.iter().any(|(_, needs)| needs.answers.len() > 1);
     let settings: &[(usize, bool)] = if several {
-        &[(0, false), (0, true), (base.section_tokens, true)]
+        &[(0, false), (0, true), (WIDENED, true)]
     } else {
-        &[(0, true), (base.section_tokens, true)]
+        &[(0, true), (WIDENED, true)]
     };
     for (section_tokens, decompose) in settings {
         let config = AnswerConfig {

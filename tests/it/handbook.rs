@@ -16,6 +16,7 @@ use kura_indexer::{AccessFilter, Acl, Collections, IndexConfig, Pipeline};
 use kura_models::Generator;
 use kura_tests::models;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,14 +82,18 @@ async fn handbook(dir: &Path) -> Arc<Pipeline> {
     }
 }
 
+fn answer_config() -> AnswerConfig {
+    load(&Flags::default())
+        .expect("the defaults are valid")
+        .config
+        .answer
+}
+
 async fn assistant(
     pipeline: Arc<Pipeline>,
     generator: Option<Arc<dyn Generator>>,
 ) -> Arc<Assistant> {
-    let config: AnswerConfig = load(&Flags::default())
-        .expect("the defaults are valid")
-        .config
-        .answer;
+    let config = answer_config();
     Arc::new(Assistant::new(pipeline, generator, config).await.unwrap())
 }
 
@@ -206,6 +211,46 @@ async fn extracted_answers_cite_and_questions_without_an_answer_are_refused() {
     println!("extractive: {cited} of 30 cite the right document; {refused} of 10 refused");
     assert!(cited >= 24, "{cited} of 30");
     assert!(refused >= 9, "{refused} of 10");
+}
+
+#[derive(Deserialize)]
+struct SeveralParts {
+    id: String,
+    question: String,
+    expect_documents: BTreeSet<String>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_several_parts_cite_the_documents_of_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = handbook(dir.path()).await;
+    let text = fs_err::read_to_string(fixtures().join("handbook.multipart.jsonl")).unwrap();
+    let questions: Vec<SeveralParts> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut cited = [0, 0];
+    for (n, decompose) in [false, true].into_iter().enumerate() {
+        let config = AnswerConfig {
+            decompose,
+            ..answer_config()
+        };
+        let assistant = Assistant::new(Arc::clone(&pipeline), None, config).await;
+        let assistant = Arc::new(assistant.unwrap());
+        for question in &questions {
+            let answer = ask(&assistant, &question.question).await;
+            let sources: BTreeSet<String> =
+                answer.citations.iter().map(|c| c.source.clone()).collect();
+            let right = question.expect_documents.is_subset(&sources);
+            cited[n] += usize::from(right);
+            println!("{} {decompose} {right}: {sources:?}", question.id);
+        }
+    }
+    println!(
+        "all documents cited: {cited:?} of {}, whole and in parts",
+        questions.len()
+    );
+    assert!(cited[1] >= 24 && cited[1] >= cited[0] + 8, "{cited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

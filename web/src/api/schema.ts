@@ -569,7 +569,7 @@ export interface components {
          * @description Where a document ended.
          * @enum {string}
          */
-        Cause: "found" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "outranked" | "below_threshold";
+        Cause: "found" | "duplicate" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "outranked" | "below_threshold";
         /** @description A citation, in OpenAI's form. */
         ChatAnnotation: {
             file_citation: components["schemas"]["FileCitation"];
@@ -838,6 +838,19 @@ export interface components {
              * @description The version it belongs to.
              */
             version: number;
+        };
+        /** @description A chunk that says the same as a hit. */
+        Duplicate: {
+            /** @description The chunk's id. */
+            chunk: string;
+            /** @description The document's collection. */
+            collection: string;
+            /** @description The document's id. */
+            document: string;
+            /** @description The document's source. */
+            source: string;
+            /** @description The document's title. */
+            title: string;
         };
         /** @description A vector. */
         Embedding: {
@@ -1325,6 +1338,8 @@ export interface components {
              * @description Cosine to the query.
              */
             cosine: number | null;
+            /** @description The better chunk that says the same, under which it is listed. */
+            duplicate_of: string | null;
             /**
              * Format: float
              * @description Late interaction's score.
@@ -1332,7 +1347,7 @@ export interface components {
             late_interaction: number | null;
             /** @description What each signal added to the score, its weight included. */
             parts: components["schemas"]["ScoreParts"];
-            /** @description Place in the end, from 1. */
+            /** @description Place in the end, from 1; a duplicate has that of the chunk it is listed under. */
             rank: number;
             /** @description Place before late interaction, from 1. */
             rank_without_late_interaction: number;
@@ -1393,6 +1408,8 @@ export interface components {
              * @description `answer.min_support`: below it there is no answer.
              */
             min_support: number;
+            /** @description The parts of a question with several, which are also searched by themselves. */
+            parts?: components["schemas"]["QuestionPart"][];
             /** @description Whether there would be an answer. */
             passes: boolean;
             /**
@@ -1416,6 +1433,8 @@ export interface components {
             dense_rank: number | null;
             /** @description The document's id. */
             document: string;
+            /** @description Others that say the same, the best first. */
+            duplicates?: components["schemas"]["Duplicate"][];
             /** @description Headings above it, outermost first. */
             headings: string[];
             /** @description Rank among the hits by words, from 1. */
@@ -1832,6 +1851,16 @@ export interface components {
          * @enum {string}
          */
         QuestionMode: "auto" | "generate" | "extractive";
+        /** @description A part of a question that was searched by itself. */
+        QuestionPart: {
+            /** @description What was searched for. */
+            query: string;
+            /**
+             * Format: float
+             * @description Probability, 0 to 1, that what was found supports it.
+             */
+            support: number;
+        };
         /** @description Whether kura can do its work. */
         Readiness: {
             /** @description The parts. */
@@ -1843,8 +1872,13 @@ export interface components {
         Retrieved: {
             /** @description The conversation, for follow-up questions. */
             conversation: string;
-            /** @description The hits put before the generator; none when nothing supports an answer. */
+            /**
+             * @description What is put before the generator; none when nothing supports an answer. A text may reach beyond its chunk, as
+             *     far as it is read.
+             */
             items: components["schemas"]["Hit"][];
+            /** @description The parts of a question with several, which were also searched by themselves. */
+            parts?: components["schemas"]["QuestionPart"][];
         };
         /**
          * @description Who speaks.

@@ -67,7 +67,7 @@ pub(super) const ASKING: &[&str] = &[
 const MAX_SIDE: usize = 5;
 
 struct Word<'t> {
-    /// In lower case.
+    /// In lower case, save for names such as "WHO" and "IT".
     text: String,
     /// Where it begins.
     start: usize,
@@ -88,11 +88,9 @@ pub(super) fn asks(sentence: &str) -> bool {
 
 /// Whether a part has a word that stands for something said before.
 pub(super) fn leans(part: &str) -> bool {
-    words(part).iter().any(|word| {
-        // "IT" is a department.
-        let is_name = part[word.start..word.end].chars().all(char::is_uppercase);
-        !is_name && POINTERS.contains(&word.text.as_str())
-    })
+    words(part)
+        .iter()
+        .any(|word| POINTERS.contains(&word.text.as_str()))
 }
 
 /// Cuts a sentence where another question begins: after "and" or a comma, with what comes before a question, too.
@@ -322,8 +320,14 @@ fn words(sentence: &str) -> Vec<Word<'_>> {
         match (is_word && !quoted, start) {
             (true, None) => start = Some(at),
             (false, Some(from)) => {
+                let word = &sentence[from..at];
+                let is_name = word.len() > 1 && word.chars().all(char::is_uppercase);
                 found.push(Word {
-                    text: sentence[from..at].to_lowercase().replace('’', "'"),
+                    text: if is_name {
+                        word.to_owned()
+                    } else {
+                        word.to_lowercase().replace('’', "'")
+                    },
                     start: from,
                     end: at,
                     before: &sentence[end..from],

@@ -21,6 +21,10 @@ fn english_questions_are_cut_where_another_begins() {
         ],
     );
     check(
+        "What does error 7 mean, and who runs the IT help desk?",
+        &["What does error 7 mean", "who runs the IT help desk?"],
+    );
+    check(
         "What does the VPN error mean? Where is the defibrillator?",
         &[
             "What does the VPN error mean?",
@@ -137,6 +141,7 @@ fn one_question_stays_whole() {
         "Is the office open on Saturdays, or is it closed?",
         "Who said \"what is truth and who knows it\" in the play?",
         "leave policy and sick pay",
+        "What did the ECDC and WHO regional office ask the countries?",
         "",
         "大阪に出張するとき、ホテル代はいくらまで出ますか。",
         "彼はいつ、どこで生まれましたか。",
