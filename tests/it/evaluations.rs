@@ -141,7 +141,7 @@ fn settings_can_be_overridden_and_compared() {
     let found = app.client.get(&ids(&base, &candidate)).json();
     assert_eq!(found["queries"], 2);
     assert_eq!(found["metrics"][0]["p_value"], 1.0);
-    assert_eq!(found["provenance"].as_array().unwrap().len(), 3, "{found}");
+    assert_eq!(found["provenance"].as_array().unwrap().len(), 4, "{found}");
     let of_dense = format!("{}&stage=dense", ids(&base, &candidate));
     assert_eq!(app.client.get(&of_dense).json()["base"]["stage"], "dense");
     let unknown = format!("{}&stage=psychic", ids(&base, &candidate));
