@@ -2,6 +2,7 @@
 //!
 //! In reading order:
 //! - [`dataset`]: labelled questions; [`retrieval`]: what each stage finds for them; [`metrics`]: how good that is.
+//! - [`mod@feedback`] and [`synth`]: data sets from one's own use, written by [`folder`] from a [`library`].
 //! - [`record`]: what is kept of a run, with its [`mod@provenance`]; [`records`]: where; [`statistics`]: how sure it is.
 //! - [`compare`]: two runs; [`report`] and `chart`: either as a page.
 //!
@@ -11,6 +12,9 @@
 mod chart;
 pub mod compare;
 pub mod dataset;
+pub mod feedback;
+pub mod folder;
+pub mod library;
 pub mod metrics;
 pub mod provenance;
 pub mod record;
@@ -18,6 +22,7 @@ pub mod records;
 pub mod report;
 pub mod retrieval;
 pub mod statistics;
+pub mod synth;
 
 use anyhow::Context as _;
 use dataset::{Corpus, CorpusRow, Dataset, LabelledQuery, sha256};

@@ -1,7 +1,9 @@
 //! `kura eval`
 
+mod dataset;
 mod measure;
 mod print;
+mod synth;
 
 use super::backend::blocking;
 use super::{Outcome, Usage, print_json};
@@ -27,6 +29,15 @@ enum Command {
     /// With a data set's own documents, their index is kept under `eval` in the data directory, so that a second run
     /// only asks the queries. With --collection that collection is searched as it is served.
     Retrieval(measure::Args),
+    /// Make a data set of what people said about their answers.
+    #[command(subcommand)]
+    Dataset(dataset::Command),
+    /// Make a data set of questions that the local generator writes about a collection's documents.
+    ///
+    /// Each question is checked: its answer stands in the passage, it does not copy the passage, and the collection's
+    /// own search finds the document again. What is refused is kept with its reason. An interrupted run goes on with
+    /// --resume.
+    Synth(synth::Args),
     #[command(flatten)]
     Stored(Stored),
 }
@@ -107,6 +118,8 @@ struct Compared<'a> {
 pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     match args.command {
         Command::Retrieval(args) => measure::run(config, args).await,
+        Command::Dataset(command) => dataset::run(config, command).await,
+        Command::Synth(args) => synth::run(config, args).await,
         Command::Stored(command) => blocking(move || stored(&config, command)).await,
     }
 }
