@@ -1,8 +1,8 @@
 //! Writing data sets: a folder in BEIR layout, as [`super::dataset`] reads it.
 //!
-//! Queries and judgements are added line by line, so that what is there is whole however the process ends.
+//! Queries and judgements are added line by line, so that what is there is whole however the process ends. The folder is
+//! a person's own: its permissions are left alone.
 
-use crate::auth::write_private;
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -129,14 +129,24 @@ impl Folder {
             .collect()
     }
 
-    /// Writes what made the data set, whole.
+    /// Writes what made the data set, whole. What was added before is on the disk when this returns.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn describe<T: Serialize>(&self, about: &T) -> anyhow::Result<()> {
-        let mut json = serde_json::to_vec_pretty(about)?;
-        json.push(b'\n');
-        write_private(&self.dir.join(ABOUT), &json)
+        for name in [CORPUS, QUERIES, QRELS, REJECTED] {
+            let path = self.dir.join(name);
+            if path.exists() {
+                fs_err::File::open(path)?.sync_all()?;
+            }
+        }
+        let (path, draft) = (self.dir.join(ABOUT), self.dir.join(".dataset.json.new"));
+        let mut file = fs_err::File::create(&draft)?;
+        writeln!(file, "{}", serde_json::to_string_pretty(about)?)?;
+        file.sync_all()?;
+        fs_err::rename(draft, path)?;
+        fs_err::File::open(&self.dir)?.sync_all()?;
+        Ok(())
     }
 
     /// Reads what made the data set.

@@ -51,13 +51,13 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     let library = library(&config, &args.collection).await?;
-    // Before the model, because it fails fast.
+    // Before the folder: a data set is not overwritten by a command that cannot make another.
+    let generator = generator(&config).await?;
     let folder = if args.resume {
         Folder::open(&args.output)
     } else {
         Folder::create(&args.output, args.overwrite)
     }?;
-    let generator = generator(&config).await?;
     let settings = Settings {
         collection: args.collection.clone(),
         seed: args.seed,
