@@ -340,14 +340,19 @@ fn with_generator(generator: &str) -> Kura {
         .env("KURA__MODELS__GENERATOR", generator)
 }
 
-#[test]
-fn a_real_generator_writes_questions_in_both_languages() {
-    let kura = with_generator("qwen2.5-coder-1.5b-instruct");
+/// Adds a document of each language.
+fn ingest_two(kura: &Kura) {
     for name in ["remote-work.en.md", "paid-leave.ja.md"] {
         let content = fs_err::read(fixture("handbook").join(name)).unwrap();
         kura.write(&format!("files/{name}"), content);
     }
-    run(&kura, &["ingest", "files", "--collection", "handbook"]);
+    run(kura, &["ingest", "files", "--collection", "handbook"]);
+}
+
+#[test]
+fn a_real_generator_writes_questions_in_both_languages() {
+    let kura = with_generator("qwen2.5-coder-1.5b-instruct");
+    ingest_two(&kura);
     let started = Instant::now();
     let synth = ["eval", "synth", "--collection", "handbook", "--output"];
     let output = run(
@@ -412,8 +417,7 @@ fn a_real_generator_writes_questions_in_both_languages() {
 #[test]
 fn an_interrupted_run_keeps_what_was_made_and_needs_a_generator() {
     let kura = with_generator("smollm2-135m-instruct");
-    let handbook = fixture("handbook").display().to_string();
-    run(&kura, &["ingest", &handbook, "--collection", "handbook"]);
+    ingest_two(&kura);
     let synth = [
         "eval",
         "synth",

@@ -4,7 +4,7 @@ use super::retrieval::all_documents;
 use crate::client::Client;
 use crate::routes;
 use anyhow::Context as _;
-use kura_indexer::retrieve::SearchRequest;
+use kura_indexer::retrieve::{RankOptions, SearchRequest};
 use kura_indexer::{AccessFilter, Collections, DocumentId, Pipeline};
 use std::sync::Arc;
 
@@ -134,8 +134,13 @@ impl Library {
                     collections: collections.clone(),
                     limit,
                 };
-                let output = pipeline.search(&request, access).await?;
-                let hits = output.hits.iter();
+                let options = RankOptions {
+                    // What is found must not depend on how busy the machine is.
+                    late_budget: None,
+                    ..pipeline.rank_options(limit)
+                };
+                let ranking = pipeline.rank(&request, &options, access).await?;
+                let hits = ranking.into_output(limit).hits.into_iter();
                 hits.map(|hit| hit.chunk.document.to_string()).collect()
             }
             Self::Server { client, collection } => {
