@@ -305,7 +305,7 @@ impl Synth {
         let reply = self.write(&document.title, &passage.text).await?;
         let called = label(&document.source, &document.id);
         let mut rank = None;
-        let drafted = match self.check(&reply, &passage.text) {
+        let drafted = match self.check(&reply, &document.title, &passage.text) {
             Ok(draft) => {
                 rank = self.round_trip(&draft.question, &document.id).await?;
                 let found = rank.is_some_and(|rank| rank <= self.about.settings.top);
@@ -349,9 +349,9 @@ impl Synth {
         self.save(State::Unfinished)
     }
 
-    fn check(&self, reply: &str, passage: &str) -> Result<Draft, Reason> {
+    fn check(&self, reply: &str, title: &str, passage: &str) -> Result<Draft, Reason> {
         let draft = prompt::parse(reply).ok_or(Reason::Malformed)?;
-        check::check(&draft, passage, self.about.settings.max_overlap)?;
+        check::check(&draft, title, passage, self.about.settings.max_overlap)?;
         if self.questions.contains(&check::squeeze(&draft.question)) {
             return Err(Reason::Repeated);
         }

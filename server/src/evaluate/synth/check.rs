@@ -16,6 +16,9 @@ const MAX_QUESTION_CHARS: usize = 200;
 /// A longer answer is no short answer.
 const MAX_ANSWER_CHARS: usize = 100;
 
+/// A shorter run of words in common is what a thing is called, not a copied sentence.
+const MIN_COPIED_WORDS: usize = 7;
+
 /// English words that only someone uses who has a text before them.
 const ENGLISH_REFERENCES: &[&str] = &[
     "the passage",
@@ -65,6 +68,8 @@ pub enum Reason {
     WrongLanguage,
     /// The question speaks of the text it was made of.
     RefersToPassage,
+    /// The question has a name or a figure that neither the passage nor its document's title has.
+    Invented,
     /// The answer does not stand in the passage.
     AnswerNotInPassage,
     /// The question gives the answer away.
@@ -85,6 +90,7 @@ impl Reason {
             Self::Malformed => "no question with a short answer was written",
             Self::WrongLanguage => "not in the passage's language",
             Self::RefersToPassage => "speaks of the passage",
+            Self::Invented => "names something that is not there",
             Self::AnswerNotInPassage => "the answer is not in the passage",
             Self::AnswerInQuestion => "the question has the answer in it",
             Self::CopiesPassage => "copies the passage",
@@ -94,25 +100,27 @@ impl Reason {
     }
 }
 
-/// Checks a question and its answer against their passage. `max_overlap` is the most of the question, 0 to 1, that may
-/// stand in the passage word by word.
+/// Checks a question and its answer against their passage and the title of its document. `max_overlap` is the most of
+/// the question, 0 to 1, that may stand in the passage word by word.
 ///
 /// # Errors
 /// The first reason to refuse it.
-pub fn check(draft: &Draft, passage: &str, max_overlap: f32) -> Result<(), Reason> {
+pub fn check(draft: &Draft, title: &str, passage: &str, max_overlap: f32) -> Result<(), Reason> {
     let Draft { question, answer } = draft;
     let refuse = |refused: bool, reason| if refused { Err(reason) } else { Ok(()) };
     refuse(!is_usable(question, answer), Reason::Malformed)?;
     let language = main_language(passage);
     refuse(main_language(question) != language, Reason::WrongLanguage)?;
     refuse(refers(question, language), Reason::RefersToPassage)?;
+    let known = format!("{title}\n{passage}");
+    refuse(invents(question, &known), Reason::Invented)?;
     refuse(!stands_in(answer, passage), Reason::AnswerNotInPassage)?;
     refuse(
         squeeze(question).contains(&squeeze(answer)),
         Reason::AnswerInQuestion,
     )?;
     refuse(
-        overlap(question, passage) > max_overlap,
+        copies(question, passage, max_overlap),
         Reason::CopiesPassage,
     )
 }
@@ -152,6 +160,18 @@ fn refers(question: &str, language: Language) -> bool {
     }
 }
 
+/// Returns whether a question has a figure, or a word with a capital inside the sentence, that a text does not have.
+fn invents(question: &str, known: &str) -> bool {
+    let there: HashSet<String> = words(known).into_iter().collect();
+    analyze(question).words.iter().any(|term| {
+        let written = &question[term.span.clone()];
+        let is_name = term.span.start > 0 && written.starts_with(char::is_uppercase);
+        (is_name || written.chars().any(char::is_numeric))
+            && !term.stop
+            && !there.contains(&term.text)
+    })
+}
+
 /// Returns whether a passage says an answer: letter by letter, with its figures as figures of their own, or with all
 /// its words in one sentence.
 fn stands_in(answer: &str, passage: &str) -> bool {
@@ -172,13 +192,19 @@ fn stands_in(answer: &str, passage: &str) -> bool {
             .any(|span| has_all(&passage[span], false))
 }
 
-/// Returns the share of a question's words, 0 to 1, in the longest run of them that stands in the passage as it is.
-fn overlap(question: &str, passage: &str) -> f32 {
+/// Returns whether too much of a question is one run of words from the passage.
+fn copies(question: &str, passage: &str, max_overlap: f32) -> bool {
     let (question, passage) = (words(question), words(passage));
+    let n_copied = longest_run(&question, &passage);
+    n_copied >= MIN_COPIED_WORDS && n_copied as f32 > max_overlap * question.len() as f32
+}
+
+/// Returns the number of words in the longest run that two texts have in common.
+fn longest_run(question: &[String], passage: &[String]) -> usize {
     let mut longest = 0;
     // Length of the common run that ends at each word of the passage and the current word of the question.
     let mut runs = vec![0_usize; passage.len() + 1];
-    for word in &question {
+    for word in question {
         for at in (0..passage.len()).rev() {
             runs[at + 1] = if passage[at] == *word {
                 runs[at] + 1
@@ -188,7 +214,7 @@ fn overlap(question: &str, passage: &str) -> f32 {
             longest = longest.max(runs[at + 1]);
         }
     }
-    longest as f32 / question.len().max(1) as f32
+    longest
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -209,7 +235,7 @@ mod tests {
             question: question.to_owned(),
             answer: answer.to_owned(),
         };
-        check(&draft, passage, 0.6)
+        check(&draft, "Vacation", passage, 0.6)
     }
 
     #[test]
@@ -290,6 +316,18 @@ mod tests {
                 R::RefersToPassage,
             ),
             (
+                "How much vacation is there in Hamburg?",
+                "twenty days",
+                LEAVE,
+                R::Invented,
+            ),
+            (
+                "勤続25年の人は有休を何日もらえますか。",
+                "10日",
+                KYUKA,
+                R::Invented,
+            ),
+            (
                 "How much vacation do I have per year?",
                 "thirty days",
                 LEAVE,
@@ -336,9 +374,15 @@ mod tests {
     }
 
     #[test]
-    fn overlap_is_the_longest_run_and_not_single_words() {
-        assert!(overlap("leave paid of days twenty", LEAVE) < 0.3);
-        assert!((overlap("twenty days of paid leave", LEAVE) - 1.0).abs() < 1e-6);
-        assert!(overlap("What is lost?", "") < 1e-6);
+    fn a_copy_is_a_long_run_and_not_single_words() {
+        let run = |question: &str| longest_run(&words(question), &words(LEAVE));
+        assert_eq!(run("twenty days of paid leave"), 5);
+        assert_eq!(run("leave paid of days twenty"), 1);
+        assert_eq!(run("Why?"), 0);
+        let copied = "When is it that Leave not taken by 31 March is lost?";
+        assert!(copies(copied, "leave not taken by 31 March is lost", 0.6));
+        assert!(!copies(copied, "leave not taken by 31 March is lost", 0.8));
+        // So short a run is a name, even if it is all there is.
+        assert!(!copies("twenty days of paid leave", LEAVE, 0.6));
     }
 }

@@ -109,8 +109,16 @@ fn examples(language: Language) -> [Example; 2] {
 
 fn turn(language: Language, title: &str, passage: &str) -> String {
     match language {
-        Language::English => format!("Document: {title}\nPassage:\n{passage}"),
-        Language::Japanese => format!("文書: {title}\n抜粋:\n{passage}"),
+        Language::English => {
+            format!(
+                "Document: {title}\nPassage:\n{passage}\n\nWrite a question about this passage and a short answer."
+            )
+        }
+        Language::Japanese => {
+            format!(
+                "文書: {title}\n抜粋:\n{passage}\n\nこの抜粋についての質問と短い答えを書いてください。"
+            )
+        }
     }
 }
 
@@ -186,9 +194,12 @@ mod tests {
     #[test]
     fn the_examples_pass_the_checks() {
         for language in [Language::English, Language::Japanese] {
-            for (_, passage, question, answer) in examples(language) {
+            for (title, passage, question, answer) in examples(language) {
                 let draft = draft(question, answer).unwrap();
-                assert_eq!(super::super::check::check(&draft, passage, 0.6), Ok(()));
+                assert_eq!(
+                    super::super::check::check(&draft, title, passage, 0.6),
+                    Ok(())
+                );
             }
         }
     }
