@@ -2,11 +2,13 @@
 
 use crate::error::Problem;
 use crate::evaluate::record::{Record, Summary};
+use crate::routes::List;
 use crate::routes::ask::{AnswerBody, AskRequest};
 use crate::routes::dictionaries::Dictionary;
-use crate::routes::documents::{Document, Upload, Uploads};
+use crate::routes::documents::{Document, DocumentText, Upload, Uploads};
 use crate::routes::evaluations::NewEvaluation;
 use crate::routes::explain::{ExplainRequest, ExplainResponse};
+use crate::routes::feedback::RatedAnswer;
 use crate::routes::jobs::Job;
 use crate::routes::search::{SearchRequest, SearchResponse};
 use crate::run_file::RunFile;
@@ -149,6 +151,53 @@ impl Client {
         read(self.get(&format!("/api/v1/documents/{id}"))?)
     }
 
+    /// Returns all documents of a collection.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn documents(&self, collection: &str) -> anyhow::Result<Vec<Document>> {
+        let path = format!(
+            "/api/v1/documents?limit=200&collection={}",
+            escape(collection)
+        );
+        let (mut documents, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page: List<Document> = read(self.get(&format!("{path}{cursor}"))?)?;
+            documents.extend(page.items);
+            match page.next_cursor {
+                Some(next) => cursor = format!("&cursor={}", escape(&next)),
+                None => return Ok(documents),
+            }
+        }
+    }
+
+    /// Returns a document's text.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn document_text(&self, id: &str) -> anyhow::Result<DocumentText> {
+        read(self.get(&format!("/api/v1/documents/{id}/text"))?)
+    }
+
+    /// Returns every rated answer.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn rated_answers(&self) -> anyhow::Result<Vec<RatedAnswer>> {
+        let response = self.get("/api/v1/feedback")?;
+        if response.status() != StatusCode::OK {
+            return Err(refused(response));
+        }
+        let lines = std::io::BufReader::new(response.into_body().into_reader()).lines();
+        lines
+            .map(|line| {
+                Ok(serde_json::from_str(
+                    &line.context("the server broke off")?,
+                )?)
+            })
+            .collect()
+    }
+
     /// Starts an evaluation.
     ///
     /// # Errors
@@ -239,18 +288,20 @@ impl Client {
     }
 }
 
-/// Names of collections may have any letters, so the path is escaped.
 fn dictionary_path(collection: &str) -> String {
-    let escaped: String = collection
-        .bytes()
+    format!("/api/v1/collections/{}/dictionary", escape(collection))
+}
+
+/// Names of collections may have any letters, so that a path or a query has them escaped.
+fn escape(text: &str) -> String {
+    text.bytes()
         .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
                 char::from(byte).to_string()
             }
             byte => format!("%{byte:02X}"),
         })
-        .collect();
-    format!("/api/v1/collections/{escaped}/dictionary")
+        .collect()
 }
 
 fn read<T: DeserializeOwned>(mut response: Response<Body>) -> anyhow::Result<T> {

@@ -1,5 +1,9 @@
 //! Conversations, kept in a SQLite file of their own: they are people's, not part of the catalog.
 
+mod feedback;
+
+pub use feedback::{Feedback, NewFeedback, RatedAnswer, Rating};
+
 use crate::routes::ask::{AnswerBody, Outcome};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -11,7 +15,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("conversations/0001_conversations.sql"))];
+const MIGRATIONS: &[M<'_>] = &[
+    M::up(include_str!("conversations/0001_conversations.sql")),
+    M::up(include_str!("conversations/0002_feedback.sql")),
+];
 /// Title length in characters: one line in the page's list.
 const TITLE_CHARS: usize = 80;
 
@@ -54,6 +61,8 @@ pub struct Turn {
     pub content: String,
     /// For an answer: all of it, citations included.
     pub answer: Option<AnswerBody>,
+    /// For an answer: what its asker said about it.
+    pub feedback: Option<Feedback>,
     /// When.
     pub created_at: Timestamp,
 }
@@ -80,12 +89,18 @@ impl Conversations {
         })
     }
 
-    /// Starts a conversation that `owner` opens with `question`.
+    /// Starts a conversation that `owner` opens with `question`, asked of these collections or of all.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn start(&self, owner: &str, question: &str) -> anyhow::Result<Asked> {
+    pub async fn start(
+        &self,
+        owner: &str,
+        question: &str,
+        collections: Option<&[String]>,
+    ) -> anyhow::Result<Asked> {
         let (owner, question) = (owner.to_owned(), question.to_owned());
+        let collections = collections.map(serde_json::to_string).transpose()?;
         self.run(move |connection| {
             let (id, now) = (Uuid::now_v7(), now());
             let transaction = connection.transaction()?;
@@ -93,7 +108,7 @@ impl Conversations {
                 "INSERT INTO conversations (id, owner, title, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
                 params![id.to_string(), owner, title(&question), now],
             )?;
-            let ordinal = insert_question(&transaction, id, &question)?;
+            let ordinal = insert_question(&transaction, id, &question, collections.as_deref())?;
             transaction.commit()?;
             Ok(Asked {
                 conversation: id,
@@ -104,7 +119,8 @@ impl Conversations {
         .await
     }
 
-    /// Adds a question to a conversation of `owner`; `None` when there is no such conversation.
+    /// Adds a question, asked of these collections or of all, to a conversation of `owner`; `None` when there is no
+    /// such conversation.
     ///
     /// # Errors
     /// When the database fails.
@@ -113,15 +129,17 @@ impl Conversations {
         owner: &str,
         id: Uuid,
         question: &str,
+        collections: Option<&[String]>,
     ) -> anyhow::Result<Option<Asked>> {
         let (owner, question) = (owner.to_owned(), question.to_owned());
+        let collections = collections.map(serde_json::to_string).transpose()?;
         self.run(move |connection| {
             let transaction = connection.transaction()?;
             if find(&transaction, &owner, id)?.is_none() {
                 return Ok(None);
             }
-            let history = answered(turns(&transaction, id)?);
-            let ordinal = insert_question(&transaction, id, &question)?;
+            let history = answered(turns(&transaction, id, u32::MAX)?);
+            let ordinal = insert_question(&transaction, id, &question, collections.as_deref())?;
             transaction.commit()?;
             Ok(Some(Asked {
                 conversation: id,
@@ -234,7 +252,7 @@ impl Conversations {
             let Some(conversation) = find(connection, &owner, id)? else {
                 return Ok(None);
             };
-            Ok(Some((conversation, turns(connection, id)?)))
+            Ok(Some((conversation, turns(connection, id, u32::MAX)?)))
         })
         .await
     }
@@ -290,19 +308,20 @@ fn conversation(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
     })
 }
 
-fn turns(connection: &Connection, id: Uuid) -> anyhow::Result<Vec<Turn>> {
+/// Returns the turns of a conversation whose ordinals are below `end`.
+fn turns(connection: &Connection, id: Uuid, end: u32) -> anyhow::Result<Vec<Turn>> {
     let mut statement = connection.prepare_cached(
-        "SELECT role, content, answer, created_at FROM messages
-         WHERE conversation = ?1 ORDER BY COALESCE(question, ordinal), ordinal",
+        "SELECT role, content, answer, created_at, ordinal FROM messages
+         WHERE conversation = ?1 AND ordinal < ?2 ORDER BY COALESCE(question, ordinal), ordinal",
     )?;
-    let rows = statement.query_map([id.to_string()], |row| {
+    let rows = statement.query_map(params![id.to_string(), end], |row| {
         let (role, content): (String, String) = (row.get(0)?, row.get(1)?);
         let (answer, created_at): (Option<String>, Timestamp) = (row.get(2)?, parsed(row, 3)?);
-        Ok((role, content, answer, created_at))
+        Ok((role, content, answer, created_at, row.get(4)?))
     })?;
     let mut turns = Vec::new();
     for row in rows {
-        let (role, content, answer, created_at) = row?;
+        let (role, content, answer, created_at, ordinal) = row?;
         turns.push(Turn {
             role: if role == "assistant" {
                 Role::Assistant
@@ -311,6 +330,7 @@ fn turns(connection: &Connection, id: Uuid) -> anyhow::Result<Vec<Turn>> {
             },
             content,
             answer: answer.as_deref().map(serde_json::from_str).transpose()?,
+            feedback: feedback::of(connection, id, ordinal)?,
             created_at,
         });
     }
@@ -318,11 +338,17 @@ fn turns(connection: &Connection, id: Uuid) -> anyhow::Result<Vec<Turn>> {
 }
 
 /// Adds a question; returns its ordinal.
-fn insert_question(connection: &Connection, id: Uuid, question: &str) -> anyhow::Result<u32> {
+fn insert_question(
+    connection: &Connection,
+    id: Uuid,
+    question: &str,
+    collections: Option<&str>,
+) -> anyhow::Result<u32> {
     let ordinal = next_ordinal(connection, id)?;
     connection.execute(
-        "INSERT INTO messages (conversation, ordinal, role, content, created_at) VALUES (?1, ?2, 'user', ?3, ?4)",
-        params![id.to_string(), ordinal, question, now()],
+        "INSERT INTO messages (conversation, ordinal, role, content, created_at, collections)
+         VALUES (?1, ?2, 'user', ?3, ?4, ?5)",
+        params![id.to_string(), ordinal, question, now(), collections],
     )?;
     touch(connection, id)?;
     Ok(ordinal)
@@ -477,10 +503,10 @@ mod tests {
     #[tokio::test]
     async fn a_question_without_an_answer_is_not_history() {
         let (_dir, conversations) = open();
-        let first = conversations.start("admin", "first?").await.unwrap();
+        let first = conversations.start("admin", "first?", None).await.unwrap();
         let id = first.conversation;
         let ask = async |question| {
-            let asked = conversations.ask("admin", id, question).await;
+            let asked = conversations.ask("admin", id, question, None).await;
             asked.unwrap().unwrap()
         };
         let second = ask("second?").await;
@@ -511,7 +537,7 @@ mod tests {
     async fn an_answer_goes_with_its_document() {
         let (dir, conversations) = open();
         let document = DocumentId(Uuid::now_v7());
-        let asked = conversations.start("admin", "secret?").await.unwrap();
+        let asked = conversations.start("admin", "secret?", None).await.unwrap();
         let body = AnswerBody::citing("zirkonvogel", document, 3);
         conversations
             .answer(asked.conversation, asked.ordinal, body)
@@ -520,7 +546,9 @@ mod tests {
         assert_eq!(conversations.cited().await.unwrap(), [(document, 3)]);
         conversations.withdraw(vec![(document, 3)]).await.unwrap();
         assert_eq!(conversations.cited().await.unwrap(), []);
-        let next = conversations.ask("admin", asked.conversation, "and?").await;
+        let next = conversations
+            .ask("admin", asked.conversation, "and?", None)
+            .await;
         assert_eq!(next.unwrap().unwrap().history, []);
         let (_, turns) = conversations
             .get("admin", asked.conversation)
@@ -538,10 +566,16 @@ mod tests {
     #[tokio::test]
     async fn conversations_are_their_owners() {
         let (_dir, conversations) = open();
-        let asked = conversations.start("admin", "secret?").await.unwrap();
+        let asked = conversations.start("admin", "secret?", None).await.unwrap();
         let id = asked.conversation;
         assert!(conversations.get("other", id).await.unwrap().is_none());
-        assert!(conversations.ask("other", id, "?").await.unwrap().is_none());
+        assert!(
+            conversations
+                .ask("other", id, "?", None)
+                .await
+                .unwrap()
+                .is_none()
+        );
         assert!(!conversations.delete("other", id).await.unwrap());
         assert_eq!(conversations.list("other", None, 10).await.unwrap(), []);
         assert!(conversations.delete("admin", id).await.unwrap());
@@ -558,7 +592,7 @@ mod tests {
     async fn listing_goes_on_where_it_stopped() {
         let (_dir, conversations) = open();
         for question in ["one", "two", "three"] {
-            conversations.start("admin", question).await.unwrap();
+            conversations.start("admin", question, None).await.unwrap();
         }
         let first = conversations.list("admin", None, 2).await.unwrap();
         let rest = conversations

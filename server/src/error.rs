@@ -34,6 +34,10 @@ pub enum Code {
     UnknownJob,
     /// No such conversation.
     UnknownConversation,
+    /// No such answer among the caller's own.
+    UnknownAnswer,
+    /// No feedback on that answer.
+    UnknownFeedback,
     /// No such evaluation.
     UnknownEvaluation,
     /// No such model.
@@ -72,12 +76,14 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Unauthorized,
         Self::UnknownCollection,
         Self::UnknownDocument,
         Self::UnknownJob,
         Self::UnknownConversation,
+        Self::UnknownAnswer,
+        Self::UnknownFeedback,
         Self::UnknownEvaluation,
         Self::UnknownModel,
         Self::CollectionExists,
@@ -117,6 +123,12 @@ impl Code {
                 "unknown_conversation",
                 StatusCode::NOT_FOUND,
                 "Unknown conversation",
+            ),
+            Self::UnknownAnswer => ("unknown_answer", StatusCode::NOT_FOUND, "Unknown answer"),
+            Self::UnknownFeedback => (
+                "unknown_feedback",
+                StatusCode::NOT_FOUND,
+                "Unknown feedback",
             ),
             Self::UnknownEvaluation => (
                 "unknown_evaluation",
@@ -409,6 +421,8 @@ fn bare_detail(status: StatusCode) -> &'static str {
         | Code::UnknownDocument
         | Code::UnknownJob
         | Code::UnknownConversation
+        | Code::UnknownAnswer
+        | Code::UnknownFeedback
         | Code::UnknownEvaluation
         | Code::UnknownModel
         | Code::CollectionExists

@@ -4,6 +4,7 @@
 //! - [`dataset`]: labelled questions; [`retrieval`]: what each stage finds for them; [`answers`]: what is answered;
 //!   [`metrics`] and [`wording`]: how good that is; [`calibration`]: whether probabilities of support hold.
 //! - [`grounding`]: whether the score that ties a sentence to its source tells support from the lack of it.
+//! - [`mod@feedback`] and [`synth`]: data sets from one's own use, written by [`folder`] from a [`library`].
 //! - [`record`]: what is kept of a run, with its [`mod@provenance`]; [`records`]: where; [`statistics`]: how sure it is.
 //! - [`compare`]: two runs; [`report`] and `chart`: either as a page.
 //!
@@ -15,7 +16,10 @@ pub mod calibration;
 mod chart;
 pub mod compare;
 pub mod dataset;
+pub mod feedback;
+pub mod folder;
 pub mod grounding;
+pub mod library;
 pub mod metrics;
 pub mod provenance;
 pub mod record;
@@ -23,6 +27,7 @@ pub mod records;
 pub mod report;
 pub mod retrieval;
 pub mod statistics;
+pub mod synth;
 pub mod wording;
 
 use crate::answer::{AnswerMode, Assistant};

@@ -22,6 +22,7 @@ use utoipa::{Modify, OpenApi};
         (name = "jobs", description = "Work in the background"),
         (name = "evaluations", description = "Measuring quality on labelled queries"),
         (name = "conversations", description = "Past questions and answers"),
+        (name = "feedback", description = "What people think of their answers"),
         (name = "openai", description = "For clients of OpenAI's API"),
         (name = "health", description = "For operators")
     ),

@@ -106,6 +106,12 @@ fn guarded() -> OpenApiRouter<AppState> {
             routes::conversations::delete_conversation
         ))
         .routes(routes!(
+            routes::feedback::get_feedback,
+            routes::feedback::put_feedback,
+            routes::feedback::delete_feedback
+        ))
+        .routes(routes!(routes::feedback::export_feedback))
+        .routes(routes!(
             routes::evaluations::get_evaluation,
             routes::evaluations::delete_evaluation
         ))

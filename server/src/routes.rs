@@ -9,6 +9,7 @@ pub mod dictionaries;
 pub mod documents;
 pub mod evaluations;
 pub mod explain;
+pub mod feedback;
 pub mod health;
 pub mod jobs;
 pub mod search;

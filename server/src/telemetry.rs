@@ -93,6 +93,11 @@ pub fn record_answer(outcome: &'static str, mode: &'static str) {
     counter!("kura_answers_total", "outcome" => outcome, "mode" => mode).increment(1);
 }
 
+/// Records that a person rated an answer `up` or `down`.
+pub fn record_feedback(rating: &'static str) {
+    counter!("kura_feedback_total", "rating" => rating).increment(1);
+}
+
 /// Records the tokens a generation read and wrote.
 pub fn record_tokens(usage: kura_models::Usage) {
     for (kind, n) in [
@@ -130,5 +135,9 @@ fn describe() {
         "time of a search by stage"
     );
     describe_counter!("kura_answers_total", "answers by outcome and mode");
+    describe_counter!(
+        "kura_feedback_total",
+        "ratings of answers, changed ones too"
+    );
     describe_counter!("kura_tokens_total", "tokens of generations by kind");
 }

@@ -91,6 +91,22 @@ step("a question about it is answered with a citation", async () => {
   await screenshot(page, "answer-en-light");
 });
 
+step("the answer can be rated, with a form to say more", async () => {
+  const feedback = page.getByRole("region", { name: "Feedback on this answer" });
+  await feedback.getByRole("button", { name: "Good answer" }).click();
+  await feedback.getByRole("button", { name: "Good answer", pressed: true }).waitFor();
+  await feedback.getByRole("button", { name: "Add details" }).click();
+  await feedback.getByLabel("Comment").fill("Just what I wanted to know.");
+  const option = feedback.locator(`option[value$="${collection}/${fileName}"]`);
+  await option.waitFor({ state: "attached" });
+  await feedback.getByLabel("Which document says it?").fill(await option.getAttribute("value"));
+  await checkAccessibility(page, "the feedback form");
+  await screenshot(page, "feedback-en-light");
+  await feedback.getByRole("button", { name: "Save" }).click();
+  await feedback.getByLabel("Comment").waitFor({ state: "detached" });
+  await feedback.getByRole("button", { name: "Edit details" }).waitFor();
+});
+
 step("the citation opens the document at a highlighted quote, which the PDF says", async () => {
   await page.getByRole("button", { name: /^Source 1: / }).first().click();
   const mark = page.getByRole("complementary").locator("mark");
@@ -139,6 +155,8 @@ step("a reload keeps the key and the conversation", async () => {
   await page.reload();
   await page.getByRole("heading", { level: 2, name: settings.question }).waitFor();
   await page.getByRole("region", { name: "Sources" }).waitFor();
+  await page.getByRole("button", { name: "Good answer", pressed: true }).waitFor();
+  await page.getByRole("button", { name: "Edit details" }).waitFor();
 });
 
 step("a deleted document is no longer answered from", async () => {

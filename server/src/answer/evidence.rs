@@ -377,7 +377,7 @@ impl Wanted {
 }
 
 /// Returns the language most of a passage is written in. A Japanese character says as much as some three letters.
-pub(super) fn main_language(text: &str) -> Language {
+pub(crate) fn main_language(text: &str) -> Language {
     let n_japanese = text.chars().filter(|c| is_japanese(*c)).count();
     let n_latin = text.chars().filter(char::is_ascii_alphabetic).count();
     if 3 * n_japanese > n_latin {

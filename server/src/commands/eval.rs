@@ -1,8 +1,10 @@
 //! `kura eval`
 
+mod dataset;
 mod grounding;
 mod measure;
 mod print;
+mod synth;
 
 use super::backend::blocking;
 use super::{Outcome, Usage, print_json};
@@ -36,6 +38,15 @@ enum Command {
     /// Measure whether the score that ties a sentence to its source tells support from the lack of it, beside the
     /// share of words that both have, and store the run.
     Grounding(grounding::Args),
+    /// Make a data set of what people said about their answers.
+    #[command(subcommand)]
+    Dataset(dataset::Command),
+    /// Make a data set of questions that the local generator writes about a collection's documents.
+    ///
+    /// Each question is checked: its answer stands in the passage, it does not copy the passage, and the collection's
+    /// own search finds the document again. What is refused is kept with its reason. An interrupted run goes on with
+    /// --resume.
+    Synth(synth::Args),
     #[command(flatten)]
     Stored(Stored),
 }
@@ -118,6 +129,8 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         Command::Retrieval(args) => measure::retrieval(config, args).await,
         Command::Answers(args) => measure::answers(config, args).await,
         Command::Grounding(args) => grounding::run(config, args).await,
+        Command::Dataset(command) => dataset::run(config, command).await,
+        Command::Synth(args) => synth::run(config, args).await,
         Command::Stored(command) => blocking(move || stored(&config, command)).await,
     }
 }

@@ -169,10 +169,10 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// `SplitMix64`.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -185,7 +185,7 @@ impl Random {
     }
 
     /// Returns a number below `n`. The bias for counts of queries is below 2^-40.
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 }

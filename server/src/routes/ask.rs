@@ -337,7 +337,11 @@ async fn converse(
     let Some(id) = &request.conversation else {
         return Ok(app
             .conversations
-            .start(principal.id(), &request.question)
+            .start(
+                principal.id(),
+                &request.question,
+                request.collections.as_deref(),
+            )
             .await?);
     };
     let unknown = || {
@@ -348,7 +352,12 @@ async fn converse(
     };
     let id = uuid(id, unknown)?;
     app.conversations
-        .ask(principal.id(), id, &request.question)
+        .ask(
+            principal.id(),
+            id,
+            &request.question,
+            request.collections.as_deref(),
+        )
         .await?
         .ok_or_else(unknown)
 }

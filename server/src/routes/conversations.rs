@@ -1,6 +1,7 @@
 //! `/api/v1/conversations`
 
 use super::ask::AnswerBody;
+use super::feedback::Feedback;
 use super::{List, ListQuery, Path, Problems, Query, uuid};
 use crate::app::AppState;
 use crate::auth::Principal;
@@ -49,6 +50,9 @@ pub struct Turn {
     /// For an answer: all of it, citations included.
     #[schema(required)]
     pub answer: Option<AnswerBody>,
+    /// For an answer: what the caller said about it.
+    #[schema(required)]
+    pub feedback: Option<Feedback>,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: jiff::Timestamp,
@@ -84,6 +88,7 @@ impl From<store::Turn> for Turn {
             },
             content: turn.content,
             answer: turn.answer,
+            feedback: turn.feedback.map(Into::into),
             created_at: turn.created_at,
         }
     }

@@ -1,13 +1,15 @@
 /** What the pages read from the server, as TanStack Query options; one place for keys and freshness. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, body } from "./client";
-import type { ConversationDetail, Job } from "./types";
+import type { ConversationDetail, Document, FoundDocument, Job } from "./types";
 
 const PAGE_SIZE = 50;
 
 export const keys = {
   collections: ["collections"],
   documents: ["documents"],
+  document: (id: string) => ["document", id],
+  foundDocuments: (text: string) => ["found-documents", text],
   documentText: (id: string) => ["document-text", id],
   conversations: ["conversations"],
   conversation: (id: string) => ["conversation", id],
@@ -42,6 +44,30 @@ export const documentTextQuery = (id: string, version: string) =>
     queryKey: [...keys.documentText(id), version],
     queryFn: async ({ signal }) =>
       body(await api.GET("/api/v1/documents/{id}/text", { params: { path: { id } }, signal })),
+    staleTime: 60_000,
+  });
+
+export const documentQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.document(id),
+    queryFn: async ({ signal }): Promise<Document> =>
+      body(await api.GET("/api/v1/documents/{id}", { params: { path: { id } }, signal })),
+    staleTime: 60_000,
+  });
+
+/** The documents that a search for `text` finds, each once. */
+export const foundDocumentsQuery = (text: string) =>
+  queryOptions({
+    queryKey: keys.foundDocuments(text),
+    queryFn: async ({ signal }): Promise<FoundDocument[]> => {
+      const query = { query: text, limit: 30 };
+      const { items } = body(await api.POST("/api/v1/search", { body: query, signal }));
+      const found = new Map<string, FoundDocument>();
+      for (const { document: id, title, collection, source } of items) {
+        if (!found.has(id)) found.set(id, { id, title, collection, source });
+      }
+      return [...found.values()];
+    },
     staleTime: 60_000,
   });
 

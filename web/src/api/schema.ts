@@ -4,6 +4,25 @@
  */
 
 export interface paths {
+    "/api/v1/answers/{id}/feedback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns what one said about an answer of one's own. */
+        get: operations["get_feedback"];
+        /** Says what one thinks of an answer of one's own, in place of what one said before. */
+        put: operations["put_feedback"];
+        post?: never;
+        /** Takes back what one said about an answer of one's own. */
+        delete: operations["delete_feedback"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ask": {
         parameters: {
             query?: never;
@@ -257,6 +276,26 @@ export interface paths {
         };
         /** Returns an evaluation as a page for people, with charts, that needs nothing else. */
         get: operations["get_evaluation_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/feedback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Exports every rated answer, the earliest first, one JSON object a line.
+         * @description For the operator: it holds everyone's questions. `kura eval dataset feedback` makes a data set of it.
+         */
+        get: operations["export_feedback"];
         put?: never;
         post?: never;
         delete?: never;
@@ -552,24 +591,11 @@ export interface components {
          * @enum {string}
          */
         Better: "higher" | "lower";
-        /** @description BM25's parameters. */
-        Bm25Parameters: {
-            /**
-             * Format: float
-             * @description How much a chunk's length counts, 0 to 1.
-             */
-            b: number;
-            /**
-             * Format: float
-             * @description How much further occurrences of a word count.
-             */
-            k1: number;
-        };
         /**
          * @description Where a document ended.
          * @enum {string}
          */
-        Cause: "found" | "duplicate" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "outranked" | "below_threshold";
+        Cause: "found" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "outranked" | "below_threshold";
         /** @description A citation, in OpenAI's form. */
         ChatAnnotation: {
             file_citation: components["schemas"]["FileCitation"];
@@ -711,7 +737,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
+        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -820,6 +846,15 @@ export interface components {
             /** @description Parts that could not be read. */
             warnings: string[];
         };
+        /** @description A document, which may be gone. */
+        DocumentRef: {
+            /** @description Its collection; absent when the document was deleted. */
+            collection: string | null;
+            /** @description Its id. */
+            id: string;
+            /** @description Its source; absent when the document was deleted. */
+            source: string | null;
+        };
         /**
          * @description Whether a document can be found.
          * @enum {string}
@@ -838,19 +873,6 @@ export interface components {
              * @description The version it belongs to.
              */
             version: number;
-        };
-        /** @description A chunk that says the same as a hit. */
-        Duplicate: {
-            /** @description The chunk's id. */
-            chunk: string;
-            /** @description The document's collection. */
-            collection: string;
-            /** @description The document's id. */
-            document: string;
-            /** @description The document's source. */
-            source: string;
-            /** @description The document's title. */
-            title: string;
         };
         /** @description A vector. */
         Embedding: {
@@ -1065,16 +1087,6 @@ export interface components {
         };
         /** @description Settings of the retrieval that an evaluation may change for itself. */
         EvaluationOverrides: {
-            /**
-             * Format: float
-             * @description How much a chunk's length counts.
-             */
-            bm25_b?: number | null;
-            /**
-             * Format: float
-             * @description How much further occurrences of a word count.
-             */
-            bm25_k1?: number | null;
             /** @description Chunks taken from each index before fusion, 1 to 1,000. */
             candidates?: number | null;
             /**
@@ -1292,8 +1304,6 @@ export interface components {
         };
         /** @description A search, taken apart. */
         ExplainResponse: {
-            /** @description What the keyword search scored with. */
-            bm25: components["schemas"]["Bm25Parameters"];
             /** @description All candidates, best first. */
             candidates: components["schemas"]["ExplainedHit"][];
             document: components["schemas"]["ExplainedDocument"] | null;
@@ -1338,8 +1348,6 @@ export interface components {
              * @description Cosine to the query.
              */
             cosine: number | null;
-            /** @description The better chunk that says the same, under which it is listed. */
-            duplicate_of: string | null;
             /**
              * Format: float
              * @description Late interaction's score.
@@ -1347,10 +1355,31 @@ export interface components {
             late_interaction: number | null;
             /** @description What each signal added to the score, its weight included. */
             parts: components["schemas"]["ScoreParts"];
-            /** @description Place in the end, from 1; a duplicate has that of the chunk it is listed under. */
+            /** @description Place in the end, from 1. */
             rank: number;
             /** @description Place before late interaction, from 1. */
             rank_without_late_interaction: number;
+        };
+        /** @description What a person said about an answer. */
+        Feedback: {
+            /** @description Why. */
+            comment: string | null;
+            /** @description What it should have said. */
+            corrected_answer: string | null;
+            /**
+             * Format: date-time
+             * @description When it was first given.
+             */
+            created_at: string;
+            /** @description Id of the document that it should have cited; the document may be gone since. */
+            document: string | null;
+            /** @description Whether it was good. */
+            rating: components["schemas"]["Rating"];
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            updated_at: string;
         };
         /** @description Where a sentence of the answer comes from. */
         FileCitation: {
@@ -1408,8 +1437,6 @@ export interface components {
              * @description `answer.min_support`: below it there is no answer.
              */
             min_support: number;
-            /** @description The parts of a question with several, which are also searched by themselves. */
-            parts?: components["schemas"]["QuestionPart"][];
             /** @description Whether there would be an answer. */
             passes: boolean;
             /**
@@ -1433,8 +1460,6 @@ export interface components {
             dense_rank: number | null;
             /** @description The document's id. */
             document: string;
-            /** @description Others that say the same, the best first. */
-            duplicates?: components["schemas"]["Duplicate"][];
             /** @description Headings above it, outermost first. */
             headings: string[];
             /** @description Rank among the hits by words, from 1. */
@@ -1749,6 +1774,7 @@ export interface components {
              * @description When.
              */
             created_at: string;
+            feedback: components["schemas"]["Feedback"] | null;
             /** @description Who speaks. */
             role: components["schemas"]["Role"];
         };
@@ -1794,6 +1820,17 @@ export interface components {
              * @description Of everything random; 42 when absent.
              */
             seed?: number | null;
+        };
+        /** @description What a person says about an answer. */
+        NewFeedback: {
+            /** @description Why. */
+            comment?: string | null;
+            /** @description What it should have said. */
+            corrected_answer?: string | null;
+            /** @description Id of the document that it should have cited. */
+            document?: string | null;
+            /** @description Whether it was good. */
+            rating: components["schemas"]["Rating"];
         };
         /** @description OpenAI's error envelope. */
         OpenAiError: {
@@ -1851,16 +1888,45 @@ export interface components {
          * @enum {string}
          */
         QuestionMode: "auto" | "generate" | "extractive";
-        /** @description A part of a question that was searched by itself. */
-        QuestionPart: {
-            /** @description What was searched for. */
-            query: string;
+        /** @description An answer with what the person who asked said about it; who that is, is left out. */
+        RatedAnswer: {
+            /** @description The answer; that of a withdrawn one is gone. */
+            answer: string;
+            /** @description Documents that it cited when it was rated, each once. */
+            cited: components["schemas"]["DocumentRef"][];
+            /** @description Names of the collections searched; all when absent. */
+            collections: string[] | null;
+            /** @description Why. */
+            comment: string | null;
+            /** @description What it should have said. */
+            corrected_answer: string | null;
             /**
-             * Format: float
-             * @description Probability, 0 to 1, that what was found supports it.
+             * Format: date-time
+             * @description When it was first rated.
              */
-            support: number;
+            created_at: string;
+            document: components["schemas"]["DocumentRef"] | null;
+            /** @description The answer's id. */
+            id: string;
+            /** @description How the answer ended; `withdrawn` when a document that it cited was replaced or deleted since. */
+            outcome: components["schemas"]["AnswerOutcome"];
+            /** @description The question as it was asked. */
+            question: string;
+            /** @description Whether it was good. */
+            rating: components["schemas"]["Rating"];
+            /** @description The question as retrieval saw it: with what a follow-up leans on. */
+            standalone_question: string;
+            /**
+             * Format: date-time
+             * @description When the feedback last changed.
+             */
+            updated_at: string;
         };
+        /**
+         * @description Whether an answer was good.
+         * @enum {string}
+         */
+        Rating: "up" | "down";
         /** @description Whether kura can do its work. */
         Readiness: {
             /** @description The parts. */
@@ -1872,13 +1938,8 @@ export interface components {
         Retrieved: {
             /** @description The conversation, for follow-up questions. */
             conversation: string;
-            /**
-             * @description What is put before the generator; none when nothing supports an answer. A text may reach beyond its chunk, as
-             *     far as it is read.
-             */
+            /** @description The hits put before the generator; none when nothing supports an answer. */
             items: components["schemas"]["Hit"][];
-            /** @description The parts of a question with several, which were also searched by themselves. */
-            parts?: components["schemas"]["QuestionPart"][];
         };
         /**
          * @description Who speaks.
@@ -2016,6 +2077,156 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_feedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The answer's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Feedback"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_feedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The answer's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFeedback"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Feedback"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_feedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The answer's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     ask: {
         parameters: {
             query?: never;
@@ -3138,6 +3349,52 @@ export interface operations {
                 };
                 content: {
                     "text/html": string;
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_feedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": components["schemas"]["RatedAnswer"];
                 };
             };
             /** @description Invalid request. */

@@ -6,6 +6,8 @@ import type {
   Conversation,
   ConversationDetail,
   Document,
+  Feedback,
+  Hit,
   Job,
   Problem,
   Question,
@@ -38,6 +40,11 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
   };
   const documentOf = (given: string | readonly string[] | undefined) =>
     entries.find(({ document }) => document.id === given);
+
+  const messageOf = (given: string | readonly string[] | undefined) =>
+    [...conversations.values()]
+      .flatMap(({ messages }) => messages)
+      .find(({ answer }) => answer?.id === given);
 
   return [
     http.get("/api/v1/collections", ({ request, response }) => {
@@ -133,6 +140,45 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
       const known = conversations.get(String(params.id));
       return known ? response(200).json(known) : response.untyped(notFound("unknown_conversation"));
     }),
+    http.put("/api/v1/answers/{id}/feedback", async ({ params, request, response }) => {
+      const message = messageOf(params.id);
+      if (!message) return response.untyped(notFound("unknown_answer"));
+      const given = await request.json();
+      const feedback: Feedback = {
+        rating: given.rating,
+        comment: given.comment ?? null,
+        corrected_answer: given.corrected_answer ?? null,
+        document: given.document ?? null,
+        created_at: message.feedback?.created_at ?? now(),
+        updated_at: now(),
+      };
+      message.feedback = feedback;
+      return response(200).json(feedback);
+    }),
+    http.delete("/api/v1/answers/{id}/feedback", ({ params, response }) => {
+      const message = messageOf(params.id);
+      if (!message?.feedback) return response.untyped(notFound("unknown_feedback"));
+      message.feedback = null;
+      return response(204).empty();
+    }),
+    http.get("/api/v1/documents/{id}", ({ params, response }) => {
+      const known = documentOf(params.id);
+      if (!known) return response.untyped(notFound("unknown_document"));
+      return response(200).json(known.document);
+    }),
+    http.post("/api/v1/search", async ({ response }) => {
+      const items = entries.map(({ document, text }) => hitOf(document, text));
+      const timings_ms = {
+        embed: 1,
+        dense: 1,
+        lexical: 1,
+        hydrate: 1,
+        late_interaction: 1,
+        fuse: 1,
+        total: 6,
+      };
+      return response(200).json({ items, dropped: [], timings_ms });
+    }),
     http.delete("/api/v1/conversations/{id}", ({ params, response }) => {
       conversations.delete(String(params.id));
       return response(204).empty();
@@ -167,6 +213,24 @@ export function eventStream(
   return new Response(body, { headers: { "content-type": "text/event-stream" } });
 }
 
+function hitOf(document: Document, text: string): Hit {
+  return {
+    document: document.id,
+    chunk: `${document.id}:1:0`,
+    title: document.title,
+    source: document.source,
+    collection: document.collection,
+    text,
+    page: null,
+    range: null,
+    headings: [],
+    score: 1,
+    dense_rank: 1,
+    lexical_rank: null,
+    span: { start: 0, end: byteLength(text) },
+  };
+}
+
 function* askSteps(
   { question, collections, conversation }: Question,
   conversations: Map<string, Conversation & ConversationDetail>,
@@ -192,8 +256,8 @@ function* askSteps(
     yield { event: "delta", data: { text: piece } satisfies { text: string } };
   }
   known.messages.push(
-    { role: "user", content: question, answer: null, created_at: now() },
-    { role: "assistant", content: answer.text, answer, created_at: now() },
+    { role: "user", content: question, answer: null, feedback: null, created_at: now() },
+    { role: "assistant", content: answer.text, answer, feedback: null, created_at: now() },
   );
   yield { event: "completed", data: answer };
 }

@@ -3,7 +3,7 @@ import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react
 import { Link, useMatch } from "react-router";
 import { ApiError } from "../../api/errors";
 import { collectionsQuery, conversationQuery } from "../../api/queries";
-import type { Answer, Citation, ConversationDetail } from "../../api/types";
+import type { Answer, Citation, ConversationDetail, Feedback } from "../../api/types";
 import { ErrorNote } from "../../components/ErrorNote";
 import { KuraMark } from "../../components/KuraMark";
 import { useI18n } from "../../i18n";
@@ -77,12 +77,18 @@ export function ChatPage() {
                 />
               )}
               {conversation.isLoading && <p className={styles.loading}>{t.loading}</p>}
-              {turns.map(({ id: turnId, question, answer }, index) => (
+              {turns.map(({ id: turnId, question, answer, feedback }, index) => (
                 <div key={turnId} className={styles.turn} ref={index === nTurns - 1 ? last : null}>
                   <Turn question={question}>
                     {!answer && <p className={styles.loading}>{t.ask.stoppedEmpty}</p>}
                     {answer && (
-                      <AnswerView answer={answer} active={passage.citation} onOpen={passage.show} />
+                      <AnswerView
+                        question={question}
+                        answer={answer}
+                        feedback={feedback}
+                        active={passage.citation}
+                        onOpen={passage.show}
+                      />
                     )}
                   </Turn>
                 </div>
@@ -149,15 +155,28 @@ function useShowLast(nTurns: number, question: string, conversation: string | nu
   return last;
 }
 
-type Exchange = { id: string; question: string; answer: Answer | null };
+type Exchange = {
+  id: string;
+  question: string;
+  answer: Answer | null;
+  feedback: Feedback | null;
+};
 
 function pairUp(conversation: ConversationDetail | undefined): Exchange[] {
   const turns: Exchange[] = [];
   for (const message of conversation?.messages ?? []) {
     const last = turns.at(-1);
     if (message.role === "user") {
-      turns.push({ id: message.created_at, question: message.content, answer: null });
-    } else if (last && message.answer) last.answer = message.answer;
+      turns.push({
+        id: message.created_at,
+        question: message.content,
+        answer: null,
+        feedback: null,
+      });
+    } else if (last && message.answer) {
+      last.answer = message.answer;
+      last.feedback = message.feedback;
+    }
   }
   return turns;
 }

@@ -1,10 +1,11 @@
 import { type ReactNode, useState } from "react";
-import type { Answer, Citation } from "../../api/types";
+import type { Answer, Citation, Feedback } from "../../api/types";
 import { ErrorNote } from "../../components/ErrorNote";
 import { Icon } from "../../components/Icon";
 import { useI18n } from "../../i18n";
 import { AnswerText, DraftText } from "./AnswerText";
 import type { OpenTurn } from "./asking";
+import { FeedbackBar } from "./Feedback";
 import { SourceList } from "./SourceList";
 import styles from "./Turn.module.css";
 
@@ -21,19 +22,23 @@ export function Turn({ question, children }: TurnProps) {
 }
 
 type AnswerProps = {
+  question: string;
   answer: Answer;
+  feedback: Feedback | null;
   active: Citation | null;
   onOpen: (citation: Citation) => void;
 };
 
 /** A finished answer: its text, its sources, and how it was made. */
-export function AnswerView({ answer, active, onOpen }: AnswerProps) {
+export function AnswerView({ question, answer, feedback, active, onOpen }: AnswerProps) {
   const { t } = useI18n();
+  const bar = <FeedbackBar question={question} answer={answer} given={feedback} />;
   if (answer.outcome === "no_evidence") {
     return (
       <>
         <NoEvidence />
         <Details answer={answer} />
+        {bar}
       </>
     );
   }
@@ -51,6 +56,7 @@ export function AnswerView({ answer, active, onOpen }: AnswerProps) {
       {answer.finish_reason === "length" && <p className={styles.note}>{t.ask.truncated}</p>}
       <SourceList citations={answer.citations} active={active} onOpen={onOpen} />
       <Details answer={answer} />
+      {bar}
     </>
   );
 }

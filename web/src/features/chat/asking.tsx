@@ -178,8 +178,8 @@ function withTurn(known: ConversationDetail, question: string, answer: Answer): 
     ...known,
     messages: [
       ...known.messages,
-      { role: "user", content: question, answer: null, created_at },
-      { role: "assistant", content: answer.text, answer, created_at },
+      { role: "user", content: question, answer: null, feedback: null, created_at },
+      { role: "assistant", content: answer.text, answer, feedback: null, created_at },
     ],
   };
 }
