@@ -10,8 +10,8 @@
 
 use kura_indexer::store::{EmbeddedStore, IndexOp, Store, StoreSpec, StoredChunk};
 use kura_indexer::{
-    AccessFilter, Acl, Block, BlockKind, ChunkConfig, ChunkId, CollectionId, Collections,
-    DocumentId, Locator, chunk,
+    AccessFilter, Acl, Attributes, Block, BlockKind, ChunkConfig, ChunkId, CollectionId,
+    Collections, DocumentId, Locator, chunk,
 };
 use kura_models::Embedder as _;
 use kura_models::fake::FakeEmbedder;
@@ -156,6 +156,7 @@ async fn build(dir: &Path, corpus: &[Row]) -> (EmbeddedStore, usize) {
         let put = IndexOp::Put {
             collection: CollectionId(Uuid::nil()),
             acl: Acl::everyone(),
+            attributes: Attributes::default(),
             chunks,
         };
         store.apply(vec![put]).await.unwrap();

@@ -91,6 +91,11 @@ pub enum Outcome {
         /// The document's collection.
         collection: String,
     },
+    /// What is known about it does not pass the search's filter.
+    NotInFilter {
+        /// Which part of the filter, and what the document has instead.
+        reason: String,
+    },
     /// Those who searched may not read it.
     NotReadable {
         /// Groups that may.
@@ -214,6 +219,8 @@ impl Pipeline {
             Outcome::Filtered {
                 collection: document.collection_name.clone(),
             }
+        } else if let Some(reason) = request.filter.refusal(&document.attributes()) {
+            Outcome::NotInFilter { reason }
         } else {
             placed(
                 rank.zip(rank_without_late),

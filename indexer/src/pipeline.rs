@@ -10,7 +10,7 @@ use crate::dictionary::Dictionaries;
 use crate::fuse::Fusion;
 use crate::late::TokenCodec;
 use crate::store::{EmbeddedStore, Store, StoreSpec};
-use crate::{AccessFilter, DocumentId, Error, Result, room};
+use crate::{AccessFilter, DocumentId, Error, Result, SearchFilter, room};
 use kura_models::Embedder;
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -18,6 +18,9 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Documents read at a time to look for those that pass a filter.
+const DOCUMENTS_PER_PAGE: usize = 500;
 
 /// How documents are cut and found.
 #[derive(Debug, Clone, PartialEq)]
@@ -192,6 +195,28 @@ impl Pipeline {
             catalog.documents(&collections, &access, after.as_deref(), limit)
         })
         .await
+    }
+
+    /// Returns documents that pass a filter, by source, from after the cursor `after`.
+    pub async fn filtered_documents(
+        &self,
+        collections: &Collections,
+        filter: &SearchFilter,
+        access: &AccessFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Document>> {
+        let (mut after, mut items) = (after.map(str::to_owned), Vec::new());
+        while items.len() <= limit {
+            let page = self
+                .documents(collections, access, after.as_deref(), DOCUMENTS_PER_PAGE)
+                .await?;
+            let passing = page.items.into_iter();
+            items.extend(passing.filter(|document| filter.allows(&document.attributes())));
+            let Some(next) = page.next else { break };
+            after = Some(next);
+        }
+        Ok(Page::from_rows(items, limit, Document::cursor))
     }
 
     /// Returns a document.

@@ -5,7 +5,7 @@ use crate::catalog::Hydrated;
 use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse};
 use crate::pipeline::{Pipeline, blocking};
 use crate::store::{Legs, Query};
-use crate::{AccessFilter, ChunkId, Locator, Result};
+use crate::{AccessFilter, ChunkId, Locator, Result, SearchFilter};
 use kura_models::Embedding;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,6 +18,8 @@ pub struct SearchRequest {
     pub text: String,
     /// Where to look.
     pub collections: Collections,
+    /// Which documents to look at there.
+    pub filter: SearchFilter,
     /// The most hits to return.
     pub limit: usize,
 }
@@ -181,6 +183,7 @@ impl Pipeline {
             concepts: expansion.concepts,
             vector: embedding.vector.clone(),
             collections: request.collections.clone(),
+            filter: request.filter.clone(),
             limit: options.candidates.max(options.depth),
         };
         let legs = self.store.search(&query, access).await?;
@@ -188,7 +191,7 @@ impl Pipeline {
 
         let hydrating = Instant::now();
         let mut candidates = candidates(&legs, options.candidates);
-        let mut found = self.hydrate(&candidates, access).await?;
+        let mut found = self.hydrate(&candidates, &request.filter, access).await?;
         // What may not be seen has no part in the standardization either.
         candidates.retain(|candidate| found.contains_key(&candidate.chunk));
         timings.hydrate_ms = ms(hydrating);
@@ -265,13 +268,15 @@ impl Pipeline {
     async fn hydrate(
         &self,
         candidates: &[Candidate],
+        filter: &SearchFilter,
         access: &AccessFilter,
     ) -> Result<HashMap<ChunkId, Hydrated>> {
-        let (ids, access) = (
+        let (ids, filter, access) = (
             candidates.iter().map(|c| c.chunk).collect::<Vec<_>>(),
+            filter.clone(),
             access.clone(),
         );
-        self.catalog(move |catalog| catalog.hydrate(&ids, &access))
+        self.catalog(move |catalog| catalog.hydrate(&ids, &filter, &access))
             .await
     }
 }

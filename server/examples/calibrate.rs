@@ -12,7 +12,8 @@ use kura_indexer::fuse::Fusion;
 use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
 use kura_indexer::retrieve::SearchRequest;
 use kura_indexer::{
-    AccessFilter, Acl, Block, BlockKind, Collections, Extracted, IndexConfig, Locator, Pipeline,
+    AccessFilter, Acl, Block, BlockKind, Collections, Extracted, IndexConfig, Locator, Metadata,
+    MetadataChange, Pipeline, SearchFilter,
 };
 use kura_models::{DeviceChoice, EmbedConfig, Embedder, Registry, load_embedder};
 use serde::Deserialize;
@@ -137,6 +138,7 @@ async fn measure(dir: &Path, embedder: Arc<dyn Embedder>) -> anyhow::Result<Vec<
             title: Some(row.title.clone()),
             blocks: vec![block],
             warnings: Vec::new(),
+            metadata: Metadata::default(),
         };
         let bytes = serde_json::to_vec(&extracted)?;
         pipeline
@@ -146,6 +148,7 @@ async fn measure(dir: &Path, embedder: Arc<dyn Embedder>) -> anyhow::Result<Vec<
                 media_type: Some(EXTRACTED_MEDIA_TYPE.to_owned()),
                 bytes,
                 acl: Acl::everyone(),
+                metadata: MetadataChange::default(),
             })
             .await?;
     }
@@ -169,6 +172,7 @@ async fn measure(dir: &Path, embedder: Arc<dyn Embedder>) -> anyhow::Result<Vec<
                 text: query.text.clone(),
                 collections: Collections::All,
                 limit: HITS,
+                filter: SearchFilter::default(),
             };
             let hits = pipeline
                 .search(&request, &AccessFilter::unrestricted("calibration"))

@@ -12,7 +12,7 @@ use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
 use kura_indexer::retrieve::{SearchRequest, SearchTimings};
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, ChunkConfig, Collections, Extracted, IndexConfig, Locator,
-    Pipeline, sentences,
+    Metadata, MetadataChange, Pipeline, SearchFilter, sentences,
 };
 use kura_models::{
     DeviceChoice, EmbedConfig, Embedder, Embedding, ModelSpec, Registry, load_embedder,
@@ -138,6 +138,7 @@ async fn main() -> anyhow::Result<()> {
             text: queries.choose(&mut random).context("no queries")?.clone(),
             collections: Collections::All,
             limit: 10,
+            filter: SearchFilter::default(),
         };
         let found = pipeline
             .search(&request, &AccessFilter::unrestricted("benchmark"))
@@ -188,6 +189,7 @@ async fn grow(pipeline: &Pipeline, pool: &[String], n_chunks: usize) -> anyhow::
                     locator: Locator::default(),
                 }],
                 warnings: Vec::new(),
+                metadata: Metadata::default(),
             };
             pipeline
                 .add_document(NewDocument {
@@ -196,6 +198,7 @@ async fn grow(pipeline: &Pipeline, pool: &[String], n_chunks: usize) -> anyhow::
                     media_type: Some(EXTRACTED_MEDIA_TYPE.to_owned()),
                     bytes: serde_json::to_vec(&extracted)?,
                     acl: Acl::everyone(),
+                    metadata: MetadataChange::default(),
                 })
                 .await?;
             added += 1;

@@ -16,7 +16,7 @@ use async_stream::stream;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kura_indexer::retrieve::{Hit, SearchRequest};
-use kura_indexer::{AccessFilter, ChunkId, Collections, DocumentId, Pipeline};
+use kura_indexer::{AccessFilter, ChunkId, Collections, DocumentId, Pipeline, SearchFilter};
 use kura_models::{FinishReason, Generator, Message, Prompt, Sampling, Token, Usage};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -43,10 +43,11 @@ impl Assistant {
         &self,
         question: &str,
         collections: &Collections,
+        filter: &SearchFilter,
         access: &AccessFilter,
     ) -> Result<f32, AnswerError> {
         Ok(self
-            .evidence(question, collections, access)
+            .evidence(question, collections, filter, access)
             .await?
             .support())
     }
@@ -55,11 +56,13 @@ impl Assistant {
         &self,
         question: &str,
         collections: &Collections,
+        filter: &SearchFilter,
         access: &AccessFilter,
     ) -> Result<Evidence, AnswerError> {
         let request = SearchRequest {
             text: question.to_owned(),
             collections: collections.clone(),
+            filter: filter.clone(),
             limit: self.config.hits,
         };
         let found = self.pipeline.search(&request, access).await?;
@@ -122,6 +125,8 @@ pub struct Question {
     pub text: String,
     /// Where to look.
     pub collections: Collections,
+    /// Which documents to look at there.
+    pub filter: SearchFilter,
     /// The conversation so far, oldest first.
     pub history: Vec<Message>,
     /// Who writes.
@@ -301,7 +306,7 @@ fn run(
         let language = prompt::Language::of(&asked);
         let standalone = condense::standalone(&asked, &question.history);
         let embedder = assistant.pipeline.embedder();
-        let evidence = assistant.evidence(&standalone, &question.collections, &access).await?;
+        let evidence = assistant.evidence(&standalone, &question.collections, &question.filter, &access).await?;
         timings.retrieve = ms(start);
 
         let support = evidence.support();

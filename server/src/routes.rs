@@ -9,8 +9,10 @@ pub mod dictionaries;
 pub mod documents;
 pub mod evaluations;
 pub mod explain;
+pub mod filter;
 pub mod health;
 pub mod jobs;
+pub mod metadata;
 pub mod search;
 
 use crate::app::App;

@@ -8,7 +8,10 @@ use kura::routes::explain::{Cause, ExplainResponse, Gate};
 use kura_indexer::fuse::{Fusion, FusionMethod};
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::SearchRequest;
-use kura_indexer::{AccessFilter, Acl, Collections, DocumentId, GroupId, IndexConfig, Pipeline};
+use kura_indexer::{
+    AccessFilter, Acl, Collections, DocumentId, GroupId, IndexConfig, MetadataChange, Pipeline,
+    SearchFilter,
+};
 use kura_tests::{TestApp, models};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
@@ -56,6 +59,7 @@ async fn fill(pipeline: &Pipeline) -> HashMap<String, DocumentId> {
             acl: Acl {
                 readers: group("staff"),
             },
+            metadata: MetadataChange::default(),
         };
         ids.insert(
             source,
@@ -94,6 +98,7 @@ impl Case {
             text: self.query.clone(),
             collections: self.collections.clone(),
             limit: self.limit,
+            filter: SearchFilter::default(),
         };
         // It is a miss: unless the gate is the cause, the search does not show the document.
         let hits = pipeline.search(&request, &self.access).await.unwrap().hits;
@@ -217,6 +222,7 @@ async fn hits(pipeline: &Pipeline, query: &str, limit: usize) -> BTreeSet<Docume
         text: query.to_owned(),
         collections: Collections::All,
         limit,
+        filter: SearchFilter::default(),
     };
     let output = pipeline.search(&request, &staff()).await.unwrap();
     output.hits.iter().map(|hit| hit.chunk.document).collect()

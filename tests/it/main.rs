@@ -18,6 +18,7 @@ mod documents;
 mod eval;
 mod evaluations;
 mod explain;
+mod filters;
 mod formats;
 mod handbook;
 mod keyword_leg;

@@ -1,6 +1,7 @@
 //! Office Open XML packages: a zip of XML parts, read within bounds.
 
 use crate::error::{Error, Result};
+use crate::extract::outline::Outline;
 use crate::extract::text;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
@@ -118,10 +119,16 @@ impl<'b> Package<'b> {
         relations.collect()
     }
 
-    /// The title in the document's properties.
-    pub(crate) fn title(&mut self) -> Option<String> {
+    /// Takes author, key words and date from the document's properties; returns the title there.
+    pub(crate) fn properties(&mut self, outline: &mut Outline) -> Option<String> {
         let properties = self.optional_part("docProps/core.xml")?;
-        properties.child("title").map(Element::text)
+        let property = |name: &str| properties.child(name).map(Element::text);
+        outline.set_author(&property("creator").unwrap_or_default());
+        outline.add_tags(&property("keywords").unwrap_or_default());
+        for name in ["modified", "created"] {
+            outline.set_date(&property(name).unwrap_or_default());
+        }
+        property("title")
     }
 
     /// Where the main part lies, as the package declares it.

@@ -1,10 +1,12 @@
 //! `kura explain`
 
 use super::backend::{Backend, blocking};
+use super::filter::FilterArgs;
 use super::{Outcome, print_json};
 use crate::app;
 use crate::config::Config;
 use crate::routes::explain::{ExplainRequest, ExplainResponse, ExplainedDocument, Gate};
+use crate::routes::filter::to_core;
 use crate::routes::{document_id, select};
 use anyhow::Context as _;
 use kura_indexer::{AccessFilter, GroupId, retrieve};
@@ -26,6 +28,8 @@ pub struct Args {
     /// Hits that are wanted.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     limit: Option<u16>,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// Ask the answer's gate, too: would there be an answer?
     #[arg(long)]
     answer: bool,
@@ -47,6 +51,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         collections: given(args.collection),
         limit: Some(limit),
         document: args.document,
+        filter: args.filter.filter(),
         groups: given(args.group),
         answer: args.answer,
     };
@@ -62,6 +67,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
                 .ok()
                 .context("the document id is no id; `kura search --json` shows ids")?;
             let search = retrieve::SearchRequest {
+                filter: to_core(request.filter.as_ref())?,
                 text: request.query,
                 collections,
                 limit,
@@ -69,7 +75,8 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             let explanation = pipeline.explain(&search, id, &access).await?;
             let gate = if request.answer {
                 let assistant = app::assistant(&config, pipeline, None).await?;
-                let support = assistant.support(&search.text, &search.collections, &access);
+                let (text, collections) = (&search.text, &search.collections);
+                let support = assistant.support(text, collections, &search.filter, &access);
                 let (support, min_support) = (support.await?, config.answer.min_support);
                 Some(Gate {
                     support,

@@ -1,5 +1,6 @@
 //! `/api/v1/search/explain`
 
+use super::filter::{self, Filter};
 use super::search::{Hit, SearchTimings, hit_limit};
 use super::{Json, Problems, document_id, require_text, resolve};
 use crate::app::AppState;
@@ -27,6 +28,9 @@ pub struct ExplainRequest {
     /// Id of a document: where did it end, and why?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
+    /// Which documents to look at; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
     /// Search as a member of these groups; as yourself when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<String>>,
@@ -131,7 +135,7 @@ pub enum Cause {
     Found,
     /// No version of it is searchable.
     NotIndexed,
-    /// The search was limited to other collections.
+    /// The search was limited to other collections, or by a filter that it does not pass.
     Filtered,
     /// Those who searched may not read it.
     NotReadable,
@@ -177,14 +181,15 @@ pub async fn explain_search(
     let document = request.document.as_deref().map(document_id).transpose()?;
     let search = retrieve::SearchRequest {
         collections: resolve(&app, request.collections.as_deref()).await?,
+        filter: filter::to_core(request.filter.as_ref())?,
         text: request.query,
         limit,
     };
     let explanation = app.pipeline.explain(&search, document, &access).await?;
     let gate = if request.answer {
-        let support = app
-            .assistant
-            .support(&search.text, &search.collections, &access);
+        let support =
+            app.assistant
+                .support(&search.text, &search.collections, &search.filter, &access);
         let (support, min_support) = (support.await?, app.config.answer.min_support);
         Some(Gate {
             support,
@@ -285,6 +290,10 @@ fn told(outcome: &Outcome) -> (Cause, String) {
         Outcome::Filtered { collection } => (
             Cause::Filtered,
             format!("it is in the collection `{collection}`, which was not searched"),
+        ),
+        Outcome::NotInFilter { reason } => (
+            Cause::Filtered,
+            format!("the filter keeps it out: {reason}"),
         ),
         Outcome::NotReadable { readers } => (
             Cause::NotReadable,
