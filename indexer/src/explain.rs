@@ -283,7 +283,7 @@ fn placed(
 }
 
 fn ranked(hits: Vec<Hit>) -> Vec<Ranked> {
-    let by_legs = |hit: &Hit| hit.parts.dense + hit.parts.lexical;
+    let by_legs = |hit: &Hit| hit.parts.hybrid();
     let mut order: Vec<usize> = (0..hits.len()).collect();
     order.sort_by(|a, b| by_legs(&hits[*b]).total_cmp(&by_legs(&hits[*a])));
     let mut without_late = vec![0; hits.len()];

@@ -200,6 +200,15 @@ impl Pipeline {
         for candidate in &mut candidates {
             candidate.cosine = Some(dot(&found[&candidate.chunk].vector, &embedding.vector));
         }
+        if options.fusion.recency_weight > 0.0 {
+            let day = request.filter.as_of;
+            let day = day.unwrap_or_else(|| jiff::Zoned::now().date());
+            for candidate in &mut candidates {
+                let date = found[&candidate.chunk].date;
+                let age = date.map(|date| day.duration_since(date).as_secs_f32());
+                candidate.age_days = age.map(|secs| secs / (24.0 * 3600.0));
+            }
+        }
         let mut dropped = Vec::new();
         if options.fusion.late_weight > 0.0 {
             let deadline = options.late_budget.map(|budget| start + budget);

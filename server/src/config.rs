@@ -119,6 +119,12 @@ pub struct RetrievalConfig {
     pub late_weight: f32,
     /// Milliseconds into a search after which late interaction is dropped.
     pub late_budget_ms: u64,
+    /// Weight of recency.
+    #[serde(default)]
+    pub recency_weight: f32,
+    /// Days in which recency falls to half.
+    #[serde(default)]
+    pub recency_half_life_days: f32,
 }
 
 /// How the signals of a candidate become one score.
@@ -144,6 +150,8 @@ impl RetrievalConfig {
             dense_weight: self.dense_weight,
             lexical_weight: self.lexical_weight,
             late_weight: self.late_weight,
+            recency_weight: self.recency_weight,
+            recency_half_life_days: self.recency_half_life_days,
         }
     }
 }

@@ -77,7 +77,10 @@ fn searches_and_lists_are_limited_by_metadata() {
         old["metadata"]["date"], "2018-03-20",
         "eras become calendar dates"
     );
-    assert_eq!(old["metadata"]["superseded_from"], "2024-04-01");
+    assert_eq!(old["metadata"]["superseded_from"], Value::Null);
+    let path = format!("/api/v1/documents/{}", old["id"].as_str().unwrap());
+    let later = app.client.get(&path).json();
+    assert_eq!(later["metadata"]["superseded_from"], "2024-04-01");
     assert_eq!(new["metadata"]["valid_from"], "2024-04-01");
     assert_eq!(note["metadata"]["tags"], json!([]));
 

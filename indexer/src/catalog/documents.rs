@@ -9,6 +9,7 @@ use crate::{
     AccessFilter, Acl, Attributes, Chunk, ChunkId, CollectionId, DocumentId, Error, Metadata,
     MetadataChange, Result, SearchFilter,
 };
+use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -94,6 +95,8 @@ pub(crate) struct Hydrated {
     pub(crate) title: String,
     pub(crate) source: String,
     pub(crate) collection_name: String,
+    /// The document's own date.
+    pub(crate) date: Option<Date>,
 }
 
 impl Catalog {
@@ -148,7 +151,7 @@ impl Catalog {
             )?;
             set_readers(tx, document, new.acl)?;
             if outcome == AddOutcome::New {
-                metadata::give(tx, document, new.metadata)?;
+                metadata::give_new(tx, document, new.metadata)?;
             }
             let job = jobs::insert(tx, document, version, new.source, &collection_name)?;
             Ok((document, Some(job), outcome))
@@ -327,7 +330,8 @@ impl Catalog {
         self.read(|conn| {
             let mut select = conn.prepare_cached(
                 "SELECT k.ordinal, k.text, k.context, k.n_tokens, k.span_start, k.span_end, k.locator, d.title, d.source, c.name,
-                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), k.vector, coalesce(k.tokens, x'')
+                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), k.vector, coalesce(k.tokens, x''),
+                        json_extract(json_patch(d.found, d.given), '$.date')
                  FROM chunks k
                  JOIN documents d ON d.id = k.document_id AND d.visible_version = k.version
                  JOIN collections c ON c.id = d.collection_id
@@ -339,13 +343,14 @@ impl Catalog {
                 let row = select
                     .query_row(params![id.document.to_string(), id.version, id.ordinal], |row| {
                         let readers: String = row.get(10)?;
-                        Ok((chunk(row)?, row.get(7)?, row.get(8)?, row.get(9)?, readers, row.get::<_, Vec<u8>>(11)?, row.get(12)?))
+                        Ok((chunk(row)?, row.get(7)?, row.get(8)?, row.get(9)?, readers, row.get::<_, Vec<u8>>(11)?, row.get(12)?, row.get::<_, Option<String>>(13)?))
                     })
                     .optional()?;
-                let Some((chunk, title, source, collection_name, readers, vector, tokens)) = row else { continue };
+                let Some((chunk, title, source, collection_name, readers, vector, tokens, date)) = row else { continue };
                 if access.allows(&rows::acl(&readers)?) {
                     let vector = from_bytes(&vector)?;
-                    found.insert(*id, Hydrated { chunk: chunk?, vector, tokens, title, source, collection_name });
+                    let date = date.and_then(|date| date.parse().ok());
+                    found.insert(*id, Hydrated { chunk: chunk?, vector, tokens, title, source, collection_name, date });
                 }
             }
             Ok(found)

@@ -89,8 +89,20 @@ pub(super) fn give(tx: &Transaction<'_>, id: DocumentId, change: &MetadataChange
     if change.is_empty() {
         return Ok(());
     }
-    let patch = serde_json::to_string(change).map_err(|_| corrupt("metadata"))?;
     note(tx, id)?;
+    give_new(tx, id, change)
+}
+
+/// Keeps what people said about a document that no job knows of yet.
+pub(super) fn give_new(
+    tx: &Transaction<'_>,
+    id: DocumentId,
+    change: &MetadataChange,
+) -> Result<()> {
+    if change.is_empty() {
+        return Ok(());
+    }
+    let patch = serde_json::to_string(change).map_err(|_| corrupt("metadata"))?;
     note_superseded(tx, id)?;
     tx.execute(
         "UPDATE documents SET given = json_patch(given, ?2), updated_at = ?3 WHERE id = ?1",

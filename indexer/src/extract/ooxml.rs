@@ -442,4 +442,25 @@ pub(crate) mod tests {
         assert_eq!(resolve("ppt", "/word/x.xml"), "word/x.xml");
         assert_eq!(resolve("a", "../../../x"), "x");
     }
+
+    #[test]
+    fn properties_give_author_key_words_and_the_last_change() {
+        let core = "<cp:coreProperties xmlns:cp='c' xmlns:dc='d' xmlns:dcterms='t'><dc:title>T</dc:title>\
+            <dc:creator>Sato; Tanaka</dc:creator><cp:keywords>travel; HR</cp:keywords>\
+            <dcterms:created>2023-01-01T00:00:00Z</dcterms:created>\
+            <dcterms:modified>2024-04-01T09:30:00Z</dcterms:modified></cp:coreProperties>";
+        let bytes = package(&[("docProps/core.xml", core)]);
+        let mut outline = Outline::default();
+        let title = Package::open(&bytes, "DOCX")
+            .unwrap()
+            .properties(&mut outline);
+        assert_eq!(title.as_deref(), Some("T"));
+        let metadata = outline.finish().metadata;
+        assert_eq!(metadata.author.as_deref(), Some("Sato; Tanaka"));
+        assert_eq!(
+            metadata.tags.into_iter().collect::<Vec<_>>(),
+            ["HR", "travel"]
+        );
+        assert_eq!(metadata.date, Some(jiff::civil::date(2024, 4, 1)));
+    }
 }

@@ -121,16 +121,17 @@ fn print(response: &ExplainResponse, limit: usize) {
     if let Some(document) = &response.document {
         print_document(document);
     }
-    say!("\nrank  score = dense + lexical + late   dense  lexical  before late  source");
+    say!("\nrank  score = dense + lexical + late   + recent  dense  lexical  before late  source");
     for hit in response.candidates.iter().take(limit) {
         let place = |rank: Option<usize>| rank.map_or("-".to_owned(), |rank| rank.to_string());
         say!(
-            "{:>4}  {:>5.2} = {:>5.2} + {:>5.2}   + {:>5.2}  {:>5}  {:>7}  {:>11}  {}",
+            "{:>4}  {:>5.2} = {:>5.2} + {:>5.2}   + {:>5.2}  + {:>5.2}  {:>6}  {:>7}  {:>11}  {}",
             hit.rank,
             hit.hit.score,
             hit.parts.dense,
             hit.parts.lexical,
             hit.parts.late_interaction,
+            hit.parts.recency,
             place(hit.hit.dense_rank),
             place(hit.hit.lexical_rank),
             hit.rank_without_late_interaction,

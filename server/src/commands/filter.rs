@@ -8,7 +8,7 @@ use kura_indexer::{Result, date};
 /// Which documents to look at.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Filter")]
-pub struct FilterArgs {
+pub(super) struct FilterArgs {
     /// Only documents with this tag; may be repeated: with all of them.
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
@@ -55,7 +55,7 @@ impl FilterArgs {
 /// What is known about documents that are added.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Metadata of all files; wins over what a file says itself")]
-pub struct MetadataArgs {
+pub(super) struct MetadataArgs {
     /// A tag; may be repeated.
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,

@@ -100,6 +100,8 @@ pub struct Parts {
     pub lexical: f32,
     /// Late interaction.
     pub late_interaction: f32,
+    /// The document's date.
+    pub recency: f32,
 }
 
 /// What became of a document.
@@ -244,6 +246,7 @@ impl From<Ranked> for ExplainedHit {
                 dense: hit.parts.dense,
                 lexical: hit.parts.lexical,
                 late_interaction: hit.parts.late,
+                recency: hit.parts.recency,
             },
             hit: hit.into(),
         }
