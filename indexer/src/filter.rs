@@ -125,7 +125,7 @@ pub(crate) enum Day {
 }
 
 const FIRST: u64 = 0;
-const LAST: u64 = 9999_12_31;
+const LAST: u64 = 99_991_231;
 
 impl Name {
     pub(crate) const ALL: [Self; 3] = [Self::Tag, Self::Author, Self::MediaType];

@@ -136,24 +136,35 @@ impl Pipeline {
 
     /// Tells the store what changed about documents besides their text. The catalog remembers what is still to be told,
     /// so that a crash only delays it; until then what no longer passes a filter is kept out by the catalog.
+    ///
+    /// It does not wait for a batch that is being indexed: what that reads of a document is told again after it.
     pub(crate) async fn index_attributes(&self) -> Result<()> {
-        let _changing = self.changing.lock().await;
-        loop {
-            let unindexed = self
-                .catalog(|catalog| catalog.unindexed_attributes(ATTRIBUTES_PER_CHECKPOINT))
-                .await?;
-            if unindexed.is_empty() {
-                return Ok(());
+        let (catalog, store) = (Arc::clone(&self.catalog), Arc::clone(&self.store));
+        let turn = Arc::clone(&self.telling);
+        // On a task of its own: a caller that goes away must not leave the turn while its changes are on their way.
+        let told = tokio::spawn(async move {
+            let _turn = turn.lock().await;
+            let mut after = None;
+            loop {
+                let source = Arc::clone(&catalog);
+                let unindexed =
+                    blocking(move || source.unindexed_attributes(after, ATTRIBUTES_PER_CHECKPOINT))
+                        .await?;
+                let Some(last) = unindexed.last() else {
+                    return Ok(());
+                };
+                after = Some(last.document);
+                let ops = unindexed.iter().map(|told| IndexOp::SetAttributes {
+                    document: told.document,
+                    attributes: told.attributes.clone(),
+                });
+                store.apply(ops.collect()).await?;
+                store.checkpoint().await?;
+                let sink = Arc::clone(&catalog);
+                blocking(move || sink.attributes_indexed(&unindexed)).await?;
             }
-            let ops = unindexed.iter().map(|told| IndexOp::SetAttributes {
-                document: told.document,
-                attributes: told.attributes.clone(),
-            });
-            self.store.apply(ops.collect()).await?;
-            self.store.checkpoint().await?;
-            self.catalog(move |catalog| catalog.attributes_indexed(&unindexed))
-                .await?;
-        }
+        });
+        told.await.map_err(|error| Error::Task(error.to_string()))?
     }
 
     /// Returns the oldest job waiting, if any.

@@ -48,6 +48,8 @@ pub struct Pipeline {
     pub(crate) dictionaries: Dictionaries,
     /// Ingest, delete and repair change catalog and store together: one at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Held while the store is told what changed about documents besides their text, so that the last word stays the last.
+    pub(crate) telling: Arc<tokio::sync::Mutex<()>>,
     dir: PathBuf,
     _lock: File,
 }
@@ -103,6 +105,7 @@ impl Pipeline {
             config,
             dictionaries,
             changing: tokio::sync::Mutex::default(),
+            telling: Arc::default(),
             dir: data_dir.to_owned(),
             _lock: lock,
         };

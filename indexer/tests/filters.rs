@@ -12,13 +12,14 @@ use kura_indexer::{
     AccessFilter, Acl, Attributes, ChunkConfig, ChunkId, CollectionId, Collections, DocumentId,
     Error, GroupId, IndexConfig, Metadata, MetadataChange, Pipeline, SearchFilter,
 };
-use kura_models::Embedder;
 use kura_models::fake::FakeEmbedder;
+use kura_models::{Embedder, Embedding, ModelSpec};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 fn set<S: AsRef<str>>(items: &[S]) -> BTreeSet<String> {
@@ -298,15 +299,18 @@ fn embedder() -> Arc<dyn Embedder> {
     Arc::new(FakeEmbedder::new())
 }
 
-async fn open(dir: &Path) -> Arc<Pipeline> {
-    let config = IndexConfig {
+fn config() -> IndexConfig {
+    IndexConfig {
         chunking: ChunkConfig::default(),
         candidates: 50,
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
         min_free_bytes: 0,
-    };
-    Pipeline::open(dir, embedder(), config).await.unwrap()
+    }
+}
+
+async fn open(dir: &Path) -> Arc<Pipeline> {
+    Pipeline::open(dir, embedder(), config()).await.unwrap()
 }
 
 async fn add(
@@ -593,6 +597,91 @@ async fn a_change_that_a_crash_kept_from_the_index_reaches_it_at_the_next_start(
     catalog.set_metadata(id, &change).unwrap();
     drop(catalog);
     let pipeline = open(dir.path()).await;
+    assert_eq!(found(&pipeline, tagged("late")).await, ["a.txt"]);
+}
+
+/// Waits for a permit before it embeds documents, and says that it waits.
+struct Gated {
+    inner: FakeEmbedder,
+    reached: Arc<Semaphore>,
+    gate: Arc<Semaphore>,
+}
+
+#[async_trait::async_trait]
+impl Embedder for Gated {
+    fn spec(&self) -> &ModelSpec {
+        self.inner.spec()
+    }
+
+    fn dim(&self) -> usize {
+        self.inner.dim()
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        self.inner.count_tokens(text)
+    }
+
+    async fn embed_query(&self, text: &str) -> kura_models::Result<Embedding> {
+        self.inner.embed_query(text).await
+    }
+
+    async fn embed_documents(&self, texts: &[String]) -> kura_models::Result<Vec<Embedding>> {
+        self.reached.add_permits(1);
+        self.gate.acquire().await.unwrap().forget();
+        self.inner.embed_documents(texts).await
+    }
+}
+
+#[tokio::test]
+async fn a_change_does_not_wait_for_indexing_and_outlives_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reached, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(100)));
+    let gated = Gated {
+        inner: FakeEmbedder::new(),
+        reached: Arc::clone(&reached),
+        gate: Arc::clone(&gate),
+    };
+    let pipeline = Pipeline::open(dir.path(), Arc::new(gated), config())
+        .await
+        .unwrap();
+    let (id, _) = add(
+        &pipeline,
+        "a.txt",
+        "travel by train",
+        MetadataChange::default(),
+    )
+    .await;
+    gate.forget_permits(100);
+    reached.forget_permits(100);
+
+    let collection = pipeline.collection("c").await.unwrap().id;
+    let new = NewDocument {
+        collection,
+        source: "a.txt".to_owned(),
+        media_type: None,
+        bytes: b"travel by plane".to_vec(),
+        acl: Acl::everyone(),
+        metadata: MetadataChange::default(),
+    };
+    pipeline.add_document(new).await.unwrap();
+    let indexing = tokio::spawn({
+        let pipeline = Arc::clone(&pipeline);
+        async move { pipeline.run_queued(&|_, _, _| {}).await }
+    });
+    reached.acquire().await.unwrap().forget();
+    // The job has read what was known of the document, and will put its new version with that.
+    let change = MetadataChange {
+        tags: Some(Some(set(&["late"]))),
+        ..MetadataChange::default()
+    };
+    let access = operator();
+    let changing = pipeline.set_metadata(id, change, &access);
+    let changed = tokio::time::timeout(Duration::from_secs(30), changing);
+    changed.await.expect("it waits for the job").unwrap();
+    assert_eq!(found(&pipeline, tagged("late")).await, ["a.txt"]);
+    gate.add_permits(100);
+    indexing.await.unwrap().unwrap();
+    assert_eq!(pipeline.document(id, &operator()).await.unwrap().version, 2);
     assert_eq!(found(&pipeline, tagged("late")).await, ["a.txt"]);
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Unindexed {
     pub(crate) document: DocumentId,
     pub(crate) attributes: Attributes,
     change: i64,
+    /// Whether no job was about to put a new version with what it read before.
+    settled: bool,
 }
 
 impl Catalog {
@@ -46,37 +48,47 @@ impl Catalog {
         })
     }
 
-    /// Returns searchable documents whose attributes the stores have to be told, `limit` at most.
-    pub(crate) fn unindexed_attributes(&self, limit: usize) -> Result<Vec<Unindexed>> {
+    /// Returns searchable documents from after `after` whose attributes the stores have to be told, `limit` at most.
+    pub(crate) fn unindexed_attributes(
+        &self,
+        after: Option<DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<Unindexed>> {
         self.read(|conn| {
             conn.prepare_cached(&format!(
-                "SELECT {ATTRIBUTES}, d.id, u.change FROM unindexed_attributes u
+                "SELECT {ATTRIBUTES}, d.id, u.change,
+                        NOT EXISTS (SELECT 1 FROM jobs j WHERE j.document_id = d.id AND j.state = 'running')
+                 FROM unindexed_attributes u
                  JOIN documents d ON d.id = u.document_id
                  JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
-                 WHERE d.deleted_at IS NULL LIMIT ?1"
+                 WHERE d.deleted_at IS NULL AND u.document_id > coalesce(?1, '')
+                 ORDER BY u.document_id LIMIT ?2"
             ))?
-            .query_map([limit as u64], |row| {
-                Ok((attributes(row, 0)?, row.get::<_, String>(3)?, row.get(4)?))
-            })?
+            .query_map(
+                params![after.map(|id| id.to_string()), limit as u64],
+                |row| Ok((attributes(row, 0)?, row.get::<_, String>(3)?, row.get(4)?, row.get(5)?)),
+            )?
             .map(|row| {
-                let (attributes, id, change) = row?;
+                let (attributes, id, change, settled) = row?;
                 Ok(Unindexed {
                     document: DocumentId(rows::uuid(&id)?),
                     attributes: attributes?,
                     change,
+                    settled,
                 })
             })
             .collect()
         })
     }
 
-    /// Notes that the stores have been told, save for what changed meanwhile.
+    /// Notes that the stores have been told, save for what changed meanwhile, and for documents of which a job may yet put
+    /// a new version: they are told again after it.
     pub(crate) fn attributes_indexed(&self, told: &[Unindexed]) -> Result<()> {
         self.write(|tx| {
             let mut delete = tx.prepare_cached(
                 "DELETE FROM unindexed_attributes WHERE document_id = ?1 AND change = ?2",
             )?;
-            for told in told {
+            for told in told.iter().filter(|told| told.settled) {
                 delete.execute(params![told.document.to_string(), told.change])?;
             }
             Ok(())

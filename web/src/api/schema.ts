@@ -155,7 +155,11 @@ export interface paths {
         delete: operations["delete_document"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Changes a document's metadata.
+         * @description Searches go by it when this returns. Nothing is extracted or embedded again.
+         */
+        patch: operations["change_document"];
         trace?: never;
     };
     "/api/v1/documents/{id}/content": {
@@ -776,6 +780,8 @@ export interface components {
             id: string;
             /** @description Media type. */
             media_type: string;
+            /** @description What is known about it. */
+            metadata: components["schemas"]["DocumentMetadata"];
             /**
              * Format: int32
              * @description Chunks of the visible version.
@@ -806,6 +812,40 @@ export interface components {
             version: number;
             /** @description Parts that could not be read. */
             warnings: string[];
+        };
+        /** @description What to change about a document. */
+        DocumentChange: {
+            /** @description What is known about it. */
+            metadata: components["schemas"]["MetadataChange"];
+        };
+        /** @description What is known about a document: given by people, or else found in the file. */
+        DocumentMetadata: {
+            /** @description Who wrote it; several have `;` between them. */
+            author: string | null;
+            /**
+             * Format: date
+             * @description Its own date: when it was written or last changed.
+             */
+            date: string | null;
+            /**
+             * Format: date
+             * @description From when on another document stands in its place; `0000-01-01` means since ever.
+             */
+            superseded_from: string | null;
+            /** @description Sources of documents of the same collection that it replaces, from `valid_from` on. */
+            supersedes: string[];
+            /** @description Words to sort it by. */
+            tags: string[];
+            /**
+             * Format: date
+             * @description The first day on which it is in force; since ever when absent.
+             */
+            valid_from: string | null;
+            /**
+             * Format: date
+             * @description The first day on which it is no longer in force; for ever when absent.
+             */
+            valid_until: string | null;
         };
         /**
          * @description Whether a document can be found.
@@ -1247,6 +1287,7 @@ export interface components {
             collections?: string[] | null;
             /** @description Id of a document: where did it end, and why? */
             document?: string | null;
+            filter?: components["schemas"]["SearchFilter"] | null;
             /** @description Search as a member of these groups; as yourself when absent. */
             groups?: string[] | null;
             /** @description Hits that are wanted, 1 to 100; `retrieval.limit` when absent. */
@@ -1565,6 +1606,8 @@ export interface components {
                 id: string;
                 /** @description Media type. */
                 media_type: string;
+                /** @description What is known about it. */
+                metadata: components["schemas"]["DocumentMetadata"];
                 /**
                  * Format: int32
                  * @description Chunks of the visible version.
@@ -1708,6 +1751,26 @@ export interface components {
             /** @description Who speaks. */
             role: components["schemas"]["Role"];
         };
+        /**
+         * @description A change of what people said about a document. What is left out stays as it is; what is `null` is taken back, and
+         *     what the file itself says counts again.
+         *
+         *     Dates are written like `2024-04-01`, `2024年4月1日` or `令和6年4月1日`; a year or a month alone stand for their first day.
+         */
+        MetadataChange: {
+            /** @description Who wrote it; several have `;` between them. */
+            author?: string | null;
+            /** @description Its own date. */
+            date?: string | null;
+            /** @description Sources of documents of the same collection that it replaces, from `valid_from` on. They need not exist yet. */
+            supersedes?: string[] | null;
+            /** @description Words to sort it by. */
+            tags?: string[] | null;
+            /** @description The first day on which it is in force. */
+            valid_from?: string | null;
+            /** @description The first day on which it is no longer in force. */
+            valid_until?: string | null;
+        };
         /** @description A model. */
         Model: {
             /**
@@ -1796,6 +1859,7 @@ export interface components {
             collections?: string[] | null;
             /** @description The conversation that the question follows up; a new one when absent. */
             conversation?: string | null;
+            filter?: components["schemas"]["SearchFilter"] | null;
             mode?: components["schemas"]["QuestionMode"] | null;
             /** @description The question, in any language; the answer has the same. */
             question: string;
@@ -1843,11 +1907,48 @@ export interface components {
              * @description Shared words.
              */
             lexical: number;
+            /**
+             * Format: float
+             * @description The document's date.
+             */
+            recency: number;
+        };
+        /**
+         * @description Which documents to look at, by their metadata; all that is given must hold.
+         *
+         *     Tags and authors compare without regard to width and case. Dates are written like `2024-04-01`, `2024/4/1`,
+         *     `2024年4月1日`, `令和6年4月1日` or `R6.4.1`; a year or a year and month stand for their first day, in `until` for their
+         *     last.
+         */
+        SearchFilter: {
+            /** @description Documents with one of these tags. */
+            any_tags?: string[] | null;
+            /**
+             * @description Documents in force on this day, also `today`: `valid_from` is not later, `valid_until` is. A document without
+             *     these is always in force.
+             */
+            as_of?: string | null;
+            /** @description Documents by one of these authors, whose whole name is given. */
+            authors?: string[] | null;
+            /**
+             * @description Whether to look at documents in whose place another one stands, on the day of `as_of` or else today. When absent:
+             *     no with `as_of`, yes without.
+             */
+            include_superseded?: boolean | null;
+            /** @description Documents whose date is not before this one. */
+            since?: string | null;
+            /** @description Documents with all of these tags. */
+            tags?: string[] | null;
+            /** @description Documents of one of these types: extensions such as `pdf`, or media types. */
+            types?: string[] | null;
+            /** @description Documents whose date is not after this one. */
+            until?: string | null;
         };
         /** @description What to search for. */
         SearchRequest: {
             /** @description Names of the collections to search; all when absent. */
             collections?: string[] | null;
+            filter?: components["schemas"]["SearchFilter"] | null;
             /** @description Most hits to return, 1 to 100; `retrieval.limit` when absent. */
             limit?: number | null;
             /** @description Words or a question, in any language. */
@@ -1926,6 +2027,7 @@ export interface components {
             collection: string;
             /** @description One part per file. */
             file: string[];
+            metadata?: components["schemas"]["MetadataChange"] | null;
             /** @description Source of the next file, instead of its file name. */
             source?: string | null;
         };
@@ -2517,6 +2619,8 @@ export interface operations {
             query?: {
                 /** @description Name of the collection; all when absent. */
                 collection?: string;
+                /** @description Only documents that pass this filter: a `SearchFilter` as JSON. */
+                filter?: string;
                 /** @description Most items to return, 1 to 200; 50 when absent. */
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
@@ -2682,6 +2786,59 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DocumentChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Document"];
+                };
             };
             /** @description Invalid request. */
             400: {
