@@ -23,14 +23,14 @@ pub struct Args {
     /// Search only this collection; may be repeated.
     #[arg(long, value_name = "NAME")]
     collection: Vec<String>,
-    #[command(flatten)]
-    filter: FilterArgs,
     /// How to answer; `answer.mode` of the configuration when absent.
     #[arg(long, value_enum)]
     mode: Option<ModeArg>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// How to answer.

@@ -28,14 +28,14 @@ pub struct Args {
     /// Hits that are wanted.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     limit: Option<u16>,
-    #[command(flatten)]
-    filter: FilterArgs,
     /// Ask the answer's gate, too: would there be an answer?
     #[arg(long)]
     answer: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Explains a search and prints it.

@@ -20,11 +20,11 @@ pub struct Args {
     /// The collection, made if missing.
     #[arg(long, value_name = "NAME")]
     collection: String,
-    #[command(flatten)]
-    metadata: MetadataArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    metadata: MetadataArgs,
 }
 
 /// What became of the files.

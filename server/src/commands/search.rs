@@ -20,11 +20,11 @@ pub struct Args {
     /// Most hits to show.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     limit: Option<u16>,
-    #[command(flatten)]
-    filter: FilterArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Searches and prints the hits.
