@@ -152,7 +152,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// The two engines and [`SearchFilter::allows`] let the same documents through, also after changes, and never one
     /// that may not be read.
