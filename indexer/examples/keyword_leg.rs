@@ -11,8 +11,8 @@
 
 use kura_indexer::store::{Bm25, EmbeddedStore, IndexOp, Query, Store, StoreSpec, StoredChunk};
 use kura_indexer::{
-    AccessFilter, Acl, Block, BlockKind, ChunkConfig, ChunkId, CollectionId, Collections,
-    DocumentId, Locator, chunk,
+    AccessFilter, Acl, Attributes, Block, BlockKind, ChunkConfig, ChunkId, CollectionId,
+    Collections, DocumentId, Locator, SearchFilter, chunk,
 };
 use kura_models::Embedder as _;
 use kura_models::fake::FakeEmbedder;
@@ -90,6 +90,7 @@ async fn measure(folder: &Path, set: &str, all: &[Bm25]) {
                 bm25: *bm25,
                 vector: vec![1.0, 0.0],
                 collections: Collections::All,
+                filter: SearchFilter::default(),
                 limit: CANDIDATES,
             };
             let legs = store.search(&asked, &access).await.unwrap();
@@ -177,6 +178,7 @@ async fn build(dir: &Path, corpus: &[Row]) -> (EmbeddedStore, usize) {
         let put = IndexOp::Put {
             collection: CollectionId(Uuid::nil()),
             acl: Acl::everyone(),
+            attributes: Attributes::default(),
             chunks,
         };
         store.apply(vec![put]).await.unwrap();

@@ -22,10 +22,10 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use unicode_normalization::char::is_combining_mark;
 
-/// Version of what [`analyze`] and [`grams`] return and of how the keyword index keeps it.
+/// Version of what [`analyze`] and [`grams`] return and of how the keyword index keeps it, its fields included.
 ///
 /// An index knows the one it was built with; when another opens it, its keyword half is built anew from the catalog.
-pub const ANALYZER_VERSION: u32 = 2;
+pub const ANALYZER_VERSION: u32 = 3;
 
 /// So many words of a spaced script in a row are a sentence of their own amid Japanese, not a name or two.
 const MIN_SENTENCE_WORDS: usize = 3;

@@ -6,6 +6,7 @@
 mod dictionaries;
 mod documents;
 mod jobs;
+mod metadata;
 mod rows;
 mod surroundings;
 
@@ -55,6 +56,7 @@ impl Catalog {
             M::up(include_str!("../migrations/01.sql")),
             M::up(include_str!("../migrations/02_dictionaries.sql")),
             M::up(include_str!("../migrations/03_token_codes.sql")),
+            M::up(include_str!("../migrations/04_metadata.sql")),
         ])
         .to_latest(&mut writer)?;
         Ok(Self {

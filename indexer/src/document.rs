@@ -1,5 +1,6 @@
 //! Documents, what is extracted from them, and the chunks that are indexed.
 
+use crate::metadata::Metadata;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use uuid::Uuid;
@@ -64,6 +65,9 @@ pub struct Extracted {
     pub blocks: Vec<Block>,
     /// Parts that could not be read.
     pub warnings: Vec<Warning>,
+    /// What the file says about itself.
+    #[serde(default)]
+    pub metadata: Metadata,
 }
 
 /// A paragraph, heading, list item, table or piece of code.

@@ -60,6 +60,22 @@ pub enum Error {
         /// What is wrong, each with its line.
         problems: Vec<String>,
     },
+    /// A date that is none, or not in the calendar.
+    #[error(
+        "`{text}` is not a date: {reason}; write it like 2024-04-01, 2024/4/1, 2024年4月1日, 令和6年4月1日 or R6.4.1"
+    )]
+    InvalidDate {
+        /// What was written.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Metadata or a filter that cannot be.
+    #[error("{reason}")]
+    InvalidMetadata {
+        /// What is wrong, with the remedy.
+        reason: String,
+    },
     /// No such document, or none that may be read.
     #[error("unknown document `{id}`")]
     UnknownDocument {

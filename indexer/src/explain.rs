@@ -104,6 +104,11 @@ pub enum Outcome {
         /// The document's collection.
         collection: String,
     },
+    /// What is known about it does not pass the search's filter.
+    NotInFilter {
+        /// Which part of the filter, and what the document has instead.
+        reason: String,
+    },
     /// Those who searched may not read it.
     NotReadable {
         /// Groups that may.
@@ -234,6 +239,8 @@ impl Pipeline {
             Outcome::Filtered {
                 collection: document.collection_name.clone(),
             }
+        } else if let Some(reason) = request.filter.refusal(&document.attributes()) {
+            Outcome::NotInFilter { reason }
         } else {
             let best = own().min_by_key(|ranked| ranked.rank);
             let is_shown = rank.is_some_and(|rank| rank <= request.limit);
@@ -315,7 +322,7 @@ fn placed(
 
 /// Places candidates; `duplicates` says of which earlier one each is a duplicate, and is empty where none is.
 fn ranked(hits: Vec<Hit>, duplicates: &[Option<usize>]) -> Vec<Ranked> {
-    let by_legs = |hit: &Hit| hit.parts.dense + hit.parts.lexical;
+    let by_legs = |hit: &Hit| hit.parts.hybrid();
     let of = |at: usize| duplicates.get(at).copied().flatten();
     let mut order: Vec<usize> = (0..hits.len()).filter(|at| of(*at).is_none()).collect();
     let mut ranks = vec![0; hits.len()];

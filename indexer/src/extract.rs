@@ -4,6 +4,7 @@ mod clean;
 mod delimited;
 mod detect;
 mod docx;
+mod front_matter;
 mod guard;
 mod html;
 mod mail;

@@ -17,6 +17,12 @@ pub struct Fusion {
     pub lexical_weight: f32,
     /// Weight of late interaction.
     pub late_weight: f32,
+    /// Weight of recency: what a document of today gets, while one without a date gets nothing.
+    #[serde(default)]
+    pub recency_weight: f32,
+    /// Days in which recency falls to half.
+    #[serde(default)]
+    pub recency_half_life_days: f32,
 }
 
 /// How signals on different scales are made comparable.
@@ -40,6 +46,8 @@ impl Default for Fusion {
             dense_weight: 1.0,
             lexical_weight: 1.0,
             late_weight: 1.5,
+            recency_weight: 0.0,
+            recency_half_life_days: 365.0,
         }
     }
 }
@@ -57,6 +65,8 @@ pub struct Candidate {
     pub cosine: Option<f32>,
     /// Late interaction's score; absent when that did not run.
     pub late: Option<f32>,
+    /// Days since its document's date; absent when that is not known, or recency does not count.
+    pub age_days: Option<f32>,
 }
 
 /// A chunk's place in one leg.
@@ -88,6 +98,8 @@ pub struct Parts {
     pub lexical: f32,
     /// By late interaction.
     pub late: f32,
+    /// By its document's date, from 0 to the weight.
+    pub recency: f32,
 }
 
 /// Returns the first `limit` chunks of each leg, each chunk once.
@@ -101,6 +113,7 @@ pub fn candidates(legs: &Legs, limit: usize) -> Vec<Candidate> {
             lexical: None,
             cosine: None,
             late: None,
+            age_days: None,
         });
         let leg = if is_dense {
             entry.cosine = Some(place.score);
@@ -163,10 +176,11 @@ pub fn fuse(candidates: &[Candidate], limit: usize, how: &Fusion) -> Vec<Fused> 
                 dense: how.dense_weight * dense[at],
                 lexical: how.lexical_weight * lexical[at],
                 late: how.late_weight * late[at],
+                recency: how.recency(candidate.age_days),
             };
             Fused {
                 candidate: *candidate,
-                score: parts.dense + parts.lexical + parts.late,
+                score: parts.dense + parts.lexical + parts.late + parts.recency,
                 parts,
             }
         })
@@ -175,11 +189,33 @@ pub fn fuse(candidates: &[Candidate], limit: usize, how: &Fusion) -> Vec<Fused> 
     fused
 }
 
+impl Fusion {
+    /// Returns what a document of this age gets. It is bounded and the same for all queries: unlike the other signals it
+    /// has nothing to do with the question, so a date must never stand out more than the weight says.
+    fn recency(&self, age_days: Option<f32>) -> f32 {
+        match age_days {
+            Some(age) if self.recency_weight > 0.0 => {
+                let half_lives = age.max(0.0) / self.recency_half_life_days;
+                self.recency_weight * (-half_lives).exp2()
+            }
+            _ => 0.0,
+        }
+    }
+}
+
 impl Fused {
     /// Returns the score without late interaction.
     #[must_use]
     pub fn hybrid(&self) -> f32 {
-        self.parts.dense + self.parts.lexical
+        self.parts.hybrid()
+    }
+}
+
+impl Parts {
+    /// Returns the sum without late interaction.
+    #[must_use]
+    pub fn hybrid(&self) -> f32 {
+        self.dense + self.lexical + self.recency
     }
 }
 

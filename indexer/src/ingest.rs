@@ -11,7 +11,8 @@ use crate::chunk::{Chunks, chunk};
 use crate::pipeline::{Pipeline, blocking};
 use crate::store::{IndexOp, StoredChunk};
 use crate::{
-    AccessFilter, Acl, ChunkId, CollectionId, DocumentId, Error, Extracted, Result, extract,
+    AccessFilter, Acl, Attributes, ChunkId, CollectionId, DocumentId, Error, Extracted, Metadata,
+    MetadataChange, Result, extract,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ const BATCH_BYTES: u64 = 64 << 20;
 const CONTEXT_TOKENS: usize = 64;
 /// Chunks embedded per call, between two progress reports.
 const EMBED_CHUNKS: usize = 64;
+/// Documents whose attributes are changed between two checkpoints.
+const ATTRIBUTES_PER_CHECKPOINT: usize = 512;
 
 /// A file to index.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub struct NewDocument {
     pub bytes: Vec<u8>,
     /// Who may read it.
     pub acl: Acl,
+    /// What you say about the document; it holds at once, also for an older version, and wins over what the file says.
+    pub metadata: MetadataChange,
 }
 
 /// What adding a file meant.
@@ -69,11 +74,13 @@ impl Pipeline {
     /// Keeps a file and queues its indexing. When it returns, neither can be lost.
     ///
     /// # Errors
-    /// [`Error::StorageFull`] before anything was written.
+    /// [`Error::StorageFull`] before anything was written; [`Error::InvalidMetadata`].
     pub async fn add_document(&self, new: NewDocument) -> Result<Added> {
         self.check_room(new.bytes.len() as u64)?;
+        let metadata = new.metadata.checked()?;
         let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
-        blocking(move || {
+        let says_something = !metadata.is_empty();
+        let added = blocking(move || {
             let media_type = match new.media_type {
                 Some(given) if given == EXTRACTED_MEDIA_TYPE => given,
                 given => extract::detect(&new.bytes, &new.source, given.as_deref())
@@ -89,6 +96,7 @@ impl Pipeline {
                 size_bytes: new.bytes.len() as u64,
                 sha256: &sha256,
                 acl: &new.acl,
+                metadata: &metadata,
             };
             let (id, job, outcome) = catalog.add_document(&version)?;
             let document =
@@ -99,7 +107,64 @@ impl Pipeline {
                 outcome,
             })
         })
-        .await
+        .await?;
+        // Otherwise the job tells the index.
+        if says_something && added.job.is_none() {
+            self.index_attributes().await?;
+        }
+        Ok(added)
+    }
+
+    /// Changes what is known about a document. When it returns, searches go by it; nothing is embedded again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`] when it is absent or not for this principal; [`Error::InvalidMetadata`]. After any other
+    /// error the change is kept, and reaches the index with the next change or start.
+    pub async fn set_metadata(
+        &self,
+        id: DocumentId,
+        change: MetadataChange,
+        access: &AccessFilter,
+    ) -> Result<Document> {
+        let change = change.checked()?;
+        self.document(id, access).await?;
+        self.catalog(move |catalog| catalog.set_metadata(id, &change))
+            .await?;
+        self.index_attributes().await?;
+        self.document(id, access).await
+    }
+
+    /// Tells the store what changed about documents besides their text. The catalog remembers what is still to be told,
+    /// so that a crash only delays it; until then what no longer passes a filter is kept out by the catalog.
+    ///
+    /// It does not wait for a batch that is being indexed: what that reads of a document is told again after it.
+    pub(crate) async fn index_attributes(&self) -> Result<()> {
+        let (catalog, store) = (Arc::clone(&self.catalog), Arc::clone(&self.store));
+        let turn = Arc::clone(&self.telling);
+        // On a task of its own: a caller that goes away must not leave the turn while its changes are on their way.
+        let told = tokio::spawn(async move {
+            let _turn = turn.lock().await;
+            let mut after = None;
+            loop {
+                let source = Arc::clone(&catalog);
+                let unindexed =
+                    blocking(move || source.unindexed_attributes(after, ATTRIBUTES_PER_CHECKPOINT))
+                        .await?;
+                let Some(last) = unindexed.last() else {
+                    return Ok(());
+                };
+                after = Some(last.document);
+                let ops = unindexed.iter().map(|told| IndexOp::SetAttributes {
+                    document: told.document,
+                    attributes: told.attributes.clone(),
+                });
+                store.apply(ops.collect()).await?;
+                store.checkpoint().await?;
+                let sink = Arc::clone(&catalog);
+                blocking(move || sink.attributes_indexed(&unindexed)).await?;
+            }
+        });
+        told.await.map_err(|error| Error::Task(error.to_string()))?
     }
 
     /// Returns the oldest job waiting, if any.
@@ -147,6 +212,7 @@ impl Pipeline {
         }
         // What a delete that was cut off has left.
         self.drop_deleted().await?;
+        self.index_attributes().await?;
         let mut done = Vec::with_capacity(ids.len());
         for id in ids {
             let job = self.job(id).await?;
@@ -166,7 +232,9 @@ impl Pipeline {
         // From this commit on it is invisible, whatever happens below.
         self.catalog(move |catalog| catalog.delete_document(id))
             .await?;
-        self.drop_deleted().await
+        self.drop_deleted().await?;
+        // What it superseded counts again.
+        self.index_attributes().await
     }
 
     /// Deletes a collection with its documents.
@@ -301,7 +369,7 @@ impl Pipeline {
             .saturating_sub(CONTEXT_TOKENS);
         config.max_tokens = config.max_tokens.min(limit.max(CONTEXT_TOKENS));
         blocking(move || {
-            let Some((sha256, media_type, target)) = catalog.pending(job.document, job.version)? else {
+            let Some((sha256, given, target)) = catalog.pending(job.document, job.version)? else {
                 catalog.fail_job(job.id, "the document was deleted or replaced meanwhile")?;
                 return Ok(None);
             };
@@ -314,12 +382,14 @@ impl Pipeline {
                 }
                 Err(error) => return Err(error),
             };
-            match read(&bytes, &job.source, &media_type) {
+            match read(&bytes, &job.source, &target.attributes.media_type) {
                 Ok(extracted) => {
                     let title = title(&extracted, &job.source);
+                    let found = extracted.metadata.tidied();
+                    let attributes = Attributes { metadata: found.under(&given)?, ..target.attributes };
                     let chunks = chunk(&extracted.blocks, &|text| embedder.count_tokens(text), &config);
                     let warnings = extracted.warnings.into_iter().map(|warning| warning.message).collect();
-                    let prepared = Prepared { target: Published { title, ..target }, chunks, embedded: Vec::new(), warnings };
+                    let prepared = Prepared { target: Published { title, attributes, ..target }, chunks, embedded: Vec::new(), warnings, found };
                     Ok(Some((prepared, bytes.len() as u64)))
                 }
                 Err(error) if is_about_file(&error) => {
@@ -424,6 +494,7 @@ struct Prepared {
     /// Each chunk's vector and the codes of its tokens.
     embedded: Vec<(Vec<f32>, Vec<u8>)>,
     warnings: Vec<String>,
+    found: Metadata,
 }
 
 impl Prepared {
@@ -447,6 +518,7 @@ impl Prepared {
             text: self.chunks.text,
             chunks,
             warnings: self.warnings,
+            found: self.found,
         }
     }
 }
@@ -471,6 +543,7 @@ pub(crate) fn put_op<'a>(
     IndexOp::Put {
         collection: target.collection,
         acl: target.acl.clone(),
+        attributes: target.attributes.clone(),
         chunks: stored_chunks(target, chunks),
     }
 }
@@ -539,6 +612,8 @@ fn is_about_file(error: &Error) -> bool {
         Error::UnknownCollection { .. }
         | Error::InvalidCollectionName { .. }
         | Error::InvalidDictionary { .. }
+        | Error::InvalidDate { .. }
+        | Error::InvalidMetadata { .. }
         | Error::UnknownDocument { .. }
         | Error::UnknownJob { .. }
         | Error::Locked { .. }

@@ -3,6 +3,8 @@
 //! In reading order:
 //! - [`document`]: documents, blocks, chunks and their ids; [`access`]: who may read what.
 //! - [`extract`]: bytes to blocks; [`chunk`]: blocks to chunks; [`analyze`]: text to terms.
+//! - [`metadata`]: what is known of a document besides its text; [`filter`]: searches limited by it; [`date`]: dates
+//!   as people write them.
 //! - [`catalog`] and [`blobs`]: the truth; [`store`]: the index derived from it; [`fuse`]: two legs to one list.
 //! - [`duplicates`]: which chunks say the same.
 //! - [`dictionary`]: a collection's own words, by which queries find more.
@@ -16,15 +18,18 @@ pub mod analyze;
 pub mod blobs;
 pub mod catalog;
 pub mod chunk;
+pub mod date;
 pub mod dictionary;
 pub mod document;
 pub mod duplicates;
 pub mod error;
 pub mod explain;
 pub mod extract;
+pub mod filter;
 pub mod fuse;
 pub mod ingest;
 pub mod late;
+pub mod metadata;
 pub mod pipeline;
 mod repair;
 pub mod retrieve;
@@ -39,4 +44,6 @@ pub use document::{
 };
 pub use error::{Error, Result};
 pub use extract::{MediaType, detect, extract};
+pub use filter::SearchFilter;
+pub use metadata::{Attributes, Metadata, MetadataChange};
 pub use pipeline::{IndexConfig, Pipeline};

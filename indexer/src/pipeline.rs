@@ -10,7 +10,7 @@ use crate::dictionary::Dictionaries;
 use crate::fuse::Fusion;
 use crate::late::TokenCodec;
 use crate::store::{Bm25, EmbeddedStore, Store, StoreSpec};
-use crate::{AccessFilter, DocumentId, Error, Result, room};
+use crate::{AccessFilter, DocumentId, Error, Result, SearchFilter, room};
 use kura_models::Embedder;
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -19,6 +19,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Documents read at a time to look for those that pass a filter.
+const DOCUMENTS_PER_PAGE: usize = 500;
 
 /// How documents are cut and found.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +53,8 @@ pub struct Pipeline {
     pub(crate) dictionaries: Dictionaries,
     /// Ingest, delete and repair change catalog and store together: one at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Held while the store is told what changed about documents besides their text, so that the last word stays the last.
+    pub(crate) telling: Arc<tokio::sync::Mutex<()>>,
     dir: PathBuf,
     _lock: File,
 }
@@ -105,6 +110,7 @@ impl Pipeline {
             config,
             dictionaries,
             changing: tokio::sync::Mutex::default(),
+            telling: Arc::default(),
             dir: data_dir.to_owned(),
             _lock: lock,
         };
@@ -203,6 +209,28 @@ impl Pipeline {
             catalog.documents(&collections, &access, after.as_deref(), limit)
         })
         .await
+    }
+
+    /// Returns documents that pass a filter, by source, from after the cursor `after`.
+    pub async fn filtered_documents(
+        &self,
+        collections: &Collections,
+        filter: &SearchFilter,
+        access: &AccessFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Document>> {
+        let (mut after, mut items) = (after.map(str::to_owned), Vec::new());
+        while items.len() <= limit {
+            let page = self
+                .documents(collections, access, after.as_deref(), DOCUMENTS_PER_PAGE)
+                .await?;
+            let passing = page.items.into_iter();
+            items.extend(passing.filter(|document| filter.allows(&document.attributes())));
+            let Some(next) = page.next else { break };
+            after = Some(next);
+        }
+        Ok(Page::from_rows(items, limit, Document::cursor))
     }
 
     /// Returns a document.

@@ -18,10 +18,11 @@ const PAGE: usize = 128;
 
 impl Pipeline {
     /// Puts right what a crash may have left: interrupted jobs are queued again, deleted documents leave
-    /// the stores, and every document whose chunks in the store differ from the catalog's is put again.
+    /// the stores, what is known about documents reaches them, and every document whose chunks in the store differ from the catalog's is put again.
     pub(crate) async fn recover(&self) -> Result<()> {
         self.catalog(Catalog::requeue_interrupted).await?;
         self.drop_deleted().await?;
+        self.index_attributes().await?;
         let repaired = self.reconcile().await?;
         if repaired > 0 {
             tracing::warn!(
@@ -221,6 +222,7 @@ fn put_words(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
     Ok(IndexOp::PutWords {
         collection: target.collection,
         acl: target.acl.clone(),
+        attributes: target.attributes.clone(),
         chunks: stored_chunks(
             target,
             chunks.iter().map(|stored| (&stored.chunk, &stored.vector)),

@@ -6,7 +6,7 @@ use crate::duplicates::{Profile, representatives};
 use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse};
 use crate::pipeline::{Pipeline, blocking};
 use crate::store::{Bm25, Legs, Query};
-use crate::{AccessFilter, ChunkId, Locator, Result};
+use crate::{AccessFilter, ChunkId, Locator, Result, SearchFilter};
 use kura_models::Embedding;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,6 +19,8 @@ pub struct SearchRequest {
     pub text: String,
     /// Where to look.
     pub collections: Collections,
+    /// Which documents to look at there.
+    pub filter: SearchFilter,
     /// The most hits to return.
     pub limit: usize,
 }
@@ -200,6 +202,7 @@ impl Pipeline {
             bm25: options.bm25,
             vector: embedding.vector.clone(),
             collections: request.collections.clone(),
+            filter: request.filter.clone(),
             limit: options.candidates.max(options.depth),
         };
         let legs = self.store.search(&query, access).await?;
@@ -207,7 +210,7 @@ impl Pipeline {
 
         let hydrating = Instant::now();
         let mut candidates = candidates(&legs, options.candidates);
-        let mut found = self.hydrate(&candidates, access).await?;
+        let mut found = self.hydrate(&candidates, &request.filter, access).await?;
         // What may not be seen has no part in the standardization either.
         candidates.retain(|candidate| found.contains_key(&candidate.chunk));
         timings.hydrate_ms = ms(hydrating);
@@ -215,6 +218,15 @@ impl Pipeline {
         let comparing = Instant::now();
         for candidate in &mut candidates {
             candidate.cosine = Some(dot(&found[&candidate.chunk].vector, &embedding.vector));
+        }
+        if options.fusion.recency_weight > 0.0 {
+            let day = request.filter.as_of;
+            let day = day.unwrap_or_else(|| jiff::Zoned::now().date());
+            for candidate in &mut candidates {
+                let date = found[&candidate.chunk].date;
+                let age = date.map(|date| day.duration_since(date).as_secs_f32());
+                candidate.age_days = age.map(|secs| secs / (24.0 * 3600.0));
+            }
         }
         let mut dropped = Vec::new();
         if options.fusion.late_weight > 0.0 {
@@ -287,13 +299,15 @@ impl Pipeline {
     async fn hydrate(
         &self,
         candidates: &[Candidate],
+        filter: &SearchFilter,
         access: &AccessFilter,
     ) -> Result<HashMap<ChunkId, Hydrated>> {
-        let (ids, access) = (
+        let (ids, filter, access) = (
             candidates.iter().map(|c| c.chunk).collect::<Vec<_>>(),
+            filter.clone(),
             access.clone(),
         );
-        self.catalog(move |catalog| catalog.hydrate(&ids, &access))
+        self.catalog(move |catalog| catalog.hydrate(&ids, &filter, &access))
             .await
     }
 }

@@ -8,6 +8,8 @@ use crate::access::{AccessFilter, Acl, Collections};
 use crate::dictionary::Concept;
 use crate::document::{ChunkId, CollectionId, DocumentId};
 use crate::error::Result;
+use crate::filter::SearchFilter;
+use crate::metadata::Attributes;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +34,7 @@ pub trait Store: Send + Sync {
     /// Returns the best `query.limit` chunks of each leg, best first.
     async fn search(&self, query: &Query, access: &AccessFilter) -> Result<Legs>;
 
-    /// Returns the chunks nearest to `vector`, best first; scores are cosines.
+    /// Returns the chunks nearest to `vector`, best first; scores are cosines. No filter by metadata applies.
     async fn search_dense(
         &self,
         vector: &[f32],
@@ -41,7 +43,8 @@ pub trait Store: Send + Sync {
         access: &AccessFilter,
     ) -> Result<Vec<Scored>>;
 
-    /// Returns the chunks that fit `text` best by BM25 with its usual parameters, best first.
+    /// Returns the chunks that fit `text` best by BM25 with its usual parameters, best first. No filter by metadata
+    /// applies.
     async fn search_lexical(
         &self,
         text: &str,
@@ -83,6 +86,8 @@ pub enum IndexOp {
         collection: CollectionId,
         /// Who may read their document.
         acl: Acl,
+        /// What is known of their document, to filter by.
+        attributes: Attributes,
         /// The chunks.
         chunks: Vec<StoredChunk>,
     },
@@ -92,6 +97,8 @@ pub enum IndexOp {
         collection: CollectionId,
         /// Who may read their document.
         acl: Acl,
+        /// What is known of their document, to filter by.
+        attributes: Attributes,
         /// The chunks.
         chunks: Vec<StoredChunk>,
     },
@@ -118,6 +125,13 @@ pub enum IndexOp {
         document: DocumentId,
         /// Who may read it from now on.
         acl: Acl,
+    },
+    /// Changes what is known of a document, in all its versions.
+    SetAttributes {
+        /// The document.
+        document: DocumentId,
+        /// What is known of it from now on.
+        attributes: Attributes,
     },
 }
 
@@ -149,6 +163,8 @@ pub struct Query {
     pub vector: Vec<f32>,
     /// Where to look.
     pub collections: Collections,
+    /// Which documents to look at there; for both legs.
+    pub filter: SearchFilter,
     /// Most chunks per leg.
     pub limit: usize,
 }

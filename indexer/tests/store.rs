@@ -6,7 +6,8 @@ use kura_indexer::store::{
     Bm25, Counts, EmbeddedStore, IndexOp, Inventory, Query, Scored, Store, StoreSpec, StoredChunk,
 };
 use kura_indexer::{
-    AccessFilter, Acl, ChunkId, CollectionId, Collections, DocumentId, Error, GroupId,
+    AccessFilter, Acl, Attributes, ChunkId, CollectionId, Collections, DocumentId, Error, GroupId,
+    SearchFilter,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -47,6 +48,7 @@ async fn both_legs_find_what_was_put() {
         vector: vec![0.9, 0.1, 0.0, 0.0],
         collections: ALL,
         limit: 2,
+        filter: SearchFilter::default(),
     };
     let legs = store.search(&query, &everyone()).await.unwrap();
     assert_eq!(
@@ -509,6 +511,7 @@ async fn another_analyzer_empties_the_words_and_keeps_the_vectors() {
         let words = IndexOp::PutWords {
             collection: SHELF,
             acl: everyone.clone(),
+            attributes: Attributes::default(),
             chunks: chunks.clone(),
         };
         write(&store, vec![words]).await;
@@ -752,6 +755,7 @@ fn put(collection: CollectionId, acl: &Acl, chunks: Vec<StoredChunk>) -> IndexOp
     IndexOp::Put {
         collection,
         acl: acl.clone(),
+        attributes: Attributes::default(),
         chunks,
     }
 }

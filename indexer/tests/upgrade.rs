@@ -6,7 +6,10 @@ use kura_indexer::fuse::Fusion;
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::{Hit, SearchRequest};
 use kura_indexer::store::Bm25;
-use kura_indexer::{AccessFilter, Acl, ChunkConfig, Collections, IndexConfig, Pipeline};
+use kura_indexer::{
+    AccessFilter, Acl, ChunkConfig, Collections, IndexConfig, MetadataChange, Pipeline,
+    SearchFilter,
+};
 use kura_models::Embedder;
 use kura_models::fake::FakeEmbedder;
 use std::path::Path;
@@ -35,6 +38,7 @@ async fn search(pipeline: &Pipeline) -> Vec<Hit> {
         text: "annual leave".to_owned(),
         collections: Collections::All,
         limit: 10,
+        filter: SearchFilter::default(),
     };
     let access = AccessFilter::unrestricted("test");
     pipeline.search(&request, &access).await.unwrap().hits
@@ -52,6 +56,7 @@ async fn chunks_without_token_codes_are_found_and_get_them_when_the_index_is_reb
             media_type: Some("text/plain".to_owned()),
             bytes: text.as_bytes().to_vec(),
             acl: Acl::everyone(),
+            metadata: MetadataChange::default(),
         };
         pipeline.add_document(new).await.unwrap();
     }

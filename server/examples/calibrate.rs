@@ -14,7 +14,7 @@ use kura_indexer::chunk::ChunkConfig;
 use kura_indexer::fuse::Fusion;
 use kura_indexer::retrieve::SearchRequest;
 use kura_indexer::store::Bm25;
-use kura_indexer::{AccessFilter, Collections, IndexConfig, Pipeline};
+use kura_indexer::{AccessFilter, Collections, IndexConfig, Pipeline, SearchFilter};
 use kura_models::{DeviceChoice, EmbedConfig, Embedder, Registry, load_embedder};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -138,6 +138,7 @@ async fn measure(
                 text: query.text.clone(),
                 collections: Collections::All,
                 limit: HITS + SPARE,
+                filter: SearchFilter::default(),
             };
             let access = AccessFilter::unrestricted("calibration");
             let mut hits = pipeline.search(&request, &access).await?.hits;

@@ -13,7 +13,7 @@ use kura_indexer::retrieve::{SearchRequest, SearchTimings};
 use kura_indexer::store::Bm25;
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, ChunkConfig, Collections, Extracted, IndexConfig, Locator,
-    Pipeline, sentences,
+    Metadata, MetadataChange, Pipeline, SearchFilter, sentences,
 };
 use kura_models::{
     DeviceChoice, EmbedConfig, Embedder, Embedding, ModelSpec, Registry, load_embedder,
@@ -141,6 +141,7 @@ async fn main() -> anyhow::Result<()> {
             text: queries.choose(&mut random).context("no queries")?.clone(),
             collections: Collections::All,
             limit: 10,
+            filter: SearchFilter::default(),
         };
         let found = pipeline
             .search(&request, &AccessFilter::unrestricted("benchmark"))
@@ -191,6 +192,7 @@ async fn grow(pipeline: &Pipeline, pool: &[String], n_chunks: usize) -> anyhow::
                     locator: Locator::default(),
                 }],
                 warnings: Vec::new(),
+                metadata: Metadata::default(),
             };
             pipeline
                 .add_document(NewDocument {
@@ -199,6 +201,7 @@ async fn grow(pipeline: &Pipeline, pool: &[String], n_chunks: usize) -> anyhow::
                     media_type: Some(EXTRACTED_MEDIA_TYPE.to_owned()),
                     bytes: serde_json::to_vec(&extracted)?,
                     acl: Acl::everyone(),
+                    metadata: MetadataChange::default(),
                 })
                 .await?;
             added += 1;

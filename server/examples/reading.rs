@@ -26,7 +26,8 @@ use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
 use kura_indexer::retrieve::{Hit, SearchRequest};
 use kura_indexer::store::Bm25;
 use kura_indexer::{
-    AccessFilter, Acl, Block, BlockKind, Collections, Extracted, IndexConfig, Locator, Pipeline,
+    AccessFilter, Acl, Block, BlockKind, Collections, Extracted, IndexConfig, Locator, Metadata,
+    MetadataChange, Pipeline, SearchFilter,
 };
 use kura_models::{
     DeviceChoice, EmbedConfig, Embedder, Generator, Registry, load_embedder, load_generator,
@@ -353,7 +354,12 @@ struct Read {
 async fn passages(assistant: &Assistant, question: &str) -> anyhow::Result<Read> {
     let start = Instant::now();
     let gathered = assistant
-        .gather(question, &Collections::All, &everyone())
+        .gather(
+            question,
+            &Collections::All,
+            &SearchFilter::default(),
+            &everyone(),
+        )
         .await?;
     let count = |text: &str| assistant.pipeline.embedder().count_tokens(text);
     let passages = assistant.passages(gathered, &everyone(), &count).await?;
@@ -420,6 +426,7 @@ async fn sections(models: &str, set: &str) -> anyhow::Result<()> {
             title: Some(title),
             blocks,
             warnings: Vec::new(),
+            metadata: Metadata::default(),
         };
         let new = NewDocument {
             collection,
@@ -427,6 +434,7 @@ async fn sections(models: &str, set: &str) -> anyhow::Result<()> {
             media_type: Some(EXTRACTED_MEDIA_TYPE.to_owned()),
             bytes: serde_json::to_vec(&extracted)?,
             acl: Acl::everyone(),
+            metadata: MetadataChange::default(),
         };
         pipeline.add_document(new).await?;
     }
@@ -478,7 +486,12 @@ async fn widened(
     let mut figures = vec![Vec::new(); assistants.len()];
     for question in questions {
         let gathered = assistants[0]
-            .gather(&question.text, &Collections::All, &everyone())
+            .gather(
+                &question.text,
+                &Collections::All,
+                &SearchFilter::default(),
+                &everyone(),
+            )
             .await?;
         for (assistant, figures) in assistants.iter().zip(&mut figures) {
             let start = Instant::now();
@@ -559,6 +572,7 @@ async fn handbook(models: &str, fixtures: &str, generator: Option<&str>) -> anyh
             media_type: None,
             bytes: fs_err::read(&path)?,
             acl: Acl::everyone(),
+            metadata: MetadataChange::default(),
         };
         pipeline.add_document(new).await?;
     }
@@ -669,6 +683,7 @@ async fn ask(assistant: &Arc<Assistant>, question: &str) -> anyhow::Result<Answe
     let question = Question {
         text: question.to_owned(),
         collections: Collections::All,
+        filter: SearchFilter::default(),
         history: Vec::new(),
         mode: AnswerMode::Auto,
     };

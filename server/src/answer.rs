@@ -20,7 +20,7 @@ use async_stream::stream;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kura_indexer::retrieve::{Hit, SearchRequest};
-use kura_indexer::{AccessFilter, ChunkId, Collections, DocumentId, Pipeline};
+use kura_indexer::{AccessFilter, ChunkId, Collections, DocumentId, Pipeline, SearchFilter};
 use kura_models::{FinishReason, Generator, Message, Prompt, Sampling, Token, Usage};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -47,9 +47,10 @@ impl Assistant {
         &self,
         question: &str,
         collections: &Collections,
+        filter: &SearchFilter,
         access: &AccessFilter,
     ) -> Result<f32, AnswerError> {
-        let gathered = self.gather(question, collections, access).await?;
+        let gathered = self.gather(question, collections, filter, access).await?;
         Ok(gathered.support())
     }
 
@@ -61,10 +62,11 @@ impl Assistant {
         &self,
         question: &str,
         collections: &Collections,
+        filter: &SearchFilter,
         access: &AccessFilter,
     ) -> Result<Gathered, AnswerError> {
         let parts = self.parts(question, question);
-        self.gather_parts(question, parts, collections, access)
+        self.gather_parts(question, parts, collections, filter, access)
             .await
     }
 
@@ -73,11 +75,12 @@ impl Assistant {
         question: &str,
         parts: Vec<String>,
         collections: &Collections,
+        filter: &SearchFilter,
         access: &AccessFilter,
     ) -> Result<Gathered, AnswerError> {
-        let whole = self.evidence(question, collections, access);
+        let whole = self.evidence(question, collections, filter, access);
         let weigh = |part: String| async move {
-            let evidence = self.evidence(&part, collections, access).await?;
+            let evidence = self.evidence(&part, collections, filter, access).await?;
             Ok::<_, AnswerError>((part, evidence))
         };
         let parts = futures::future::try_join_all(parts.into_iter().map(weigh));
@@ -116,11 +119,13 @@ impl Assistant {
         &self,
         question: &str,
         collections: &Collections,
+        filter: &SearchFilter,
         access: &AccessFilter,
     ) -> Result<Evidence, AnswerError> {
         let request = SearchRequest {
             text: question.to_owned(),
             collections: collections.clone(),
+            filter: filter.clone(),
             limit: self.config.hits,
         };
         let found = self.pipeline.search(&request, access).await?;
@@ -187,6 +192,8 @@ pub struct Question {
     pub text: String,
     /// Where to look.
     pub collections: Collections,
+    /// Which documents to look at there.
+    pub filter: SearchFilter,
     /// The conversation so far, oldest first.
     pub history: Vec<Message>,
     /// Who writes.
@@ -376,7 +383,7 @@ fn run(
         let standalone = condense::standalone(&asked, &question.history);
         let embedder = assistant.pipeline.embedder();
         let parts = assistant.parts(&asked, &standalone);
-        let evidence = assistant.gather_parts(&standalone, parts, &question.collections, &access).await?;
+        let evidence = assistant.gather_parts(&standalone, parts, &question.collections, &question.filter, &access).await?;
         let (support, parts) = (evidence.support(), evidence.parts());
         let passages = if evidence.is_empty() || support < assistant.config.min_support {
             Vec::new()

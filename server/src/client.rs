@@ -10,6 +10,7 @@ use crate::routes::evaluations::NewEvaluation;
 use crate::routes::explain::{ExplainRequest, ExplainResponse};
 use crate::routes::feedback::RatedAnswer;
 use crate::routes::jobs::Job;
+use crate::routes::metadata::MetadataChange;
 use crate::routes::search::{SearchRequest, SearchResponse};
 use crate::run_file::RunFile;
 use anyhow::{Context as _, bail};
@@ -107,14 +108,22 @@ impl Client {
         Ok(answer)
     }
 
-    /// Uploads one file under `source`.
+    /// Uploads one file under `source`, with what is known about it.
     ///
     /// # Errors
     /// [`Refused`], or when the server does not answer.
-    pub fn upload(&self, collection: &str, source: &str, bytes: &[u8]) -> anyhow::Result<Upload> {
+    pub fn upload(
+        &self,
+        collection: &str,
+        source: &str,
+        metadata: &MetadataChange,
+        bytes: &[u8],
+    ) -> anyhow::Result<Upload> {
+        let metadata = serde_json::to_string(metadata)?;
         let form = Form::new()
             .text("collection", collection)
             .text("source", source)
+            .text("metadata", &metadata)
             .part(
                 "file",
                 Part::bytes(bytes)

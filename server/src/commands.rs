@@ -18,6 +18,7 @@ pub mod doctor;
 pub mod eval;
 pub mod explain;
 pub mod extract;
+mod filter;
 pub mod ingest;
 pub mod models;
 pub mod search;

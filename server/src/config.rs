@@ -126,6 +126,12 @@ pub struct RetrievalConfig {
     pub late_budget_ms: u64,
     /// Whether hits that say the same take one place.
     pub collapse_duplicates: bool,
+    /// Weight of recency.
+    #[serde(default)]
+    pub recency_weight: f32,
+    /// Days in which recency falls to half.
+    #[serde(default)]
+    pub recency_half_life_days: f32,
 }
 
 /// How the signals of a candidate become one score.
@@ -160,6 +166,8 @@ impl RetrievalConfig {
             dense_weight: self.dense_weight,
             lexical_weight: self.lexical_weight,
             late_weight: self.late_weight,
+            recency_weight: self.recency_weight,
+            recency_half_life_days: self.recency_half_life_days,
         }
     }
 }

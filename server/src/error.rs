@@ -475,7 +475,10 @@ impl From<kura_indexer::Error> for ApiError {
             }
             E::TooLarge { .. } => Code::PayloadTooLarge,
             E::UnknownCollection { .. } => Code::UnknownCollection,
-            E::InvalidCollectionName { .. } | E::InvalidDictionary { .. } => Code::InvalidRequest,
+            E::InvalidCollectionName { .. }
+            | E::InvalidDictionary { .. }
+            | E::InvalidDate { .. }
+            | E::InvalidMetadata { .. } => Code::InvalidRequest,
             E::UnknownDocument { .. } => Code::UnknownDocument,
             E::UnknownJob { .. } => Code::UnknownJob,
             E::StorageFull { .. } => Code::StorageFull,

@@ -36,7 +36,8 @@ use dataset::{Corpus, CorpusRow, Dataset, LabelledQuery, sha256};
 use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
 use kura_indexer::pipeline::{IndexConfig, Pipeline};
 use kura_indexer::{
-    AccessFilter, Acl, Block, BlockKind, Collections, DocumentId, Extracted, Locator,
+    AccessFilter, Acl, Block, BlockKind, Collections, DocumentId, Extracted, Locator, Metadata,
+    MetadataChange,
 };
 use kura_models::{Embedder, Generator};
 use provenance::{Settings, provenance};
@@ -404,6 +405,7 @@ async fn index(
                     media_type: Some(EXTRACTED_MEDIA_TYPE.to_owned()),
                     bytes: serde_json::to_vec(&extracted(row))?,
                     acl: Acl::everyone(),
+                    metadata: MetadataChange::default(),
                 })
                 .await?;
         }
@@ -436,5 +438,6 @@ fn extracted(row: &CorpusRow) -> Extracted {
         title: Some(row.title.clone()),
         blocks: paragraphs.map(block).collect(),
         warnings: Vec::new(),
+        metadata: Metadata::default(),
     }
 }

@@ -90,7 +90,8 @@ fn guarded() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(
             routes::documents::get_document,
-            routes::documents::delete_document
+            routes::documents::delete_document,
+            routes::metadata::change_document
         ))
         .routes(routes!(routes::documents::get_document_text))
         .routes(routes!(routes::documents::get_document_content))

@@ -10,8 +10,10 @@ pub mod documents;
 pub mod evaluations;
 pub mod explain;
 pub mod feedback;
+pub mod filter;
 pub mod health;
 pub mod jobs;
+pub mod metadata;
 pub mod search;
 
 use crate::app::App;

@@ -2,7 +2,7 @@
 
 use crate::handbook::{fixtures, index_config, questions};
 use kura_indexer::retrieve::SearchRequest;
-use kura_indexer::{AccessFilter, Collections, Pipeline};
+use kura_indexer::{AccessFilter, Collections, Pipeline, SearchFilter};
 use kura_tests::{Kura, models};
 use std::path::Path;
 use std::process::Stdio;
@@ -106,6 +106,7 @@ fn snapshot(data: &Path) -> Snapshot {
                 text: question.question,
                 collections: Collections::All,
                 limit: 10,
+                filter: SearchFilter::default(),
             };
             let hits = pipeline.search(&request, &access).await.unwrap().hits;
             let mut seen: Vec<_> = hits

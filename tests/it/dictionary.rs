@@ -3,7 +3,9 @@
 use crate::handbook::index_config;
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::SearchRequest;
-use kura_indexer::{AccessFilter, Acl, Collections, GroupId, Pipeline};
+use kura_indexer::{
+    AccessFilter, Acl, Collections, GroupId, MetadataChange, Pipeline, SearchFilter,
+};
 use kura_models::fake::FakeEmbedder;
 use kura_tests::{Kura, TestApp};
 use serde_json::json;
@@ -200,6 +202,7 @@ async fn what_may_not_be_read_is_not_found_by_another_name_either() {
             media_type: None,
             bytes: b"The merger is called a virtual private network.".to_vec(),
             acl: Acl { readers },
+            metadata: MetadataChange::default(),
         };
         pipeline.add_document(new).await.unwrap();
     }
@@ -223,6 +226,7 @@ async fn what_may_not_be_read_is_not_found_by_another_name_either() {
             text: "VPN".to_owned(),
             collections: Collections::All,
             limit: 10,
+            filter: SearchFilter::default(),
         };
         let legs = pipeline
             .rank(&request, &pipeline.rank_options(10), &access)

@@ -2,13 +2,17 @@
 //! embedder on the sample handbook.
 
 use crate::handbook::{HandbookQuestion, fixtures, index_config, questions};
+use jiff::civil::date;
 use kura::answer::Assistant;
 use kura::config::{Flags, load};
 use kura::routes::explain::{Cause, ExplainResponse, Gate};
 use kura_indexer::fuse::{Fusion, FusionMethod};
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::SearchRequest;
-use kura_indexer::{AccessFilter, Acl, Collections, DocumentId, GroupId, IndexConfig, Pipeline};
+use kura_indexer::{
+    AccessFilter, Acl, Collections, DocumentId, GroupId, IndexConfig, MetadataChange, Pipeline,
+    SearchFilter,
+};
 use kura_tests::{TestApp, models};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
@@ -56,6 +60,7 @@ async fn fill(pipeline: &Pipeline) -> HashMap<String, DocumentId> {
             acl: Acl {
                 readers: group("staff"),
             },
+            metadata: MetadataChange::default(),
         };
         ids.insert(
             source,
@@ -73,6 +78,7 @@ struct Case {
     limit: usize,
     collections: Collections,
     access: AccessFilter,
+    filter: SearchFilter,
     gate: Option<f32>,
 }
 
@@ -85,6 +91,7 @@ impl Case {
             limit: 10,
             collections: Collections::All,
             access: staff(),
+            filter: SearchFilter::default(),
             gate: None,
         }
     }
@@ -94,6 +101,7 @@ impl Case {
             text: self.query.clone(),
             collections: self.collections.clone(),
             limit: self.limit,
+            filter: self.filter.clone(),
         };
         // It is a miss: unless the gate is the cause, the search does not show the document.
         let hits = pipeline.search(&request, &self.access).await.unwrap().hits;
@@ -114,6 +122,38 @@ impl Case {
     }
 }
 
+/// Filters that no document of the handbook passes, one for each kind of condition.
+fn filters() -> [SearchFilter; 6] {
+    let none = SearchFilter::default;
+    let names = |name: &str| BTreeSet::from([name.to_owned()]);
+    [
+        SearchFilter {
+            tags: names("secret"),
+            ..none()
+        },
+        SearchFilter {
+            authors: names("nobody"),
+            ..none()
+        },
+        SearchFilter {
+            media_types: names("message/rfc822"),
+            ..none()
+        },
+        SearchFilter {
+            since: Some(date(9999, 1, 1)),
+            ..none()
+        },
+        SearchFilter {
+            as_of: Some(date(2024, 3, 31)),
+            ..none()
+        },
+        SearchFilter {
+            as_of: Some(date(2025, 4, 1)),
+            ..none()
+        },
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cause_of_50_misses_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -123,6 +163,15 @@ async fn the_cause_of_50_misses_is_named() {
     };
     let pipeline = open(dir.path(), by_legs).await;
     let ids = fill(&pipeline).await;
+    for id in ids.values() {
+        let change = MetadataChange {
+            valid_from: Some(Some(date(2024, 4, 1))),
+            valid_until: Some(Some(date(2025, 4, 1))),
+            ..MetadataChange::default()
+        };
+        let everyone = AccessFilter::unrestricted("test");
+        pipeline.set_metadata(*id, change, &everyone).await.unwrap();
+    }
     let asked = questions("handbook.questions.jsonl");
     let expected = |q: &HandbookQuestion| ids[q.expect_document.as_ref().unwrap()];
     let mut cases = Vec::new();
@@ -135,6 +184,10 @@ async fn the_cause_of_50_misses_is_named() {
         let other = pipeline.collection("other").await.unwrap().id;
         cases.push(Case {
             collections: Collections::Only(vec![other]),
+            ..Case::new(Cause::Filtered, &q.question, expected(q))
+        });
+        cases.push(Case {
+            filter: filters()[n % filters().len()].clone(),
             ..Case::new(Cause::Filtered, &q.question, expected(q))
         });
         let broken = ids[&format!("broken-{n}.pdf")];
@@ -166,7 +219,12 @@ async fn the_cause_of_50_misses_is_named() {
         .unwrap();
     for q in asked.iter().filter(|q| q.id.starts_with("en")).take(9) {
         let support = assistant
-            .support(&q.question, &Collections::All, &staff())
+            .support(
+                &q.question,
+                &Collections::All,
+                &SearchFilter::default(),
+                &staff(),
+            )
             .await
             .unwrap();
         cases.push(Case {
@@ -193,6 +251,7 @@ async fn the_cause_of_50_misses_is_named() {
         dense_weight: 1.0,
         lexical_weight: 1.0,
         late_weight: 10_000.0,
+        ..Fusion::default()
     };
     let pipeline = open(dir.path(), late_only).await;
     let mut n_reranked = 0;
@@ -218,6 +277,7 @@ async fn hits(pipeline: &Pipeline, query: &str, limit: usize) -> BTreeSet<Docume
         text: query.to_owned(),
         collections: Collections::All,
         limit,
+        filter: SearchFilter::default(),
     };
     let output = pipeline.search(&request, &staff()).await.unwrap();
     output.hits.iter().map(|hit| hit.chunk.document).collect()
@@ -255,7 +315,8 @@ fn the_api_explains_every_stage_and_refuses_what_it_cannot() {
     assert_eq!(candidates[0]["lexical_rank"], 1);
     for hit in candidates {
         let part = |name: &str| hit["parts"][name].as_f64().unwrap();
-        let sum = part("dense") + part("lexical") + part("late_interaction");
+        let legs = part("dense") + part("lexical");
+        let sum = legs + part("late_interaction") + part("recency");
         assert!((sum - hit["score"].as_f64().unwrap()).abs() < 1e-4, "{hit}");
     }
 

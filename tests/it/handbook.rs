@@ -12,7 +12,9 @@ use kura_indexer::fuse::Fusion;
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::SearchRequest;
 use kura_indexer::store::Bm25;
-use kura_indexer::{AccessFilter, Acl, Collections, IndexConfig, Pipeline};
+use kura_indexer::{
+    AccessFilter, Acl, Collections, IndexConfig, MetadataChange, Pipeline, SearchFilter,
+};
 use kura_models::Generator;
 use kura_tests::models;
 use serde::Deserialize;
@@ -68,6 +70,7 @@ async fn handbook(dir: &Path) -> Arc<Pipeline> {
             media_type: None,
             bytes: fs_err::read(&path).unwrap(),
             acl: Acl::everyone(),
+            metadata: MetadataChange::default(),
         };
         pipeline.add_document(new).await.unwrap();
     }
@@ -103,6 +106,7 @@ async fn ask(assistant: &Arc<Assistant>, question: &str) -> Answer {
         collections: Collections::All,
         history: Vec::new(),
         mode: AnswerMode::Auto,
+        filter: SearchFilter::default(),
     };
     let mut events = answer(
         Arc::clone(assistant),
@@ -154,6 +158,7 @@ async fn the_right_document_is_among_the_first_three() {
             text: question.question.clone(),
             collections: Collections::All,
             limit: 10,
+            filter: SearchFilter::default(),
         };
         let hits = pipeline.search(&request, &access).await.unwrap().hits;
         let mut documents: Vec<&str> = hits.iter().map(|hit| hit.source.as_str()).collect();

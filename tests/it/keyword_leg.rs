@@ -2,8 +2,8 @@
 
 use kura_indexer::store::{EmbeddedStore, IndexOp, Store, StoreSpec, StoredChunk};
 use kura_indexer::{
-    AccessFilter, Acl, Block, BlockKind, ChunkConfig, ChunkId, CollectionId, Collections,
-    DocumentId, Locator, chunk, extract,
+    AccessFilter, Acl, Attributes, Block, BlockKind, ChunkConfig, ChunkId, CollectionId,
+    Collections, DocumentId, Locator, chunk, extract,
 };
 use kura_models::Embedder as _;
 use kura_models::fake::FakeEmbedder;
@@ -59,6 +59,7 @@ impl Corpus {
             let put = IndexOp::PutWords {
                 collection: CollectionId(Uuid::nil()),
                 acl: Acl::everyone(),
+                attributes: Attributes::default(),
                 chunks: chunks.collect(),
             };
             store.apply(vec![put]).await.unwrap();

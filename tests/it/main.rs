@@ -22,6 +22,7 @@ mod eval_regressions;
 mod evaluations;
 mod explain;
 mod feedback;
+mod filters;
 mod formats;
 mod handbook;
 mod keyword_leg;

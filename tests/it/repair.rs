@@ -4,7 +4,9 @@ use crate::handbook::index_config;
 use kura_indexer::catalog::{Job, JobState};
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::SearchRequest;
-use kura_indexer::{AccessFilter, Acl, CollectionId, Collections, Error, Pipeline};
+use kura_indexer::{
+    AccessFilter, Acl, CollectionId, Collections, Error, MetadataChange, Pipeline, SearchFilter,
+};
 use kura_models::Embedder;
 use kura_models::fake::FakeEmbedder;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ async fn add(pipeline: &Pipeline, collection: CollectionId, source: &str, text: 
         media_type: None,
         bytes: text.as_bytes().to_vec(),
         acl: Acl::everyone(),
+        metadata: MetadataChange::default(),
     };
     let added = pipeline.add_document(new).await.unwrap();
     pipeline.job(added.job.unwrap()).await.unwrap()
@@ -32,6 +35,7 @@ async fn found(pipeline: &Pipeline, text: &str) -> Vec<String> {
         text: text.to_owned(),
         collections: Collections::All,
         limit: 10,
+        filter: SearchFilter::default(),
     };
     let access = AccessFilter::unrestricted("test");
     let hits = pipeline.search(&request, &access).await.unwrap().hits;
@@ -145,6 +149,7 @@ async fn an_index_of_another_analyzer_is_built_anew_by_itself() {
         text: "Ansel".to_owned(),
         collections: Collections::All,
         limit: 10,
+        filter: SearchFilter::default(),
     };
     let legs = pipeline
         .rank(&request, &pipeline.rank_options(10), &access)

@@ -5,7 +5,9 @@ use kura::app::Models;
 use kura_indexer::explain::Outcome;
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::SearchRequest;
-use kura_indexer::{AccessFilter, Acl, Collections, DocumentId, GroupId, Pipeline};
+use kura_indexer::{
+    AccessFilter, Acl, Collections, DocumentId, GroupId, MetadataChange, Pipeline, SearchFilter,
+};
 use kura_models::fake::FakeEmbedder;
 use kura_tests::{TestApp, fake_models};
 use serde_json::{Value, json};
@@ -95,6 +97,7 @@ async fn add(pipeline: &Pipeline, source: &str, text: &str, group: &str) -> Docu
         media_type: None,
         bytes: text.as_bytes().to_vec(),
         acl: Acl {
+            metadata: MetadataChange::default(),
             readers: BTreeSet::from([GroupId(group.to_owned())]),
         },
     };
@@ -121,6 +124,7 @@ async fn a_copy_that_one_may_not_read_is_not_named() {
     let request = SearchRequest {
         text: "annual leave".to_owned(),
         collections: Collections::All,
+        filter: SearchFilter::default(),
         limit: 1,
     };
     for (name, own) in [("staff", open_to_staff), ("board", for_the_board)] {

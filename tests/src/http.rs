@@ -103,8 +103,24 @@ impl Client {
     /// # Panics
     /// When there is no answer.
     pub fn upload(&self, collection: &str, name: &str, bytes: &[u8]) -> Reply {
+        self.upload_with(collection, name, bytes, &Value::Object(Default::default()))
+    }
+
+    /// Uploads one file, with what is known about it.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn upload_with(
+        &self,
+        collection: &str,
+        name: &str,
+        bytes: &[u8],
+        metadata: &Value,
+    ) -> Reply {
+        let metadata = metadata.to_string();
         let form = Form::new()
             .text("collection", collection)
+            .text("metadata", &metadata)
             .part("file", Part::bytes(bytes).file_name(name));
         let mut request = self.agent.post(format!("{}/api/v1/documents", self.url));
         if let Some(key) = &self.key {

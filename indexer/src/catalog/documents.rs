@@ -1,10 +1,15 @@
 //! Documents, their versions and chunks: add, put, publish, hydrate, delete.
 
+use super::metadata::{self, ATTRIBUTES};
 use super::rows::{self, DOCUMENT_COLUMNS, DOCUMENT_TABLES, Document, Page};
 use super::{Catalog, JobId, corrupt, jobs, now};
 use crate::access::Collections;
 use crate::ingest::AddOutcome;
-use crate::{AccessFilter, Acl, Chunk, ChunkId, CollectionId, DocumentId, Error, Result};
+use crate::{
+    AccessFilter, Acl, Attributes, Chunk, ChunkId, CollectionId, DocumentId, Error, Metadata,
+    MetadataChange, Result, SearchFilter,
+};
+use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -24,6 +29,8 @@ pub struct NewVersion<'a> {
     pub sha256: &'a str,
     /// Who may read it.
     pub acl: &'a Acl,
+    /// What the adder says about the document.
+    pub metadata: &'a MetadataChange,
 }
 
 /// A version whose chunks are durable in the store, about to become visible.
@@ -43,6 +50,8 @@ pub struct Indexed {
     pub chunks: Vec<EmbeddedChunk>,
     /// Parts that could not be read.
     pub warnings: Vec<String>,
+    /// What the file says about itself.
+    pub found: Metadata,
 }
 
 /// The visible version of a document with everything an index needs.
@@ -58,6 +67,8 @@ pub struct Published {
     pub title: String,
     /// Who may read it.
     pub acl: Acl,
+    /// What is known about it.
+    pub attributes: Attributes,
 }
 
 /// A chunk as the catalog keeps it.
@@ -84,6 +95,8 @@ pub(crate) struct Hydrated {
     pub(crate) title: String,
     pub(crate) source: String,
     pub(crate) collection_name: String,
+    /// The document's own date.
+    pub(crate) date: Option<Date>,
 }
 
 impl Catalog {
@@ -114,6 +127,7 @@ impl Catalog {
                 Some((id, latest, status, sha256, readers)) => {
                     let document = DocumentId(rows::uuid(&id)?);
                     let same = sha256 == new.sha256 && rows::acl(&readers)? == *new.acl;
+                    metadata::give(tx, document, new.metadata)?;
                     match status.as_str() {
                         "indexed" if same => return Ok((document, None, AddOutcome::Unchanged)),
                         "pending" if same => return Ok((document, open_job(tx, document)?, AddOutcome::Unchanged)),
@@ -136,6 +150,9 @@ impl Catalog {
                 params![document.to_string(), version, new.sha256, new.size_bytes, new.media_type],
             )?;
             set_readers(tx, document, new.acl)?;
+            if outcome == AddOutcome::New {
+                metadata::give_new(tx, document, new.metadata)?;
+            }
             let job = jobs::insert(tx, document, version, new.source, &collection_name)?;
             Ok((document, Some(job), outcome))
         })
@@ -160,6 +177,7 @@ impl Catalog {
                     continue;
                 }
                 put_chunks(tx, new)?;
+                metadata::find(tx, new.document, &new.found)?;
                 tx.execute("DELETE FROM versions WHERE document_id = ?1 AND version < ?2", params![id, new.version])?;
                 tx.execute(
                     "UPDATE jobs SET state = 'done', stage = NULL, progress = 1, finished_at = ?2 WHERE id = ?1",
@@ -171,8 +189,8 @@ impl Catalog {
         })
     }
 
-    /// Returns the bytes' hash, media type and owner of a version that waits for its job;
-    /// `None` when it was deleted or replaced meanwhile.
+    /// Returns the bytes' hash and owner of a version that waits for its job, and what people said about the document, as
+    /// JSON; `None` when it was deleted or replaced meanwhile.
     pub(crate) fn pending(
         &self,
         document: DocumentId,
@@ -180,18 +198,24 @@ impl Catalog {
     ) -> Result<Option<(String, String, Published)>> {
         self.read(|conn| {
             conn.query_row(
-                "SELECT v.sha256, v.media_type, d.collection_id, d.title,
-                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id)
+                &format!("SELECT v.sha256, d.collection_id, d.title,
+                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), {ATTRIBUTES}
                  FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
-                 WHERE d.id = ?1 AND d.latest_version = ?2 AND d.deleted_at IS NULL",
+                 WHERE d.id = ?1 AND d.latest_version = ?2 AND d.deleted_at IS NULL"),
                 params![document.to_string(), version],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?, row.get::<_, String>(4)?)),
+                |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get::<_, String>(3)?, metadata::attributes(row, 4)?)),
             )
             .optional()?
-            .map(|(sha256, media_type, collection, title, readers)| {
-                let published =
-                    Published { document, version, collection: CollectionId(rows::uuid(&collection)?), title, acl: rows::acl(&readers)? };
-                Ok((sha256, media_type, published))
+            .map(|(sha256, collection, title, readers, attributes)| {
+                let published = Published {
+                    document,
+                    version,
+                    collection: CollectionId(rows::uuid(&collection)?),
+                    title,
+                    acl: rows::acl(&readers)?,
+                    attributes: attributes?,
+                };
+                Ok((sha256, metadata::given(conn, document)?, published))
             })
             .transpose()
         })
@@ -200,23 +224,25 @@ impl Catalog {
     /// Returns the text and chunks of every visible version from after `after`, `limit` at a time: to rebuild an index.
     pub fn visible(&self, after: Option<DocumentId>, limit: usize) -> Result<Vec<Published>> {
         self.read(|conn| {
-            conn.prepare_cached(
+            conn.prepare_cached(&format!(
                 "SELECT d.id, d.visible_version, d.collection_id, d.title,
-                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id)
-                 FROM documents d WHERE d.visible_version IS NOT NULL AND d.deleted_at IS NULL AND d.id > coalesce(?1, '')
+                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), {ATTRIBUTES}
+                 FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
+                 WHERE d.deleted_at IS NULL AND d.id > coalesce(?1, '')
                  ORDER BY d.id LIMIT ?2",
-            )?
+            ))?
             .query_map(params![after.map(|id| id.to_string()), limit as u64], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?, row.get::<_, String>(4)?))
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?, row.get::<_, String>(4)?, metadata::attributes(row, 5)?))
             })?
             .map(|row| {
-                let (id, version, collection, title, readers) = row?;
+                let (id, version, collection, title, readers, attributes) = row?;
                 Ok(Published {
                     document: DocumentId(rows::uuid(&id)?),
                     version,
                     collection: CollectionId(rows::uuid(&collection)?),
                     title,
                     acl: rows::acl(&readers)?,
+                    attributes: attributes?,
                 })
             })
             .collect()
@@ -293,34 +319,38 @@ impl Catalog {
         })
     }
 
-    /// Returns the chunks of visible versions that may be read, by id. What is missing was deleted,
-    /// replaced or is not for this principal.
+    /// Returns the chunks of visible versions that may be read and pass the filter, by id. What is missing was deleted,
+    /// replaced or changed, or is not for this principal.
     pub(crate) fn hydrate(
         &self,
         ids: &[ChunkId],
+        filter: &SearchFilter,
         access: &AccessFilter,
     ) -> Result<HashMap<ChunkId, Hydrated>> {
         self.read(|conn| {
             let mut select = conn.prepare_cached(
                 "SELECT k.ordinal, k.text, k.context, k.n_tokens, k.span_start, k.span_end, k.locator, d.title, d.source, c.name,
-                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), k.vector, coalesce(k.tokens, x'')
+                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), k.vector, coalesce(k.tokens, x''),
+                        json_extract(json_patch(d.found, d.given), '$.date')
                  FROM chunks k
                  JOIN documents d ON d.id = k.document_id AND d.visible_version = k.version
                  JOIN collections c ON c.id = d.collection_id
                  WHERE k.document_id = ?1 AND k.version = ?2 AND k.ordinal = ?3 AND d.deleted_at IS NULL",
             )?;
+            let passing = passing(conn, ids, filter)?;
             let mut found = HashMap::with_capacity(ids.len());
-            for id in ids {
+            for id in ids.iter().filter(|id| passing.as_ref().is_none_or(|passing| passing.contains(&id.document))) {
                 let row = select
                     .query_row(params![id.document.to_string(), id.version, id.ordinal], |row| {
                         let readers: String = row.get(10)?;
-                        Ok((chunk(row)?, row.get(7)?, row.get(8)?, row.get(9)?, readers, row.get::<_, Vec<u8>>(11)?, row.get(12)?))
+                        Ok((chunk(row)?, row.get(7)?, row.get(8)?, row.get(9)?, readers, row.get::<_, Vec<u8>>(11)?, row.get(12)?, row.get::<_, Option<String>>(13)?))
                     })
                     .optional()?;
-                let Some((chunk, title, source, collection_name, readers, vector, tokens)) = row else { continue };
+                let Some((chunk, title, source, collection_name, readers, vector, tokens, date)) = row else { continue };
                 if access.allows(&rows::acl(&readers)?) {
                     let vector = from_bytes(&vector)?;
-                    found.insert(*id, Hydrated { chunk: chunk?, vector, tokens, title, source, collection_name });
+                    let date = date.and_then(|date| date.parse().ok());
+                    found.insert(*id, Hydrated { chunk: chunk?, vector, tokens, title, source, collection_name, date });
                 }
             }
             Ok(found)
@@ -352,7 +382,7 @@ impl Catalog {
         };
         let items: Vec<Document> = self.read(|conn| {
             conn.prepare_cached(&format!(
-                "SELECT {DOCUMENT_COLUMNS} FROM {DOCUMENT_TABLES}
+                "SELECT {DOCUMENT_COLUMNS}, {ATTRIBUTES} FROM {DOCUMENT_TABLES}
                  WHERE d.deleted_at IS NULL
                    AND (?1 IS NULL OR d.collection_id IN (SELECT value FROM json_each(?1)))
                    AND (?2 IS NULL OR EXISTS (SELECT 1 FROM readers r WHERE r.document_id = d.id AND r.group_id IN (SELECT value FROM json_each(?2))))
@@ -363,9 +393,7 @@ impl Catalog {
             .map(|row| row?)
             .collect()
         })?;
-        Ok(Page::from_rows(items, limit, |document| {
-            format!("{}{}", document.id, document.source)
-        }))
+        Ok(Page::from_rows(items, limit, Document::cursor))
     }
 
     /// Returns a document.
@@ -415,6 +443,7 @@ impl Catalog {
     pub fn delete_document(&self, id: DocumentId) -> Result<()> {
         self.write(|tx| {
             let at = now();
+            metadata::note_superseded(tx, id)?;
             tx.execute("UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL", params![id.to_string(), at])?;
             tx.execute(
                 "UPDATE jobs SET state = 'failed', error = 'the document was deleted', finished_at = ?2 WHERE document_id = ?1 AND state IN ('queued', 'running')",
@@ -457,6 +486,33 @@ impl Catalog {
                 .collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+/// Returns those documents of chunks that pass a filter; `None` when all do.
+fn passing(
+    conn: &Connection,
+    ids: &[ChunkId],
+    filter: &SearchFilter,
+) -> Result<Option<HashSet<DocumentId>>> {
+    if filter.is_empty() {
+        return Ok(None);
+    }
+    let mut select = conn.prepare_cached(&format!(
+        "SELECT {ATTRIBUTES} FROM documents d
+         JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version WHERE d.id = ?1"
+    ))?;
+    let documents: HashSet<DocumentId> = ids.iter().map(|id| id.document).collect();
+    let mut passing = HashSet::new();
+    for id in documents {
+        let attributes = select
+            .query_row([id.to_string()], |row| metadata::attributes(row, 0))
+            .optional()?
+            .transpose()?;
+        if attributes.is_some_and(|attributes| filter.allows(&attributes)) {
+            passing.insert(id);
+        }
+    }
+    Ok(Some(passing))
 }
 
 fn put_chunks(tx: &Transaction<'_>, new: &Indexed) -> Result<()> {
@@ -535,7 +591,7 @@ fn open_job(tx: &Transaction<'_>, document: DocumentId) -> Result<Option<JobId>>
 
 fn document(conn: &Connection, id: DocumentId, access: &AccessFilter) -> Result<Document> {
     let found = conn
-        .prepare_cached(&format!("SELECT {DOCUMENT_COLUMNS} FROM {DOCUMENT_TABLES} WHERE d.id = ?1 AND d.deleted_at IS NULL"))?
+        .prepare_cached(&format!("SELECT {DOCUMENT_COLUMNS}, {ATTRIBUTES} FROM {DOCUMENT_TABLES} WHERE d.id = ?1 AND d.deleted_at IS NULL"))?
         .query_row([id.to_string()], rows::document)
         .optional()?
         .transpose()?;

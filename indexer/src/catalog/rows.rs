@@ -1,8 +1,10 @@
 //! What the catalog returns, and how rows become it.
 
-use super::corrupt;
+use super::{corrupt, metadata};
+use crate::metadata::{Attributes, Metadata};
 use crate::{Acl, CollectionId, DocumentId, GroupId, Result};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rusqlite::Row;
 use uuid::Uuid;
 
@@ -52,10 +54,31 @@ pub struct Document {
     pub error: Option<String>,
     /// Who may read it.
     pub acl: Acl,
+    /// What is known about it.
+    pub metadata: Metadata,
+    /// From when on another document stands in its place; [`jiff::civil::Date::ZERO`] when since ever.
+    pub superseded_from: Option<Date>,
     /// When it was first added.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl Document {
+    /// Returns where a list goes on after it.
+    pub(crate) fn cursor(&self) -> String {
+        format!("{}{}", self.id, self.source)
+    }
+
+    /// Returns what is filtered by.
+    #[must_use]
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            media_type: self.media_type.clone(),
+            metadata: self.metadata.clone(),
+            superseded_from: self.superseded_from,
+        }
+    }
 }
 
 /// How far a document's latest version is.
@@ -91,7 +114,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Makes a page out of up to `limit + 1` rows: one more than asked for shows that there is a next page.
-    pub(super) fn from_rows(
+    pub(crate) fn from_rows(
         mut items: Vec<T>,
         limit: usize,
         cursor: impl Fn(&T) -> String,
@@ -103,6 +126,7 @@ impl<T> Page<T> {
     }
 }
 
+/// What is known of a document comes last: [`metadata::ATTRIBUTES`].
 pub(super) const DOCUMENT_COLUMNS: &str = "d.id, d.collection_id, c.name, d.source, d.title, d.status, d.error, d.warnings,
     d.latest_version, d.created_at, d.updated_at, v.media_type, v.size_bytes, v.sha256,
     coalesce((SELECT w.n_chunks FROM versions w WHERE w.document_id = d.id AND w.version = d.visible_version), 0),
@@ -146,7 +170,13 @@ pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document>> {
         [row.get(9)?, row.get(10)?, row.get(11)?];
     let (size_bytes, sha256, n_chunks, readers): (u64, String, u32, String) =
         (row.get(12)?, row.get(13)?, row.get(14)?, row.get(15)?);
+    let attributes = metadata::attributes(row, 16)?;
     Ok((|| {
+        let Attributes {
+            metadata,
+            superseded_from,
+            ..
+        } = attributes?;
         Ok(Document {
             id: DocumentId(uuid(&id)?),
             collection: CollectionId(uuid(&collection)?),
@@ -167,6 +197,8 @@ pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document>> {
             warnings: json(&warnings, "document warnings")?,
             error,
             acl: acl(&readers)?,
+            metadata,
+            superseded_from,
             created_at: timestamp(&created_at)?,
             updated_at: timestamp(&updated_at)?,
         })

@@ -1,7 +1,10 @@
 use super::*;
 use crate::access::Collections;
 use crate::ingest::AddOutcome;
-use crate::{AccessFilter, Acl, Chunk, ChunkId, DocumentId, GroupId, Locator};
+use crate::{
+    AccessFilter, Acl, Chunk, ChunkId, DocumentId, GroupId, Locator, Metadata, MetadataChange,
+    SearchFilter,
+};
 use std::collections::BTreeSet;
 
 struct Fixture {
@@ -35,6 +38,7 @@ impl Fixture {
             size_bytes: 3,
             sha256,
             acl,
+            metadata: &MetadataChange::default(),
         };
         self.catalog.add_document(&new).unwrap()
     }
@@ -65,6 +69,7 @@ impl Fixture {
                 tokens: vec![0xA5],
             }],
             warnings: Vec::new(),
+            found: Metadata::default(),
         };
         self.catalog.publish(&[indexed]).unwrap()
     }
@@ -122,7 +127,10 @@ fn a_version_is_visible_only_once_published() {
         version: 2,
         ordinal: 0,
     };
-    let hydrated = fixture.catalog.hydrate(&[old, new], &access).unwrap();
+    let hydrated = fixture
+        .catalog
+        .hydrate(&[old, new], &SearchFilter::default(), &access)
+        .unwrap();
     assert_eq!(hydrated.keys().collect::<Vec<_>>(), [&new]);
     assert_eq!(hydrated[&new].chunk.locator.page, Some(2));
     assert_eq!(
@@ -149,7 +157,7 @@ fn nothing_is_shown_to_those_who_may_not_read() {
         assert!(
             fixture
                 .catalog
-                .hydrate(&[chunk], access)
+                .hydrate(&[chunk], &SearchFilter::default(), access)
                 .unwrap()
                 .is_empty()
         );
@@ -205,6 +213,7 @@ fn deleting_hides_at_once_and_frees_the_name() {
                     version: 1,
                     ordinal: 0
                 }],
+                &SearchFilter::default(),
                 &access
             )
             .unwrap()

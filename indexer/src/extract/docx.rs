@@ -32,9 +32,10 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
         .unwrap_or_default();
     let notes = [part("footnotes"), part("endnotes")];
 
-    let title = package.title();
+    let mut outline = Outline::default();
+    let title = package.properties(&mut outline);
     let mut walk = Walk {
-        outline: Outline::default(),
+        outline,
         styles,
         numbering,
         relations: &relations,

@@ -23,8 +23,40 @@ pub(crate) fn extract(bytes: &[u8]) -> Extracted {
     if let Some(title) = first_text(&html, "title").or_else(|| first_text(&html, "h1")) {
         outline.set_title(&title);
     }
+    add_metadata(&mut outline, &html);
     Walk::new(&mut outline).walk(main_content(&html));
     outline.finish()
+}
+
+/// Takes author, key words and date from `meta` elements.
+fn add_metadata(outline: &mut Outline, html: &Html) {
+    const DATES: [&str; 6] = [
+        "article:modified_time",
+        "dcterms.modified",
+        "last-modified",
+        "article:published_time",
+        "dcterms.date",
+        "date",
+    ];
+    let said: Vec<(String, &str)> = select(html, "meta[content]")
+        .filter_map(|meta| {
+            let meta = meta.value().as_element()?;
+            let name = meta.attr("name").or(meta.attr("property"))?;
+            Some((name.to_ascii_lowercase(), meta.attr("content")?))
+        })
+        .collect();
+    for (name, content) in &said {
+        match name.as_str() {
+            "author" | "dcterms.creator" | "dc.creator" => outline.set_author(content),
+            "keywords" | "article:tag" => outline.add_tags(content),
+            _ => {}
+        }
+    }
+    for date in DATES {
+        if let Some((_, content)) = said.iter().find(|(name, _)| name == date) {
+            outline.set_date(content);
+        }
+    }
 }
 
 /// Adds the blocks of HTML found inside another document.

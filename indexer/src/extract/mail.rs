@@ -66,7 +66,12 @@ fn add_headers(outline: &mut Outline, message: &Message<'_>) {
             lines.push(format!("{label}: {}", addresses(address)));
         }
     }
+    if let Some(author) = message.from().and_then(Address::first) {
+        outline.set_author(author.name().or(author.address()).unwrap_or_default());
+    }
     if let Some(date) = message.date() {
+        // The day where it was sent.
+        outline.set_date(&format!("{:04}-{}-{}", date.year, date.month, date.day));
         lines.push(format!("Date: {}", date.to_rfc3339()));
     }
     for line in lines {
@@ -164,6 +169,11 @@ mod tests {
     fn headers_body_and_attachments_are_read() {
         let extracted = extract(MAIL.as_bytes(), 0).unwrap();
         assert_eq!(extracted.title.as_deref(), Some("経費のお知らせ"));
+        assert_eq!(extracted.metadata.author.as_deref(), Some("Sato"));
+        assert_eq!(
+            extracted.metadata.date,
+            Some(jiff::civil::date(2026, 11, 2))
+        );
         let got: Vec<_> = extracted
             .blocks
             .iter()

@@ -2,7 +2,7 @@
 
 use crate::document::Extracted;
 use crate::extract::outline::Outline;
-use crate::extract::{clean, html, text};
+use crate::extract::{clean, front_matter, html, text};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 /// Extracts blocks; the title is the front matter's, else the first heading of level 1.
@@ -180,7 +180,7 @@ impl Walk {
                     .heading(level, &clean::join_lines(inline.lines()));
             }
             Inline::Code => self.outline.code(&inline),
-            Inline::Metadata => self.read_front_matter(&inline),
+            Inline::Metadata => front_matter::read(&mut self.outline, &inline),
             Inline::Text | Inline::Cell => {
                 let text = clean::join_lines(inline.lines());
                 if text.is_empty() {
@@ -215,20 +215,6 @@ impl Walk {
                 marker
             }
             Some(None) | None => "-".to_owned(),
-        }
-    }
-
-    /// Takes the title from YAML (`title: …`) or TOML (`title = "…"`); the rest describes the file, not its content.
-    fn read_front_matter(&mut self, text: &str) {
-        for line in text.lines() {
-            let value = line
-                .strip_prefix("title")
-                .map(str::trim_start)
-                .and_then(|rest| rest.strip_prefix([':', '=']));
-            if let Some(value) = value {
-                self.outline
-                    .set_title(value.trim().trim_matches(['"', '\'']));
-            }
         }
     }
 }
@@ -295,6 +281,7 @@ mod tests {
             "---\ntitle: \"就業規則\"\nauthor: x\n---\n# Other\n\n日本語の\n文。\n".as_bytes(),
         );
         assert_eq!(extracted.title.as_deref(), Some("就業規則"));
+        assert_eq!(extracted.metadata.author.as_deref(), Some("x"));
         assert_eq!(extracted.blocks[1].text, "日本語の文。");
         assert_eq!(extract(b"text\n\n# H\n").title.as_deref(), Some("H"));
         assert_eq!(extract(b"text\n").title, None);

@@ -1,6 +1,7 @@
 //! Office Open XML packages: a zip of XML parts, read within bounds.
 
 use crate::error::{Error, Result};
+use crate::extract::outline::Outline;
 use crate::extract::text;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
@@ -118,10 +119,16 @@ impl<'b> Package<'b> {
         relations.collect()
     }
 
-    /// The title in the document's properties.
-    pub(crate) fn title(&mut self) -> Option<String> {
+    /// Takes author, key words and date from the document's properties; returns the title there.
+    pub(crate) fn properties(&mut self, outline: &mut Outline) -> Option<String> {
         let properties = self.optional_part("docProps/core.xml")?;
-        properties.child("title").map(Element::text)
+        let property = |name: &str| properties.child(name).map(Element::text);
+        outline.set_author(&property("creator").unwrap_or_default());
+        outline.add_tags(&property("keywords").unwrap_or_default());
+        for name in ["modified", "created"] {
+            outline.set_date(&property(name).unwrap_or_default());
+        }
+        property("title")
     }
 
     /// Where the main part lies, as the package declares it.
@@ -434,5 +441,26 @@ pub(crate) mod tests {
         assert_eq!(resolve("ppt/slides", "../media/a.png"), "ppt/media/a.png");
         assert_eq!(resolve("ppt", "/word/x.xml"), "word/x.xml");
         assert_eq!(resolve("a", "../../../x"), "x");
+    }
+
+    #[test]
+    fn properties_give_author_key_words_and_the_last_change() {
+        let core = "<cp:coreProperties xmlns:cp='c' xmlns:dc='d' xmlns:dcterms='t'><dc:title>T</dc:title>\
+            <dc:creator>Sato; Tanaka</dc:creator><cp:keywords>travel; HR</cp:keywords>\
+            <dcterms:created>2023-01-01T00:00:00Z</dcterms:created>\
+            <dcterms:modified>2024-04-01T09:30:00Z</dcterms:modified></cp:coreProperties>";
+        let bytes = package(&[("docProps/core.xml", core)]);
+        let mut outline = Outline::default();
+        let title = Package::open(&bytes, "DOCX")
+            .unwrap()
+            .properties(&mut outline);
+        assert_eq!(title.as_deref(), Some("T"));
+        let metadata = outline.finish().metadata;
+        assert_eq!(metadata.author.as_deref(), Some("Sato; Tanaka"));
+        assert_eq!(
+            metadata.tags.into_iter().collect::<Vec<_>>(),
+            ["HR", "travel"]
+        );
+        assert_eq!(metadata.date, Some(jiff::civil::date(2024, 4, 1)));
     }
 }

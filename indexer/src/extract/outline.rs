@@ -1,7 +1,9 @@
 //! Blocks gathered in reading order, each under the headings above it.
 
+use crate::date;
 use crate::document::{Block, BlockKind, Extracted, Locator, Warning};
 use crate::extract::{clean, table};
+use crate::metadata::Metadata;
 
 /// Longest heading kept in a heading path; a "heading" above this is a mislabeled paragraph.
 const MAX_PATH_CHARS: usize = 160;
@@ -21,6 +23,34 @@ impl Outline {
         if self.extracted.title.is_none() && !title.is_empty() {
             self.extracted.title = Some(title);
         }
+    }
+
+    /// What the file says about itself.
+    pub(crate) fn metadata(&mut self) -> &mut Metadata {
+        &mut self.extracted.metadata
+    }
+
+    pub(crate) fn set_author(&mut self, author: &str) {
+        let author = clean::inline(author);
+        let known = &mut self.extracted.metadata.author;
+        if known.is_none() && !author.is_empty() {
+            *known = Some(author);
+        }
+    }
+
+    /// Sets the document's date; what is no date is passed over.
+    pub(crate) fn set_date(&mut self, date: &str) {
+        let known = &mut self.extracted.metadata.date;
+        if known.is_none() {
+            *known = date::parse_day(date).ok();
+        }
+    }
+
+    /// Adds key words with commas or semicolons between them.
+    pub(crate) fn add_tags(&mut self, tags: &str) {
+        let tags = tags.split([',', ';', '、', '，', '；']).map(clean::inline);
+        let tags = tags.filter(|tag| !tag.is_empty());
+        self.extracted.metadata.tags.extend(tags);
     }
 
     pub(crate) fn set_page(&mut self, page: Option<u32>) {

@@ -50,6 +50,14 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
     if let Some(title) = title(&document) {
         outline.set_title(&title);
     }
+    outline.set_author(&info(&document, b"Author").unwrap_or_default());
+    outline.add_tags(&info(&document, b"Keywords").unwrap_or_default());
+    for key in [b"ModDate".as_slice(), b"CreationDate"] {
+        // `D:20240401093000+09'00'`; the day is enough.
+        let date = info(&document, key).unwrap_or_default();
+        let day = date.trim_start_matches("D:").get(..8);
+        outline.set_date(day.unwrap_or_default());
+    }
     layout::add_pages(&mut outline, pages);
     let extracted = outline.finish();
     if extracted.blocks.is_empty() && n_failed > 0 {
@@ -116,24 +124,31 @@ fn resolve_filters(document: &mut Document) {
 
 /// The title in the document's information; names of files and programs are none.
 fn title(document: &Document) -> Option<String> {
-    let info = document.trailer.get(b"Info").ok()?;
-    let info = match info.as_reference() {
-        Ok(id) => document.get_dictionary(id).ok()?,
-        Err(_) => info.as_dict().ok()?,
-    };
-    let bytes = info.get(b"Title").ok()?.as_str().ok()?;
-    let title = if bytes.starts_with(&[0xFE, 0xFF]) || bytes.starts_with(b"\xEF\xBB\xBF") {
-        crate::extract::text::decode(bytes).0
-    } else {
-        // PDFDocEncoding is Latin-1 for what titles are made of.
-        bytes.iter().map(|&byte| char::from(byte)).collect()
-    };
+    let title = info(document, b"Title")?;
     let lower = title.to_lowercase();
     let is_name = lower.starts_with("microsoft ")
         || lower == "untitled"
         || lower.ends_with(".doc")
         || lower.ends_with(".docx");
     (!is_name && !title.trim().is_empty()).then_some(title)
+}
+
+/// An entry of the document's information.
+fn info(document: &Document, key: &[u8]) -> Option<String> {
+    let info = document.trailer.get(b"Info").ok()?;
+    let info = match info.as_reference() {
+        Ok(id) => document.get_dictionary(id).ok()?,
+        Err(_) => info.as_dict().ok()?,
+    };
+    let bytes = info.get(key).ok()?.as_str().ok()?;
+    Some(
+        if bytes.starts_with(&[0xFE, 0xFF]) || bytes.starts_with(b"\xEF\xBB\xBF") {
+            crate::extract::text::decode(bytes).0
+        } else {
+            // PDFDocEncoding is Latin-1 for what titles are made of.
+            bytes.iter().map(|&byte| char::from(byte)).collect()
+        },
+    )
 }
 
 #[cfg(test)]

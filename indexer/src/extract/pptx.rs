@@ -13,7 +13,7 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
     let relations = package.relations(&main);
     let mut outline = Outline::default();
     if let Some(title) = package
-        .title()
+        .properties(&mut outline)
         .filter(|title| title != "PowerPoint Presentation")
     {
         outline.set_title(&title);

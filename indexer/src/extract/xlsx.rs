@@ -19,7 +19,7 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
     let mut package = Package::open(bytes, "XLSX")?;
     package.check_members()?;
     let mut outline = Outline::default();
-    if let Some(title) = package.title() {
+    if let Some(title) = package.properties(&mut outline) {
         outline.set_title(&title);
     }
     let malformed = |error: calamine::XlsxError| Error::Malformed {

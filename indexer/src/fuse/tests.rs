@@ -121,6 +121,7 @@ fn weights_decide_between_the_legs() {
             dense_weight,
             lexical_weight,
             late_weight: 1.0,
+            ..Fusion::default()
         };
         assert_eq!(order(&fused(&legs, &weighed(0.5, 1.0)))[0], 2);
         assert_eq!(order(&fused(&legs, &weighed(1.0, 0.5)))[0], 1);
@@ -140,4 +141,29 @@ fn ties_go_by_id_and_repeats_count_once() {
 #[test]
 fn nothing_in_gives_nothing_out() {
     assert!(fused(&legs(&[], &[]), &Fusion::default()).is_empty());
+}
+
+#[test]
+fn newer_documents_gain_at_most_the_weight_and_only_when_asked() {
+    let mut found = candidates(&legs(&[(1, 0.9), (2, 0.9), (3, 0.9), (4, 0.9)], &[]), LIMIT);
+    for (candidate, age) in found
+        .iter_mut()
+        .zip([Some(730.0), Some(365.0), None, Some(-3.0)])
+    {
+        candidate.age_days = age;
+    }
+    let off = fuse(&found, LIMIT, &Fusion::default());
+    assert_eq!(order(&off), [1, 2, 3, 4]);
+    assert!(off.iter().all(|f| f.parts.recency.abs() < f32::EPSILON));
+    let how = Fusion {
+        recency_weight: 0.4,
+        ..Fusion::default()
+    };
+    let on = fuse(&found, LIMIT, &how);
+    assert_eq!(order(&on), [4, 2, 1, 3]);
+    let parts: Vec<f32> = on.iter().map(|f| f.parts.recency).collect();
+    for (part, expected) in parts.iter().zip([0.4, 0.2, 0.1, 0.0]) {
+        assert!((part - expected).abs() < 1e-6, "{parts:?}");
+    }
+    assert!((on[0].score - (on[0].hybrid() + on[0].parts.late)).abs() < 1e-6);
 }

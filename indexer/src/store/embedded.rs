@@ -8,6 +8,7 @@ use crate::access::{AccessFilter, Collections, GroupId};
 use crate::analyze::ANALYZER_VERSION;
 use crate::document::{CollectionId, DocumentId};
 use crate::error::{Error, Result};
+use crate::filter::{Condition, SearchFilter};
 use async_trait::async_trait;
 use dense::DenseIndex;
 use lexical::LexicalIndex;
@@ -80,8 +81,16 @@ impl EmbeddedStore {
         })
     }
 
+    async fn search_vectors(&self, query: Query, access: &AccessFilter) -> Result<Vec<Scored>> {
+        let Some(scope) = Scope::new(&query, access) else {
+            return Ok(Vec::new());
+        };
+        self.blocking(move |inner| inner.dense.search(query.vector, &scope, query.limit))
+            .await
+    }
+
     async fn search_words(&self, query: Query, access: &AccessFilter) -> Result<Vec<Scored>> {
-        let Some(scope) = Scope::new(&query.collections, query.limit, access) else {
+        let Some(scope) = Scope::new(&query, access) else {
             return Ok(Vec::new());
         };
         self.blocking(move |inner| {
@@ -133,8 +142,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn search(&self, query: &Query, access: &AccessFilter) -> Result<Legs> {
-        let dense =
-            timed(self.search_dense(&query.vector, &query.collections, query.limit, access));
+        let dense = timed(self.search_vectors(query.clone(), access));
         let lexical = timed(self.search_words(query.clone(), access));
         let ((dense, dense_ms), (lexical, lexical_ms)) = futures::try_join!(dense, lexical)?;
         Ok(Legs {
@@ -152,12 +160,16 @@ impl Store for EmbeddedStore {
         limit: usize,
         access: &AccessFilter,
     ) -> Result<Vec<Scored>> {
-        let Some(scope) = Scope::new(collections, limit, access) else {
-            return Ok(Vec::new());
+        let query = Query {
+            text: String::new(),
+            concepts: Vec::new(),
+            bm25: Bm25::default(),
+            vector: vector.to_vec(),
+            collections: collections.clone(),
+            filter: SearchFilter::default(),
+            limit,
         };
-        let vector = vector.to_vec();
-        self.blocking(move |inner| inner.dense.search(vector, &scope, limit))
-            .await
+        self.search_vectors(query, access).await
     }
 
     async fn search_lexical(
@@ -173,6 +185,7 @@ impl Store for EmbeddedStore {
             bm25: Bm25::default(),
             vector: Vec::new(),
             collections: collections.clone(),
+            filter: SearchFilter::default(),
             limit,
         };
         self.search_words(query, access).await
@@ -224,24 +237,27 @@ async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
 struct Scope {
     groups: Option<Vec<GroupId>>,
     collections: Option<Vec<CollectionId>>,
+    /// All of these must hold.
+    conditions: Vec<Condition>,
 }
 
 impl Scope {
     /// Returns `None` if nothing can be found, so that no engine need be asked.
-    fn new(collections: &Collections, limit: usize, access: &AccessFilter) -> Option<Self> {
+    fn new(query: &Query, access: &AccessFilter) -> Option<Self> {
         let groups = access
             .as_groups()
             .map(|groups| groups.iter().cloned().collect::<Vec<_>>());
-        let collections = match collections {
+        let collections = match &query.collections {
             Collections::All => None,
             Collections::Only(only) => Some(only.clone()),
         };
-        let nothing = limit == 0
+        let nothing = query.limit == 0
             || groups.as_ref().is_some_and(Vec::is_empty)
             || collections.as_ref().is_some_and(Vec::is_empty);
         (!nothing).then_some(Self {
             groups,
             collections,
+            conditions: query.filter.conditions(),
         })
     }
 }

@@ -1,16 +1,18 @@
 //! `kura ask`
 
 use super::backend::{Backend, blocking};
+use super::filter::FilterArgs;
 use super::search::place;
 use super::{Hinted, Outcome, print_json, progress_bar};
 use crate::answer::{self, AnswerError, AnswerEvent, AnswerMode, Question};
 use crate::app;
 use crate::config::Config;
 use crate::routes::ask::{AnswerBody, AskRequest, FlagKind, Mode};
+use crate::routes::filter::to_core;
 use crate::routes::select;
 use clap::ValueEnum;
 use futures::StreamExt as _;
-use kura_indexer::{AccessFilter, Pipeline};
+use kura_indexer::{AccessFilter, Pipeline, SearchFilter};
 use std::sync::Arc;
 
 /// Arguments of `kura ask`.
@@ -27,6 +29,8 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// How to answer.
@@ -48,16 +52,19 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     anyhow::ensure!(!args.question.trim().is_empty(), "the question is empty");
     let collections = Some(args.collection).filter(|names| !names.is_empty());
     let mode = args.mode.map(Mode::from);
+    let filter = args.filter.filter();
     let spinner = progress_bar("{spinner} answering ({elapsed})");
     let answered = match Backend::open(&config).await? {
         Backend::Local(pipeline) => {
             let mode = mode.map_or(config.answer.mode, AnswerMode::from);
-            local(&config, pipeline, args.question, collections, mode).await
+            let filter = to_core(filter.as_ref())?;
+            local(&config, pipeline, args.question, collections, filter, mode).await
         }
         Backend::Server(client) => {
             let request = AskRequest {
                 question: args.question,
                 collections,
+                filter,
                 conversation: None,
                 mode,
                 stream: true,
@@ -80,6 +87,7 @@ async fn local(
     pipeline: Arc<Pipeline>,
     question: String,
     collections: Option<Vec<String>>,
+    filter: SearchFilter,
     mode: AnswerMode,
 ) -> anyhow::Result<AnswerBody> {
     // Before the models, because it fails fast.
@@ -95,6 +103,7 @@ async fn local(
     let question = Question {
         text: question,
         collections,
+        filter,
         history: Vec::new(),
         mode,
     };

@@ -1,10 +1,12 @@
 //! `kura explain`
 
 use super::backend::{Backend, blocking};
+use super::filter::FilterArgs;
 use super::{Outcome, print_json};
 use crate::app;
 use crate::config::Config;
 use crate::routes::explain::{ExplainRequest, ExplainResponse, ExplainedDocument, Gate};
+use crate::routes::filter::to_core;
 use crate::routes::{document_id, select};
 use anyhow::Context as _;
 use kura_indexer::{AccessFilter, GroupId, retrieve};
@@ -32,6 +34,8 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Explains a search and prints it.
@@ -47,6 +51,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         collections: given(args.collection),
         limit: Some(limit),
         document: args.document,
+        filter: args.filter.filter(),
         groups: given(args.group),
         answer: args.answer,
     };
@@ -62,6 +67,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
                 .ok()
                 .context("the document id is no id; `kura search --json` shows ids")?;
             let search = retrieve::SearchRequest {
+                filter: to_core(request.filter.as_ref())?,
                 text: request.query,
                 collections,
                 limit,
@@ -69,7 +75,8 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             let explanation = pipeline.explain(&search, id, &access).await?;
             let gate = if request.answer {
                 let assistant = app::assistant(&config, pipeline, None).await?;
-                let gathered = assistant.gather(&search.text, &search.collections, &access);
+                let (text, collections) = (&search.text, &search.collections);
+                let gathered = assistant.gather(text, collections, &search.filter, &access);
                 Some(Gate::new(&gathered.await?, config.answer.min_support))
             } else {
                 None
@@ -113,16 +120,17 @@ fn print(response: &ExplainResponse, limit: usize) {
     if let Some(document) = &response.document {
         print_document(document);
     }
-    say!("\nrank  score = dense + lexical + late   dense  lexical  before late  source");
+    say!("\nrank  score = dense + lexical + late   + recent  dense  lexical  before late  source");
     for hit in response.candidates.iter().take(limit) {
         let place = |rank: Option<usize>| rank.map_or("-".to_owned(), |rank| rank.to_string());
         say!(
-            "{:>4}  {:>5.2} = {:>5.2} + {:>5.2}   + {:>5.2}  {:>5}  {:>7}  {:>11}  {}",
+            "{:>4}  {:>5.2} = {:>5.2} + {:>5.2}   + {:>5.2}  + {:>5.2}  {:>6}  {:>7}  {:>11}  {}",
             hit.rank,
             hit.hit.score,
             hit.parts.dense,
             hit.parts.lexical,
             hit.parts.late_interaction,
+            hit.parts.recency,
             place(hit.hit.dense_rank),
             place(hit.hit.lexical_rank),
             hit.rank_without_late_interaction,

@@ -1,7 +1,7 @@
 //! `kura extract`
 
 use super::{Outcome, print_json};
-use kura_indexer::{Block, BlockKind, Extracted, Locator};
+use kura_indexer::{Block, BlockKind, Extracted, Locator, Metadata};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -18,6 +18,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Output {
     title: Option<String>,
+    metadata: Metadata,
     blocks: Vec<BlockOutput>,
     warnings: Vec<String>,
 }
@@ -67,6 +68,7 @@ impl From<Extracted> for Output {
     fn from(extracted: Extracted) -> Self {
         Self {
             title: extracted.title,
+            metadata: extracted.metadata.tidied(),
             blocks: extracted.blocks.into_iter().map(Into::into).collect(),
             warnings: extracted
                 .warnings

@@ -4,6 +4,7 @@ mod files;
 mod run;
 
 use super::backend::Backend;
+use super::filter::MetadataArgs;
 use super::{Hinted, Outcome, print_json, progress_bar};
 use crate::config::Config;
 use files::Found;
@@ -22,6 +23,8 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    metadata: MetadataArgs,
 }
 
 /// What became of the files.
@@ -74,11 +77,18 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         )
         .into());
     }
+    let metadata = args.metadata.change();
+    // Before anything is added.
+    let known = metadata.to_core()?.checked()?;
     let bar = progress_bar("{spinner} {msg} {wide_bar} {pos}/{len}");
     bar.set_length(found.len() as u64);
     let rows = match Backend::open(&config).await? {
-        Backend::Local(pipeline) => run::local(&pipeline, &args.collection, found, &bar).await,
-        Backend::Server(client) => run::by_server(client, &args.collection, found, &bar).await,
+        Backend::Local(pipeline) => {
+            run::local(&pipeline, &args.collection, &known, found, &bar).await
+        }
+        Backend::Server(client) => {
+            run::by_server(client, &args.collection, metadata, found, &bar).await
+        }
     };
     bar.finish_and_clear();
     let report = Report::new(args.collection, rows?);

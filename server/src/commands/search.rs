@@ -1,8 +1,10 @@
 //! `kura search`
 
 use super::backend::{Backend, blocking};
+use super::filter::FilterArgs;
 use super::{Outcome, print_json};
 use crate::config::Config;
+use crate::routes::filter::to_core;
 use crate::routes::search::{Hit, SearchRequest, SearchResponse};
 use crate::routes::select;
 use kura_indexer::{AccessFilter, retrieve};
@@ -21,6 +23,8 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Searches and prints the hits.
@@ -31,10 +35,12 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     anyhow::ensure!(!args.query.trim().is_empty(), "the query is empty");
     let limit = args.limit.map_or(config.retrieval.limit, usize::from);
     let collections = Some(args.collection).filter(|names| !names.is_empty());
+    let filter = args.filter.filter();
     let response: SearchResponse = match Backend::open(&config).await? {
         Backend::Local(pipeline) => {
             let request = retrieve::SearchRequest {
                 collections: select(&pipeline, collections.as_deref()).await?,
+                filter: to_core(filter.as_ref())?,
                 text: args.query,
                 limit,
             };
@@ -46,6 +52,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
                 query: args.query,
                 collections,
                 limit: Some(limit),
+                filter,
             };
             blocking(move || client.search(&request)).await?
         }

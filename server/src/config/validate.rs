@@ -157,6 +157,7 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         ("retrieval.lexical_weight", config.retrieval.lexical_weight),
         ("retrieval.late_weight", config.retrieval.late_weight),
         ("retrieval.bm25_k1", config.retrieval.bm25_k1),
+        ("retrieval.recency_weight", config.retrieval.recency_weight),
     ] {
         require(
             value.is_finite() && value >= 0.0,
@@ -173,6 +174,12 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         config.retrieval.dense_weight + config.retrieval.lexical_weight > 0.0,
         "retrieval.dense_weight",
         "is 0 and so is `retrieval.lexical_weight`; nothing would rank".to_owned(),
+    );
+    let half_life = config.retrieval.recency_half_life_days;
+    require(
+        half_life.is_finite() && half_life > 0.0,
+        "retrieval.recency_half_life_days",
+        format!("{half_life} is not more than 0"),
     );
     require(
         (0.0..=1.0).contains(&config.answer.min_support),

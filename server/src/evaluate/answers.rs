@@ -12,7 +12,7 @@ use crate::answer::{
 };
 use anyhow::Context as _;
 use futures::StreamExt as _;
-use kura_indexer::DocumentId;
+use kura_indexer::{DocumentId, SearchFilter};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,7 +35,12 @@ pub(super) async fn rows(
     let step = questions.len().div_ceil(WARM_UP).max(1);
     for question in questions.iter().step_by(step) {
         assistant
-            .support(&question.text, &search.collections, &search.access)
+            .support(
+                &question.text,
+                &search.collections,
+                &SearchFilter::default(),
+                &search.access,
+            )
             .await?;
     }
     let mut rows = Vec::with_capacity(questions.len());
@@ -58,6 +63,7 @@ async fn ask(
     let asked = Question {
         text: question.text.clone(),
         collections: search.collections.clone(),
+        filter: SearchFilter::default(),
         history: Vec::new(),
         mode: AnswerMode::Auto,
     };

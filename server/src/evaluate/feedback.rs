@@ -6,6 +6,7 @@
 
 use super::dataset::LabelledQuery;
 use super::folder::label;
+use super::record::Answerability;
 use crate::routes::ask::Outcome;
 use crate::routes::feedback::{DocumentRef, RatedAnswer, Rating};
 use serde::{Deserialize, Serialize};
@@ -104,7 +105,7 @@ pub fn queries(rated: &[RatedAnswer], collection: &str) -> (Vec<FromFeedback>, C
     for FromFeedback { query, .. } in &found {
         counts.with_documents += usize::from(!query.relevant.is_empty());
         counts.with_answers += usize::from(!query.answers.is_empty());
-        counts.unanswerable += usize::from(query.unanswerable);
+        counts.unanswerable += usize::from(query.answerability == Answerability::Unanswerable);
     }
     (found, counts)
 }
@@ -149,23 +150,27 @@ fn labelled(rated: &RatedAnswer, collection: &str) -> Result<LabelledQuery, Left
             .iter()
             .map(|answer| answer.trim().to_owned())
             .collect(),
-        unanswerable,
+        answerability: if unanswerable {
+            Answerability::Unanswerable
+        } else {
+            Answerability::Answerable
+        },
     })
 }
 
 /// Adds what one more answer says about the same question.
 fn merge(known: &mut FromFeedback, more: LabelledQuery, counts: &mut Counts) {
     let source = more.id.trim_start_matches("feedback-").to_owned();
-    if !known.sources.is_empty() && known.query.unanswerable != more.unanswerable {
+    if !known.sources.is_empty() && known.query.answerability != more.answerability {
         // A document or an answer that is there outweighs that somebody missed none.
         *counts.left_out.entry(LeftOut::Contradicted).or_default() += 1;
-        if more.unanswerable {
+        if more.answerability == Answerability::Unanswerable {
             return;
         }
         known.sources.clear();
     }
     let query = &mut known.query;
-    query.unanswerable = more.unanswerable;
+    query.answerability = more.answerability;
     query.relevant.extend(more.relevant);
     for answer in more.answers {
         if !query.answers.contains(&answer) {
@@ -248,7 +253,7 @@ mod tests {
                     query.text.as_str(),
                     sources(query),
                     query.answers.join("|"),
-                    query.unanswerable,
+                    query.answerability == Answerability::Unanswerable,
                 )
             })
             .collect();
@@ -313,7 +318,7 @@ mod tests {
         let (found, counts) = queries(&all, "handbook");
         assert_eq!(found.len(), 1);
         assert_eq!(sources(&found[0].query), ["cited.md", "more.md"]);
-        assert!(!found[0].query.unanswerable);
+        assert_eq!(found[0].query.answerability, Answerability::Answerable);
         assert_eq!(found[0].sources, ["id of same", "second"]);
         assert_eq!(
             counts.left_out,

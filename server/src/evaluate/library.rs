@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::routes;
 use anyhow::Context as _;
 use kura_indexer::retrieve::{RankOptions, SearchRequest};
-use kura_indexer::{AccessFilter, Collections, DocumentId, Pipeline};
+use kura_indexer::{AccessFilter, Collections, DocumentId, Pipeline, SearchFilter};
 use std::sync::Arc;
 
 /// A collection's documents, their texts, and its search.
@@ -132,6 +132,7 @@ impl Library {
                 let request = SearchRequest {
                     text: query.to_owned(),
                     collections: collections.clone(),
+                    filter: SearchFilter::default(),
                     limit,
                 };
                 let options = RankOptions {
@@ -140,7 +141,7 @@ impl Library {
                     ..pipeline.rank_options(limit)
                 };
                 let ranking = pipeline.rank(&request, &options, access).await?;
-                let hits = ranking.into_output(limit).hits.into_iter();
+                let hits = ranking.into_output(limit, true).hits.into_iter();
                 hits.map(|hit| hit.chunk.document.to_string()).collect()
             }
             Self::Server { client, collection } => {
@@ -148,6 +149,7 @@ impl Library {
                     query: query.to_owned(),
                     collections: Some(vec![collection.clone()]),
                     limit: Some(limit),
+                    filter: None,
                 };
                 let client = client.clone();
                 let response = blocking(move || client.search(&request)).await?;

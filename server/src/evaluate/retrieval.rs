@@ -9,7 +9,7 @@ use super::record::{Ranked, Row, StageRow, TOP, Timing};
 use kura_indexer::catalog::{self, DocumentStatus};
 use kura_indexer::fuse::Fused;
 use kura_indexer::retrieve::{RankOptions, SearchRequest};
-use kura_indexer::{AccessFilter, Collections, DocumentId, Pipeline};
+use kura_indexer::{AccessFilter, Collections, DocumentId, Pipeline, SearchFilter};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -152,6 +152,7 @@ impl Search {
             text: query.to_owned(),
             collections: self.collections.clone(),
             limit: self.options.candidates,
+            filter: SearchFilter::default(),
         };
         let ranking = self
             .pipeline

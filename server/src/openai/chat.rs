@@ -13,6 +13,7 @@ use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
+use kura_indexer::SearchFilter;
 use kura_models::{Message, Role};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -209,6 +210,7 @@ pub async fn create_chat_completion(
         collections,
         history,
         mode,
+        filter: SearchFilter::default(),
     };
     let reply = Rendering {
         id: format!("chatcmpl-{}", Uuid::now_v7().simple()),

@@ -1,5 +1,6 @@
 //! `/api/v1/ask`
 
+use super::filter::{self, Filter};
 use super::jobs::sse;
 use super::search::Hit;
 use super::{Json, Problems, Span, chunk_id, require_text, resolve, uuid};
@@ -30,6 +31,9 @@ pub struct AskRequest {
     /// Names of the collections to search; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collections: Option<Vec<String>>,
+    /// Which documents to look at; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
     /// The conversation that the question follows up; a new one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
@@ -298,6 +302,7 @@ async fn start(
     let mode = request.mode.map_or(AnswerMode::Auto, Into::into);
     require_generator(app, mode)?;
     let collections = resolve(app, request.collections.as_deref()).await?;
+    let filter = filter::to_core(request.filter.as_ref())?;
     let Asked {
         conversation,
         ordinal,
@@ -306,6 +311,7 @@ async fn start(
     let question = Question {
         text: request.question,
         collections,
+        filter,
         history,
         mode,
     };

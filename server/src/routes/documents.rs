@@ -1,6 +1,8 @@
 //! `/api/v1/documents`
 
+use super::filter;
 use super::jobs::Job;
+use super::metadata::{Metadata, MetadataChange};
 use super::{List, Path, Problems, Query, document_id, list_limit, resolve};
 use crate::app::AppState;
 use crate::auth::Principal;
@@ -41,6 +43,8 @@ pub struct Document {
     /// Why it failed, with remedy.
     #[schema(required)]
     pub error: Option<String>,
+    /// What is known about it.
+    pub metadata: Metadata,
     /// When it was first added.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: jiff::Timestamp,
@@ -118,6 +122,8 @@ pub struct UploadForm {
     collection: String,
     /// Source of the next file, instead of its file name.
     source: Option<String>,
+    /// What is known about the files that follow, as JSON (`MetadataChange`), until the next such part.
+    metadata: Option<MetadataChange>,
     /// One part per file.
     #[schema(value_type = Vec<String>, format = Binary)]
     file: Vec<Vec<u8>>,
@@ -129,6 +135,8 @@ pub struct UploadForm {
 pub struct DocumentsQuery {
     /// Name of the collection; all when absent.
     collection: Option<String>,
+    /// Only documents that pass this filter: a `SearchFilter` as JSON.
+    filter: Option<String>,
     /// Most items to return, 1 to 200; 50 when absent.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
@@ -139,6 +147,7 @@ pub struct DocumentsQuery {
 impl From<catalog::Document> for Document {
     fn from(document: catalog::Document) -> Self {
         Self {
+            metadata: Metadata::of(&document),
             id: document.id.to_string(),
             collection: document.collection_name,
             source: document.source,
@@ -184,8 +193,9 @@ pub async fn list_documents(
     let collections = resolve(&app, names.as_deref()).await?;
     let page = app
         .pipeline
-        .documents(
+        .filtered_documents(
             &collections,
+            &filter::from_query(query.filter.as_deref())?,
             &principal.access(),
             query.cursor.as_deref(),
             limit,
@@ -222,6 +232,7 @@ pub async fn upload_documents(
                 media_type: file.media_type,
                 bytes: file.bytes,
                 acl: Acl::everyone(),
+                metadata: file.metadata,
             })
             .await?;
         app.jobs.notify();
@@ -323,18 +334,21 @@ struct File {
     source: String,
     media_type: Option<String>,
     bytes: Vec<u8>,
+    metadata: kura_indexer::MetadataChange,
 }
 
 /// Reads all parts before anything is stored, so that a request cut off leaves nothing behind.
 async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError> {
     let mut collection = None;
     let mut next_source = None;
+    let mut metadata = kura_indexer::MetadataChange::default();
     let mut files = Vec::new();
     while let Some(field) = form.next_field().await? {
         let name = field.name().unwrap_or_default().to_owned();
         match name.as_str() {
             "collection" => collection = Some(field.text().await?),
             "source" => next_source = Some(field.text().await?),
+            "metadata" => metadata = read_metadata(&field.text().await?)?,
             "file" => {
                 if collection.is_none() {
                     return Err(ApiError::invalid(
@@ -353,11 +367,12 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
                     source: source(&name)?,
                     media_type,
                     bytes,
+                    metadata: metadata.clone(),
                 });
             }
             _ => {
                 return Err(ApiError::invalid(format!(
-                    "unknown part `{name}`; known are `collection`, `source` and `file`"
+                    "unknown part `{name}`; known are `collection`, `source`, `metadata` and `file`"
                 )));
             }
         }
@@ -368,6 +383,16 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
         return Err(ApiError::invalid("there is no `file` part"));
     }
     Ok((collection, files))
+}
+
+fn read_metadata(json: &str) -> Result<kura_indexer::MetadataChange, ApiError> {
+    let change: MetadataChange = serde_json::from_str(json).map_err(|error| {
+        ApiError::invalid(format!(
+            "the part `metadata` cannot be read: {error}; write it as JSON, like {{\"tags\":[\"hr\"]}}"
+        ))
+    })?;
+    // Before any file is stored.
+    Ok(change.to_core()?.checked()?)
 }
 
 /// Returns the media type that a client declares, unless that says nothing.

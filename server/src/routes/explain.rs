@@ -1,6 +1,7 @@
 //! `/api/v1/search/explain`
 
 use super::ask::QuestionPart;
+use super::filter::{self, Filter};
 use super::search::{Hit, SearchTimings, hit_limit};
 use super::{Json, Problems, chunk_id, document_id, require_text, resolve};
 use crate::answer::passages::Gathered;
@@ -29,6 +30,9 @@ pub struct ExplainRequest {
     /// Id of a document: where did it end, and why?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
+    /// Which documents to look at; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
     /// Search as a member of these groups; as yourself when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<String>>,
@@ -112,6 +116,8 @@ pub struct Parts {
     pub lexical: f32,
     /// Late interaction.
     pub late_interaction: f32,
+    /// The document's date.
+    pub recency: f32,
 }
 
 /// What became of a document.
@@ -149,7 +155,7 @@ pub enum Cause {
     Duplicate,
     /// No version of it is searchable.
     NotIndexed,
-    /// The search was limited to other collections.
+    /// The search was limited to other collections, or by a filter that it does not pass.
     Filtered,
     /// Those who searched may not read it.
     NotReadable,
@@ -198,14 +204,16 @@ pub async fn explain_search(
     let document = request.document.as_deref().map(document_id).transpose()?;
     let search = retrieve::SearchRequest {
         collections: resolve(&app, request.collections.as_deref()).await?,
+        filter: filter::to_core(request.filter.as_ref())?,
         text: request.query,
         limit,
     };
     let explanation = app.pipeline.explain(&search, document, &access).await?;
     let gate = if request.answer {
+        let (text, collections) = (&search.text, &search.collections);
         let gathered = app
             .assistant
-            .gather(&search.text, &search.collections, &access);
+            .gather(text, collections, &search.filter, &access);
         Some(Gate::new(&gathered.await?, app.config.answer.min_support))
     } else {
         None
@@ -274,6 +282,7 @@ impl From<Ranked> for ExplainedHit {
                 dense: hit.parts.dense,
                 lexical: hit.parts.lexical,
                 late_interaction: hit.parts.late,
+                recency: hit.parts.recency,
             },
             hit: hit.into(),
         }
@@ -324,6 +333,10 @@ fn told(outcome: &Outcome) -> (Cause, String) {
         Outcome::Filtered { collection } => (
             Cause::Filtered,
             format!("it is in the collection `{collection}`, which was not searched"),
+        ),
+        Outcome::NotInFilter { reason } => (
+            Cause::Filtered,
+            format!("the filter keeps it out: {reason}"),
         ),
         Outcome::NotReadable { readers } => (
             Cause::NotReadable,

@@ -1,5 +1,6 @@
 //! `/api/v1/search`
 
+use super::filter::{self, Filter};
 use super::{Json, Problems, Span, chunk_id, require_text, resolve};
 use crate::app::{App, AppState};
 use crate::auth::Principal;
@@ -26,6 +27,9 @@ pub struct SearchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub limit: Option<usize>,
+    /// Which documents to look at; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
 }
 
 /// What was found, the best first.
@@ -195,6 +199,7 @@ pub async fn search(
     let limit = hit_limit(&app, request.limit)?;
     let request = retrieve::SearchRequest {
         collections: resolve(&app, request.collections.as_deref()).await?,
+        filter: filter::to_core(request.filter.as_ref())?,
         text: request.query,
         limit,
     };

@@ -4,25 +4,6 @@
  */
 
 export interface paths {
-    "/api/v1/answers/{id}/feedback": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Returns what one said about an answer of one's own. */
-        get: operations["get_feedback"];
-        /** Says what one thinks of an answer of one's own, in place of what one said before. */
-        put: operations["put_feedback"];
-        post?: never;
-        /** Takes back what one said about an answer of one's own. */
-        delete: operations["delete_feedback"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/ask": {
         parameters: {
             query?: never;
@@ -174,7 +155,11 @@ export interface paths {
         delete: operations["delete_document"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Changes a document's metadata.
+         * @description Searches go by it when this returns. Nothing is extracted or embedded again.
+         */
+        patch: operations["change_document"];
         trace?: never;
     };
     "/api/v1/documents/{id}/content": {
@@ -276,26 +261,6 @@ export interface paths {
         };
         /** Returns an evaluation as a page for people, with charts, that needs nothing else. */
         get: operations["get_evaluation_report"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/feedback": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Exports every rated answer, the earliest first, one JSON object a line.
-         * @description For the operator: it holds everyone's questions. `kura eval dataset feedback` makes a data set of it.
-         */
-        get: operations["export_feedback"];
         put?: never;
         post?: never;
         delete?: never;
@@ -737,7 +702,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
+        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -815,6 +780,8 @@ export interface components {
             id: string;
             /** @description Media type. */
             media_type: string;
+            /** @description What is known about it. */
+            metadata: components["schemas"]["DocumentMetadata"];
             /**
              * Format: int32
              * @description Chunks of the visible version.
@@ -846,14 +813,39 @@ export interface components {
             /** @description Parts that could not be read. */
             warnings: string[];
         };
-        /** @description A document, which may be gone. */
-        DocumentRef: {
-            /** @description Its collection; absent when the document was deleted. */
-            collection: string | null;
-            /** @description Its id. */
-            id: string;
-            /** @description Its source; absent when the document was deleted. */
-            source: string | null;
+        /** @description What to change about a document. */
+        DocumentChange: {
+            /** @description What is known about it. */
+            metadata: components["schemas"]["MetadataChange"];
+        };
+        /** @description What is known about a document: given by people, or else found in the file. */
+        DocumentMetadata: {
+            /** @description Who wrote it; several have `;` between them. */
+            author: string | null;
+            /**
+             * Format: date
+             * @description Its own date: when it was written or last changed.
+             */
+            date: string | null;
+            /**
+             * Format: date
+             * @description From when on another document stands in its place; `0000-01-01` means since ever.
+             */
+            superseded_from: string | null;
+            /** @description Sources of documents of the same collection that it replaces, from `valid_from` on. */
+            supersedes: string[];
+            /** @description Words to sort it by. */
+            tags: string[];
+            /**
+             * Format: date
+             * @description The first day on which it is in force; since ever when absent.
+             */
+            valid_from: string | null;
+            /**
+             * Format: date
+             * @description The first day on which it is no longer in force; for ever when absent.
+             */
+            valid_until: string | null;
         };
         /**
          * @description Whether a document can be found.
@@ -1295,6 +1287,7 @@ export interface components {
             collections?: string[] | null;
             /** @description Id of a document: where did it end, and why? */
             document?: string | null;
+            filter?: components["schemas"]["SearchFilter"] | null;
             /** @description Search as a member of these groups; as yourself when absent. */
             groups?: string[] | null;
             /** @description Hits that are wanted, 1 to 100; `retrieval.limit` when absent. */
@@ -1359,27 +1352,6 @@ export interface components {
             rank: number;
             /** @description Place before late interaction, from 1. */
             rank_without_late_interaction: number;
-        };
-        /** @description What a person said about an answer. */
-        Feedback: {
-            /** @description Why. */
-            comment: string | null;
-            /** @description What it should have said. */
-            corrected_answer: string | null;
-            /**
-             * Format: date-time
-             * @description When it was first given.
-             */
-            created_at: string;
-            /** @description Id of the document that it should have cited; the document may be gone since. */
-            document: string | null;
-            /** @description Whether it was good. */
-            rating: components["schemas"]["Rating"];
-            /**
-             * Format: date-time
-             * @description When it last changed.
-             */
-            updated_at: string;
         };
         /** @description Where a sentence of the answer comes from. */
         FileCitation: {
@@ -1634,6 +1606,8 @@ export interface components {
                 id: string;
                 /** @description Media type. */
                 media_type: string;
+                /** @description What is known about it. */
+                metadata: components["schemas"]["DocumentMetadata"];
                 /**
                  * Format: int32
                  * @description Chunks of the visible version.
@@ -1774,9 +1748,28 @@ export interface components {
              * @description When.
              */
             created_at: string;
-            feedback: components["schemas"]["Feedback"] | null;
             /** @description Who speaks. */
             role: components["schemas"]["Role"];
+        };
+        /**
+         * @description A change of what people said about a document. What is left out stays as it is; what is `null` is taken back, and
+         *     what the file itself says counts again.
+         *
+         *     Dates are written like `2024-04-01`, `2024年4月1日` or `令和6年4月1日`; a year or a month alone stand for their first day.
+         */
+        MetadataChange: {
+            /** @description Who wrote it; several have `;` between them. */
+            author?: string | null;
+            /** @description Its own date. */
+            date?: string | null;
+            /** @description Sources of documents of the same collection that it replaces, from `valid_from` on. They need not exist yet. */
+            supersedes?: string[] | null;
+            /** @description Words to sort it by. */
+            tags?: string[] | null;
+            /** @description The first day on which it is in force. */
+            valid_from?: string | null;
+            /** @description The first day on which it is no longer in force. */
+            valid_until?: string | null;
         };
         /** @description A model. */
         Model: {
@@ -1820,17 +1813,6 @@ export interface components {
              * @description Of everything random; 42 when absent.
              */
             seed?: number | null;
-        };
-        /** @description What a person says about an answer. */
-        NewFeedback: {
-            /** @description Why. */
-            comment?: string | null;
-            /** @description What it should have said. */
-            corrected_answer?: string | null;
-            /** @description Id of the document that it should have cited. */
-            document?: string | null;
-            /** @description Whether it was good. */
-            rating: components["schemas"]["Rating"];
         };
         /** @description OpenAI's error envelope. */
         OpenAiError: {
@@ -1877,6 +1859,7 @@ export interface components {
             collections?: string[] | null;
             /** @description The conversation that the question follows up; a new one when absent. */
             conversation?: string | null;
+            filter?: components["schemas"]["SearchFilter"] | null;
             mode?: components["schemas"]["QuestionMode"] | null;
             /** @description The question, in any language; the answer has the same. */
             question: string;
@@ -1888,45 +1871,6 @@ export interface components {
          * @enum {string}
          */
         QuestionMode: "auto" | "generate" | "extractive";
-        /** @description An answer with what the person who asked said about it; who that is, is left out. */
-        RatedAnswer: {
-            /** @description The answer; that of a withdrawn one is gone. */
-            answer: string;
-            /** @description Documents that it cited when it was rated, each once. */
-            cited: components["schemas"]["DocumentRef"][];
-            /** @description Names of the collections searched; all when absent. */
-            collections: string[] | null;
-            /** @description Why. */
-            comment: string | null;
-            /** @description What it should have said. */
-            corrected_answer: string | null;
-            /**
-             * Format: date-time
-             * @description When it was first rated.
-             */
-            created_at: string;
-            document: components["schemas"]["DocumentRef"] | null;
-            /** @description The answer's id. */
-            id: string;
-            /** @description How the answer ended; `withdrawn` when a document that it cited was replaced or deleted since. */
-            outcome: components["schemas"]["AnswerOutcome"];
-            /** @description The question as it was asked. */
-            question: string;
-            /** @description Whether it was good. */
-            rating: components["schemas"]["Rating"];
-            /** @description The question as retrieval saw it: with what a follow-up leans on. */
-            standalone_question: string;
-            /**
-             * Format: date-time
-             * @description When the feedback last changed.
-             */
-            updated_at: string;
-        };
-        /**
-         * @description Whether an answer was good.
-         * @enum {string}
-         */
-        Rating: "up" | "down";
         /** @description Whether kura can do its work. */
         Readiness: {
             /** @description The parts. */
@@ -1963,11 +1907,48 @@ export interface components {
              * @description Shared words.
              */
             lexical: number;
+            /**
+             * Format: float
+             * @description The document's date.
+             */
+            recency: number;
+        };
+        /**
+         * @description Which documents to look at, by their metadata; all that is given must hold.
+         *
+         *     Tags and authors compare without regard to width and case. Dates are written like `2024-04-01`, `2024/4/1`,
+         *     `2024年4月1日`, `令和6年4月1日` or `R6.4.1`; a year or a year and month stand for their first day, in `until` for their
+         *     last.
+         */
+        SearchFilter: {
+            /** @description Documents with one of these tags. */
+            any_tags?: string[] | null;
+            /**
+             * @description Documents in force on this day, also `today`: `valid_from` is not later, `valid_until` is. A document without
+             *     these is always in force.
+             */
+            as_of?: string | null;
+            /** @description Documents by one of these authors, whose whole name is given. */
+            authors?: string[] | null;
+            /**
+             * @description Whether to look at documents in whose place another one stands, on the day of `as_of` or else today. When absent:
+             *     no with `as_of`, yes without.
+             */
+            include_superseded?: boolean | null;
+            /** @description Documents whose date is not before this one. */
+            since?: string | null;
+            /** @description Documents with all of these tags. */
+            tags?: string[] | null;
+            /** @description Documents of one of these types: extensions such as `pdf`, or media types. */
+            types?: string[] | null;
+            /** @description Documents whose date is not after this one. */
+            until?: string | null;
         };
         /** @description What to search for. */
         SearchRequest: {
             /** @description Names of the collections to search; all when absent. */
             collections?: string[] | null;
+            filter?: components["schemas"]["SearchFilter"] | null;
             /** @description Most hits to return, 1 to 100; `retrieval.limit` when absent. */
             limit?: number | null;
             /** @description Words or a question, in any language. */
@@ -2046,6 +2027,7 @@ export interface components {
             collection: string;
             /** @description One part per file. */
             file: string[];
+            metadata?: components["schemas"]["MetadataChange"] | null;
             /** @description Source of the next file, instead of its file name. */
             source?: string | null;
         };
@@ -2077,156 +2059,6 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    get_feedback: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The answer's id */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Feedback"];
-                };
-            };
-            /** @description Invalid request. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description No or no valid API key. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A failure; `code` says which. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    put_feedback: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The answer's id */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewFeedback"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Feedback"];
-                };
-            };
-            /** @description Invalid request. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description No or no valid API key. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A failure; `code` says which. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    delete_feedback: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The answer's id */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Deleted */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Invalid request. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description No or no valid API key. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A failure; `code` says which. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     ask: {
         parameters: {
             query?: never;
@@ -2787,6 +2619,8 @@ export interface operations {
             query?: {
                 /** @description Name of the collection; all when absent. */
                 collection?: string;
+                /** @description Only documents that pass this filter: a `SearchFilter` as JSON. */
+                filter?: string;
                 /** @description Most items to return, 1 to 200; 50 when absent. */
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
@@ -2952,6 +2786,59 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DocumentChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Document"];
+                };
             };
             /** @description Invalid request. */
             400: {
@@ -3349,52 +3236,6 @@ export interface operations {
                 };
                 content: {
                     "text/html": string;
-                };
-            };
-            /** @description Invalid request. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description No or no valid API key. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A failure; `code` says which. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    export_feedback: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/jsonl": components["schemas"]["RatedAnswer"];
                 };
             };
             /** @description Invalid request. */

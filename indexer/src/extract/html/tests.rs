@@ -84,3 +84,18 @@ fn declared_charsets_and_deep_nesting_are_handled() {
     let deep = format!("{}x", "<div>".repeat(50_000));
     assert_eq!(texts(&deep), ["x"]);
 }
+
+#[test]
+fn meta_elements_give_author_key_words_and_date() {
+    let page = "<html><head><meta name=Author content='佐藤'><meta name=keywords content='旅費、規程'>\
+        <meta property='article:published_time' content='2023-01-01'>\
+        <meta property='article:modified_time' content='2024-04-01T09:30:00+09:00'><meta name=date>\
+        </head><body><p>x</p></body></html>";
+    let metadata = extract(page.as_bytes()).metadata;
+    assert_eq!(metadata.author.as_deref(), Some("佐藤"));
+    assert_eq!(
+        metadata.tags.into_iter().collect::<Vec<_>>(),
+        ["旅費", "規程"]
+    );
+    assert_eq!(metadata.date, Some(jiff::civil::date(2024, 4, 1)));
+}

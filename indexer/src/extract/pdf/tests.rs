@@ -148,3 +148,23 @@ fn a_pdf_without_text_says_so() {
     let outcome = crate::extract::extract(&pdf(&[vec![]]), "a.pdf", None);
     assert!(matches!(outcome, Err(Error::NoText)), "{outcome:?}");
 }
+
+#[test]
+fn the_information_gives_author_key_words_and_the_day_of_the_last_change() {
+    let plain = pdf(&[vec![(10, 50, 700, "Travel expenses are paid by transfer.")]]);
+    let plain = String::from_utf8(plain).unwrap();
+    let told = plain.replace(
+        "/Root 1 0 R",
+        "/Root 1 0 R /Info << /Author (Sato) /Keywords (travel, HR) /CreationDate (D:20230101) \
+         /ModDate (D:20240401093000+09'00') >>",
+    );
+    let metadata = extract(told.as_bytes()).unwrap().metadata;
+    assert_eq!(metadata.author.as_deref(), Some("Sato"));
+    assert_eq!(
+        metadata.tags.into_iter().collect::<Vec<_>>(),
+        ["HR", "travel"]
+    );
+    assert_eq!(metadata.date, Some(jiff::civil::date(2024, 4, 1)));
+    let nothing = extract(plain.as_bytes()).unwrap().metadata;
+    assert_eq!(nothing, crate::Metadata::default());
+}

@@ -5,6 +5,8 @@ use super::Scope;
 use crate::access::Acl;
 use crate::document::{ChunkId, CollectionId, DocumentId};
 use crate::error::{Error, Result};
+use crate::filter::{Condition, Day, Name};
+use crate::metadata::Attributes;
 use crate::room;
 use qdrant_edge::external::uuid::Uuid as EdgeUuid;
 use qdrant_edge::{
@@ -16,6 +18,7 @@ use qdrant_edge::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -38,23 +41,12 @@ pub(super) struct DenseIndex {
 impl DenseIndex {
     pub(super) fn create(dir: &Path, dim: usize) -> Result<Self> {
         let shard = EdgeShard::new(dir, config(dim)).map_err(failed)?;
-        for key in ["document", "collection", "acl"] {
-            let create = CreateIndex {
-                field_name: key
-                    .parse()
-                    .map_err(|()| Error::Dense(format!("invalid key `{key}`")))?,
-                field_schema: Some(PayloadFieldSchema::FieldType(PayloadSchemaType::Keyword)),
-            };
-            let operation = FieldIndexOperations::CreateIndex(create);
-            shard
-                .update(UpdateOperation::FieldIndexOperation(operation))
-                .map_err(failed)?;
-        }
         let index = Self {
             dir: dir.to_owned(),
             shard,
             dim,
         };
+        index.index_fields()?;
         index.flush()?;
         Ok(index)
     }
@@ -74,11 +66,15 @@ impl DenseIndex {
         // The engine panics on some kinds of damage.
         let loaded = catch_unwind(AssertUnwindSafe(|| EdgeShard::load(dir, Some(config(dim)))));
         match loaded {
-            Ok(Ok(shard)) => Ok(Self {
-                dir: dir.to_owned(),
-                shard,
-                dim,
-            }),
+            Ok(Ok(shard)) => {
+                let index = Self {
+                    dir: dir.to_owned(),
+                    shard,
+                    dim,
+                };
+                index.index_fields()?;
+                Ok(index)
+            }
             Ok(Err(error)) if error.to_string().contains("WouldBlock") => Err(Error::Locked {
                 path: dir.to_owned(),
                 holder: "it holds the vector index".to_owned(),
@@ -88,13 +84,37 @@ impl DenseIndex {
         }
     }
 
+    /// Makes the engine index what is filtered by, where it does not: an index made earlier knows fewer fields.
+    fn index_fields(&self) -> Result<()> {
+        let known = self.shard.info().map_err(failed)?.payload_schema;
+        let names = Name::ALL.map(Name::field);
+        let keywords = ["document", "collection", "acl"].into_iter().chain(names);
+        let keywords = keywords.map(|key| (key, PayloadSchemaType::Keyword));
+        let days = Day::ALL.map(|day| (day.field(), PayloadSchemaType::Integer));
+        for (key, schema) in keywords.chain(days) {
+            let field_name = key
+                .parse()
+                .map_err(|()| Error::Dense(format!("invalid key `{key}`")))?;
+            if known.contains_key(&field_name) {
+                continue;
+            }
+            let operation = FieldIndexOperations::CreateIndex(CreateIndex {
+                field_name,
+                field_schema: Some(PayloadFieldSchema::FieldType(schema)),
+            });
+            self.update(UpdateOperation::FieldIndexOperation(operation))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn apply(&self, op: &IndexOp) -> Result<()> {
         match op {
             IndexOp::Put {
                 collection,
                 acl,
+                attributes,
                 chunks,
-            } => self.put(*collection, acl, chunks),
+            } => self.put(*collection, acl, attributes, chunks),
             IndexOp::PutWords { .. } => Ok(()),
             IndexOp::Prune { document, keep } => self.delete(json!({"must": [
                 {"key": "document", "match": {"value": document}},
@@ -105,19 +125,25 @@ impl DenseIndex {
             }
             IndexOp::RemoveCollection { collection } => self
                 .delete(json!({"must": [{"key": "collection", "match": {"value": collection}}]})),
-            IndexOp::SetAcl { document, acl } => {
-                let set = SetPayloadOp {
-                    payload: payload(json!({"acl": acl.readers}))?,
-                    points: None,
-                    filter: Some(filter(
-                        json!({"must": [{"key": "document", "match": {"value": document}}]}),
-                    )?),
-                    key: None,
-                };
-                let operation = PayloadOps::SetPayload(set);
-                self.update(UpdateOperation::PayloadOperation(operation))
-            }
+            IndexOp::SetAcl { document, acl } => self.set(*document, json!({"acl": acl.readers})),
+            IndexOp::SetAttributes {
+                document,
+                attributes,
+            } => self.set(*document, known(attributes)),
         }
+    }
+
+    /// Replaces fields of a document's points; `null` takes one away.
+    fn set(&self, document: DocumentId, fields: Value) -> Result<()> {
+        let of_document = json!({"must": [{"key": "document", "match": {"value": document}}]});
+        let set = SetPayloadOp {
+            payload: payload(fields)?,
+            points: None,
+            filter: Some(filter(of_document)?),
+            key: None,
+        };
+        let operation = PayloadOps::SetPayload(set);
+        self.update(UpdateOperation::PayloadOperation(operation))
     }
 
     /// Makes everything applied so far durable.
@@ -195,7 +221,14 @@ impl DenseIndex {
         self.flush()
     }
 
-    fn put(&self, collection: CollectionId, acl: &Acl, chunks: &[StoredChunk]) -> Result<()> {
+    fn put(
+        &self,
+        collection: CollectionId,
+        acl: &Acl,
+        attributes: &Attributes,
+        chunks: &[StoredChunk],
+    ) -> Result<()> {
+        let known = known(attributes);
         for chunk in chunks {
             self.check(&chunk.vector)?;
         }
@@ -208,13 +241,16 @@ impl DenseIndex {
                         version,
                         ordinal,
                     } = chunk.id;
-                    let payload = json!({
+                    let mut payload = json!({
                         "document": document,
                         "version": version,
                         "ordinal": ordinal,
                         "collection": collection,
                         "acl": acl.readers,
                     });
+                    if let (Value::Object(payload), Value::Object(known)) = (&mut payload, &known) {
+                        payload.extend(known.clone());
+                    }
                     let vectors = Vectors::new_named([(VECTOR, chunk.vector.clone())]);
                     PointStruct::new(point_id(&chunk.id), vectors, payload).into()
                 })
@@ -262,11 +298,22 @@ impl Scope {
             .collections
             .as_ref()
             .map(|only| json!({"key": "collection", "match": {"any": only}}));
-        let must: Vec<Value> = groups.into_iter().chain(collections).collect();
-        if must.is_empty() {
+        let mut must: Vec<Value> = groups.into_iter().chain(collections).collect();
+        let mut must_not = Vec::new();
+        for condition in &self.conditions {
+            let days = |day: &Day, range: &RangeInclusive<u64>| json!({"key": day.field(), "range": {"gte": range.start(), "lte": range.end()}});
+            match condition {
+                Condition::AnyOf(name, values) => {
+                    must.push(json!({"key": name.field(), "match": {"any": values}}));
+                }
+                Condition::Within(day, range) => must.push(days(day, range)),
+                Condition::Without(day, range) => must_not.push(days(day, range)),
+            }
+        }
+        if must.is_empty() && must_not.is_empty() {
             return Ok(None);
         }
-        filter(json!({ "must": must })).map(Some)
+        filter(json!({ "must": must, "must_not": must_not })).map(Some)
     }
 }
 
@@ -292,6 +339,14 @@ fn config(dim: usize) -> EdgeConfig {
         max_search_threads: Some(threads),
         ..EdgeConfig::default()
     }
+}
+
+/// Returns the fields that are filtered by; what is not known is `null`.
+fn known(attributes: &Attributes) -> Value {
+    let names = Name::ALL.map(|name| (name.field(), json!(name.of(attributes))));
+    let days = Day::ALL.map(|day| (day.field(), json!(day.of(attributes))));
+    let fields = names.into_iter().chain(days);
+    Value::Object(fields.map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 fn point_id(id: &ChunkId) -> PointId {

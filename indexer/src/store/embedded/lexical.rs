@@ -10,9 +10,11 @@ use crate::analyze::{Analysis, Gram, analyze, grams, is_unspaced};
 use crate::dictionary::Concept;
 use crate::document::{ChunkId, CollectionId, DocumentId};
 use crate::error::{Error, Result};
+use crate::filter::{Day, Name};
+use crate::metadata::Attributes;
 use query::rank;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -38,7 +40,35 @@ const GAP: usize = 2;
 pub(super) struct LexicalIndex {
     fields: Fields,
     reader: IndexReader,
-    writer: Mutex<IndexWriter>,
+    writer: Mutex<Writer>,
+}
+
+struct Writer {
+    index: IndexWriter,
+    /// What changed since the last commit.
+    changed: Changed,
+}
+
+/// Documents whose chunks were written or deleted.
+enum Changed {
+    These(HashSet<DocumentId>),
+    /// A whole collection's.
+    Many,
+}
+
+impl Changed {
+    fn has(&self, document: DocumentId) -> bool {
+        match self {
+            Self::These(documents) => documents.contains(&document),
+            Self::Many => true,
+        }
+    }
+
+    fn add(&mut self, document: DocumentId) {
+        if let Self::These(documents) = self {
+            documents.insert(document);
+        }
+    }
 }
 
 impl LexicalIndex {
@@ -77,7 +107,10 @@ impl LexicalIndex {
     fn new(index: Index, fields: Fields) -> tantivy::Result<Self> {
         Ok(Self {
             fields,
-            writer: Mutex::new(index.writer_with_num_threads(1, WRITER_MEMORY)?),
+            writer: Mutex::new(Writer {
+                index: index.writer_with_num_threads(1, WRITER_MEMORY)?,
+                changed: Changed::These(HashSet::new()),
+            }),
             reader: index
                 .reader_builder()
                 .reload_policy(ReloadPolicy::Manual)
@@ -95,18 +128,21 @@ impl LexicalIndex {
             IndexOp::Put {
                 collection,
                 acl,
+                attributes,
                 chunks,
             }
             | IndexOp::PutWords {
                 collection,
                 acl,
+                attributes,
                 chunks,
             } => {
-                let writer = self.writer();
+                let mut writer = self.writer();
                 for chunk in chunks {
-                    let source = Source::new(*collection, chunk);
-                    writer.delete_term(self.fields.chunk_term(&chunk.id));
-                    writer.add_document(self.fields.document(&source, acl)?)?;
+                    let source = Source::new(*collection, acl, attributes, chunk);
+                    writer.changed.add(chunk.id.document);
+                    writer.index.delete_term(self.fields.chunk_term(&chunk.id));
+                    writer.index.add_document(self.fields.document(&source)?)?;
                 }
             }
             IndexOp::Prune { document, keep } => {
@@ -114,40 +150,61 @@ impl LexicalIndex {
                     Bound::Unbounded,
                     Bound::Excluded(Term::from_field_u64(self.fields.version, u64::from(*keep))),
                 );
-                let document = TermQuery::new(
+                let of_document = TermQuery::new(
                     self.fields.document_term(*document),
                     IndexRecordOption::Basic,
                 );
-                let query = BooleanQuery::intersection(vec![Box::new(document), Box::new(older)]);
-                self.writer().delete_query(Box::new(query))?;
+                let query =
+                    BooleanQuery::intersection(vec![Box::new(of_document), Box::new(older)]);
+                let mut writer = self.writer();
+                writer.changed.add(*document);
+                writer.index.delete_query(Box::new(query))?;
             }
             IndexOp::Remove { document } => {
-                self.writer()
+                let mut writer = self.writer();
+                writer.changed.add(*document);
+                writer
+                    .index
                     .delete_term(self.fields.document_term(*document));
             }
             IndexOp::RemoveCollection { collection } => {
-                self.writer()
+                let mut writer = self.writer();
+                writer.changed = Changed::Many;
+                writer
+                    .index
                     .delete_term(self.fields.collection_term(*collection));
             }
-            IndexOp::SetAcl { document, acl } => self.set_acl(*document, acl)?,
+            IndexOp::SetAcl { document, acl } => {
+                self.rewrite(*document, |source| source.acl = acl.clone())?;
+            }
+            IndexOp::SetAttributes {
+                document,
+                attributes,
+            } => self.rewrite(*document, |source| source.attributes = attributes.clone())?,
         }
         Ok(())
     }
 
     /// Makes everything applied so far durable and visible.
     pub(super) fn commit(&self) -> Result<()> {
-        let committed = self.writer().commit();
+        let mut writer = self.writer();
+        let committed = writer.index.commit();
         if let Err(error) = committed {
+            drop(writer);
             self.roll_back();
             return Err(error.into());
         }
+        writer.changed = Changed::These(HashSet::new());
+        drop(writer);
         self.reader.reload()?;
         Ok(())
     }
 
     /// A writer that has failed has lost its threads: it would go on taking documents, and drop them.
     fn roll_back(&self) {
-        if let Err(error) = self.writer().rollback() {
+        let mut writer = self.writer();
+        writer.changed = Changed::These(HashSet::new());
+        if let Err(error) = writer.index.rollback() {
             tracing::error!(error = %error, "the lexical index could not be rolled back");
         }
     }
@@ -196,9 +253,11 @@ impl LexicalIndex {
     }
 
     /// Writes a document's chunks anew from their stored source: tantivy cannot change a document in place.
-    fn set_acl(&self, document: DocumentId, acl: &Acl) -> Result<()> {
+    fn rewrite(&self, document: DocumentId, change: impl Fn(&mut Source)) -> Result<()> {
         // What was just applied can be read only once committed.
-        self.commit()?;
+        if self.writer().changed.has(document) {
+            self.commit()?;
+        }
         let searcher = self.reader.searcher();
         let term = self.fields.document_term(document);
         let query = TermQuery::new(term.clone(), IndexRecordOption::Basic);
@@ -207,15 +266,17 @@ impl LexicalIndex {
             .into_iter()
             .map(|at| self.fields.source(&searcher.doc(at)?))
             .collect::<Result<Vec<_>>>()?;
-        let writer = self.writer();
-        writer.delete_term(term);
-        for source in sources {
-            writer.add_document(self.fields.document(&source, acl)?)?;
+        let mut writer = self.writer();
+        writer.changed.add(document);
+        writer.index.delete_term(term);
+        for mut source in sources {
+            change(&mut source);
+            writer.index.add_document(self.fields.document(&source)?)?;
         }
         Ok(())
     }
 
-    fn writer(&self) -> MutexGuard<'_, IndexWriter> {
+    fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -229,6 +290,10 @@ struct Fields {
     version: Field,
     collection: Field,
     acl: Field,
+    /// Of each [`Name`] the values of the document.
+    names: [Field; 3],
+    /// Of each [`Day`] the document's.
+    days: [Field; 4],
     /// Words of title, headings and text.
     words: Field,
     /// Words of the title, again.
@@ -260,6 +325,8 @@ impl Fields {
             version: builder.add_u64_field("version", FAST),
             collection: builder.add_bytes_field("collection", INDEXED),
             acl: builder.add_text_field("acl", STRING),
+            names: Name::ALL.map(|name| builder.add_text_field(name.field(), STRING)),
+            days: Day::ALL.map(|day| builder.add_u64_field(day.field(), FAST)),
             words: builder.add_text_field("words", terms(positions)),
             title: builder.add_text_field("title", terms(IndexRecordOption::WithFreqs)),
             headings: builder.add_text_field("headings", terms(IndexRecordOption::WithFreqs)),
@@ -270,14 +337,24 @@ impl Fields {
         (builder.build(), fields)
     }
 
-    fn document(&self, source: &Source, acl: &Acl) -> Result<TantivyDocument> {
+    fn document(&self, source: &Source) -> Result<TantivyDocument> {
         let mut document = TantivyDocument::default();
         document.add_bytes(self.chunk, &key(&source.chunk));
         document.add_bytes(self.document, source.chunk.document.0.as_bytes());
         document.add_u64(self.version, u64::from(source.chunk.version));
         document.add_bytes(self.collection, source.collection.0.as_bytes());
-        for GroupId(group) in &acl.readers {
+        for GroupId(group) in &source.acl.readers {
             document.add_text(self.acl, group);
+        }
+        for (field, name) in self.names.into_iter().zip(Name::ALL) {
+            for value in name.of(&source.attributes) {
+                document.add_text(field, value);
+            }
+        }
+        for (field, day) in self.days.into_iter().zip(Day::ALL) {
+            if let Some(number) = day.of(&source.attributes) {
+                document.add_u64(field, number);
+            }
         }
         let parts = [&source.title, &source.headings, &source.text].map(|text| Part::new(text));
         let [title, headings, _] = &parts;
@@ -315,6 +392,25 @@ impl Fields {
 
     fn collection_term(&self, id: CollectionId) -> Term {
         Term::from_field_bytes(self.collection, id.0.as_bytes())
+    }
+
+    fn name_field(&self, name: Name) -> Field {
+        let [tags, author, media_type] = self.names;
+        match name {
+            Name::Tag => tags,
+            Name::Author => author,
+            Name::MediaType => media_type,
+        }
+    }
+
+    fn day_field(&self, day: Day) -> Field {
+        let [date, valid_from, valid_until, superseded_from] = self.days;
+        match day {
+            Day::Date => date,
+            Day::ValidFrom => valid_from,
+            Day::ValidUntil => valid_until,
+            Day::SupersededFrom => superseded_from,
+        }
     }
 }
 
@@ -377,16 +473,25 @@ fn positioned<'a>(parts: impl IntoIterator<Item = Vec<(usize, &'a str)>>) -> Pre
 struct Source {
     chunk: ChunkId,
     collection: CollectionId,
+    acl: Acl,
+    attributes: Attributes,
     title: String,
     headings: String,
     text: String,
 }
 
 impl Source {
-    fn new(collection: CollectionId, chunk: &StoredChunk) -> Self {
+    fn new(
+        collection: CollectionId,
+        acl: &Acl,
+        attributes: &Attributes,
+        chunk: &StoredChunk,
+    ) -> Self {
         Self {
             chunk: chunk.id,
             collection,
+            acl: acl.clone(),
+            attributes: attributes.clone(),
             title: chunk.title.clone(),
             headings: chunk.headings.clone(),
             text: chunk.text.clone(),

@@ -7,6 +7,7 @@ use crate::conversations::Conversations;
 use crate::evaluate::feedback::{self, Counts};
 use crate::evaluate::folder::{CORPUS, Folder, QUERIES, label};
 use crate::evaluate::library::Library;
+use crate::evaluate::record::Answerability;
 use crate::routes::feedback::{RatedAnswer, rated_answers};
 use kura_indexer::AccessFilter;
 use serde::Serialize;
@@ -88,7 +89,7 @@ pub(super) async fn run(config: Config, command: Command) -> anyhow::Result<Outc
             id: &query.id,
             text: &query.text,
             answers: &query.answers,
-            unanswerable: query.unanswerable,
+            unanswerable: query.answerability == Answerability::Unanswerable,
             rated_answers: &found.sources,
         };
         folder.add(QUERIES, &row)?;

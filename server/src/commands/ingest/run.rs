@@ -6,10 +6,11 @@ use crate::client::{Client, Refused};
 use crate::commands::backend::blocking;
 use crate::error::Code;
 use crate::routes::documents::{Document, Outcome, Status};
+use crate::routes::metadata;
 use indicatif::ProgressBar;
 use kura_indexer::catalog::{Job, JobId};
 use kura_indexer::ingest::NewDocument;
-use kura_indexer::{AccessFilter, Acl, Pipeline};
+use kura_indexer::{AccessFilter, Acl, MetadataChange, Pipeline};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ const POLL: Duration = Duration::from_millis(200);
 pub(super) async fn local(
     pipeline: &Pipeline,
     collection: &str,
+    metadata: &MetadataChange,
     found: Vec<Found>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Vec<Row>> {
@@ -49,6 +51,7 @@ pub(super) async fn local(
                 media_type: None,
                 bytes,
                 acl: Acl::everyone(),
+                metadata: metadata.clone(),
             })
             .await?;
         match added.job {
@@ -83,6 +86,7 @@ pub(super) async fn local(
 pub(super) async fn by_server(
     client: Client,
     collection: &str,
+    metadata: metadata::MetadataChange,
     found: Vec<Found>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Vec<Row>> {
@@ -91,9 +95,10 @@ pub(super) async fn by_server(
     bar.set_message("uploading");
     for file in found {
         let (client, collection) = (client.clone(), collection.to_owned());
+        let metadata = metadata.clone();
         let (file, uploaded) = blocking(move || {
             let uploaded = match file.read() {
-                Ok(bytes) => Ok(client.upload(&collection, &file.source, &bytes)),
+                Ok(bytes) => Ok(client.upload(&collection, &file.source, &metadata, &bytes)),
                 Err(reason) => Err(reason),
             };
             Ok((file, uploaded))

@@ -7,13 +7,14 @@ use crate::access::GroupId;
 use crate::analyze::{Analysis, Term as Word, analyze, grams, is_unspaced};
 use crate::dictionary::Concept;
 use crate::error::Result;
+use crate::filter::{Condition, Day};
 use crate::store::Bm25;
 use std::collections::HashSet;
-use std::ops::Range;
+use std::ops::{Bound, Range, RangeInclusive};
 use tantivy::collector::TopDocs;
 use tantivy::query::{
     BooleanQuery, BoostQuery, ConstScoreQuery, DisjunctionMaxQuery, Occur, PhraseQuery, Query,
-    RegexQuery, TermQuery, TermSetQuery,
+    RangeQuery, RegexQuery, TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocAddress, Searcher, Term};
@@ -127,7 +128,28 @@ impl Fields {
             let terms = collections.iter().map(|&id| self.collection_term(id));
             all.push((Occur::Must, any_of(terms.collect())));
         }
+        for condition in &scope.conditions {
+            all.push(match condition {
+                Condition::AnyOf(name, values) => {
+                    let field = self.name_field(*name);
+                    let terms = values
+                        .iter()
+                        .map(|value| Term::from_field_text(field, value));
+                    (Occur::Must, any_of(terms.collect()))
+                }
+                Condition::Within(day, range) => (Occur::Must, unscored(self.days(*day, range))),
+                Condition::Without(day, range) => (Occur::MustNot, self.days(*day, range)),
+            });
+        }
         all
+    }
+
+    fn days(&self, day: Day, range: &RangeInclusive<u64>) -> Box<dyn Query> {
+        let term = |number: &u64| Term::from_field_u64(self.day_field(day), *number);
+        Box::new(RangeQuery::new(
+            Bound::Included(term(range.start())),
+            Bound::Included(term(range.end())),
+        ))
     }
 
     /// Returns what a document may have of a text: words and bigrams, and for each place that the dictionary knows the
