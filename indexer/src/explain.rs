@@ -25,6 +25,8 @@ pub struct Explanation {
     pub fusion: Fusion,
     /// All candidates, best first.
     pub ranked: Vec<Ranked>,
+    /// The reranker that ordered the first candidates, if it did.
+    pub reranker: Option<String>,
     /// Stages that were left out.
     pub dropped: Vec<Stage>,
     /// Where the time went.
@@ -51,6 +53,8 @@ pub struct Ranked {
     pub rank: usize,
     /// Place by the legs alone, from 1.
     pub rank_without_late: usize,
+    /// Place by fusion, late interaction included, from 1.
+    pub rank_without_reranker: usize,
 }
 
 /// What became of a document.
@@ -107,6 +111,13 @@ pub enum Outcome {
     Reranked {
         /// Its place by the legs alone.
         rank_without_late: usize,
+        /// Its place by fusion.
+        rank: usize,
+    },
+    /// It would be among the hits, had the reranker not put others before it.
+    CrossEncoder {
+        /// Its place by fusion.
+        rank_without_reranker: usize,
         /// Its place in the end.
         rank: usize,
     },
@@ -144,6 +155,8 @@ impl Pipeline {
         });
         let legs = std::mem::take(&mut ranking.legs);
         let output = ranking.into_output(usize::MAX);
+        let is_reranked = output.hits.iter().any(|hit| hit.cross.is_some());
+        let reranker = self.reranker.as_ref().filter(|_| is_reranked);
         let ranked = ranked(output.hits);
         let mut explanation = Explanation {
             terms: terms.collect(),
@@ -152,6 +165,7 @@ impl Pipeline {
                 .map(|groups| groups.iter().map(|group| group.0.clone()).collect()),
             fusion: options.fusion,
             ranked,
+            reranker: reranker.map(|reranker| reranker.spec().id.to_string()),
             dropped: output.dropped,
             timings: output.timings,
             document: None,
@@ -187,8 +201,12 @@ impl Pipeline {
                 .filter(|ranked| ranked.hit.chunk.document == id)
         };
         // Its best chunk by the legs may be another than its best in the end.
-        let rank = own().map(|ranked| ranked.rank).min();
-        let rank_without_late = own().map(|ranked| ranked.rank_without_late).min();
+        let best = |place: fn(&Ranked) -> usize| own().map(place).min();
+        let places = best(|ranked| ranked.rank).map(|rank| Places {
+            rank,
+            by_fusion: best(|ranked| ranked.rank_without_reranker).unwrap_or(rank),
+            by_legs: best(|ranked| ranked.rank_without_late).unwrap_or(rank),
+        });
         let in_leg = |leg: &[Scored]| {
             let places = leg.iter().zip(1..);
             places
@@ -215,12 +233,7 @@ impl Pipeline {
                 collection: document.collection_name.clone(),
             }
         } else {
-            placed(
-                rank.zip(rank_without_late),
-                request.limit,
-                options.candidates,
-                shares_no_term,
-            )
+            placed(places, request.limit, options.candidates, shares_no_term)
         };
         Ok(Fate {
             dense,
@@ -256,40 +269,65 @@ fn searched(collections: &Collections, document: &Document) -> bool {
     }
 }
 
-/// Returns where a document ended that the search could find: `ranks` are its best in the end and by the legs alone.
+/// A document's best places, from 1.
+struct Places {
+    rank: usize,
+    /// Before the reranker.
+    by_fusion: usize,
+    /// Before late interaction, too.
+    by_legs: usize,
+}
+
+/// Returns where a document ended that the search could find.
 fn placed(
-    ranks: Option<(usize, usize)>,
+    places: Option<Places>,
     limit: usize,
     candidates: usize,
     shares_no_term: bool,
 ) -> Outcome {
-    match ranks {
-        Some((rank, _)) if rank <= limit => Outcome::Found { rank },
-        Some((rank, rank_without_late)) if rank_without_late <= limit => Outcome::Reranked {
-            rank_without_late,
-            rank,
+    match places {
+        Some(places) if places.rank <= limit => Outcome::Found { rank: places.rank },
+        Some(places) if places.by_fusion <= limit => Outcome::CrossEncoder {
+            rank_without_reranker: places.by_fusion,
+            rank: places.rank,
+        },
+        Some(places) if places.by_legs <= limit => Outcome::Reranked {
+            rank_without_late: places.by_legs,
+            rank: places.by_fusion,
         },
         _ if shares_no_term => Outcome::NoSharedTerms,
-        Some((rank, _)) => Outcome::Outranked { rank, limit },
+        Some(Places { rank, .. }) => Outcome::Outranked { rank, limit },
         None => Outcome::NotACandidate { candidates },
     }
 }
 
 fn ranked(hits: Vec<Hit>) -> Vec<Ranked> {
-    let by_legs = |hit: &Hit| hit.parts.dense + hit.parts.lexical;
-    let mut order: Vec<usize> = (0..hits.len()).collect();
-    order.sort_by(|a, b| by_legs(&hits[*b]).total_cmp(&by_legs(&hits[*a])));
-    let mut without_late = vec![0; hits.len()];
-    for (rank, at) in (1..).zip(order) {
-        without_late[at] = rank;
-    }
+    let by_legs = places(&hits, |hit| hit.parts.dense + hit.parts.lexical);
+    let by_fusion = places(&hits, |hit| hit.score);
     hits.into_iter()
-        .zip(without_late)
+        .zip(by_legs.into_iter().zip(by_fusion))
         .zip(1..)
-        .map(|((hit, rank_without_late), rank)| Ranked {
-            hit,
-            rank,
-            rank_without_late,
-        })
+        .map(
+            |((hit, (rank_without_late, rank_without_reranker)), rank)| Ranked {
+                hit,
+                rank,
+                rank_without_late,
+                rank_without_reranker,
+            },
+        )
         .collect()
+}
+
+/// Returns each hit's place, from 1, in the order of a score; ties go by chunk id, as in fusion.
+fn places(hits: &[Hit], score: fn(&Hit) -> f32) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..hits.len()).collect();
+    order.sort_by(|a, b| {
+        let (a, b) = (&hits[*a], &hits[*b]);
+        score(b).total_cmp(&score(a)).then(a.chunk.cmp(&b.chunk))
+    });
+    let mut places = vec![0; hits.len()];
+    for (rank, at) in (1..).zip(order) {
+        places[at] = rank;
+    }
+    places
 }

@@ -5,6 +5,7 @@
 //! - [`extract`]: bytes to blocks; [`chunk`]: blocks to chunks; [`analyze`]: text to terms.
 //! - [`catalog`] and [`blobs`]: the truth; [`store`]: the index derived from it; [`fuse`]: two legs to one list.
 //! - [`dictionary`]: a collection's own words, by which queries find more.
+//! - [`late`] and [`rerank`]: candidates read more closely.
 //! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`] and `repair` work on it.
 //!
 //! Invariants: the catalog is the truth and the index can be rebuilt from it; no search without an
@@ -25,6 +26,7 @@ pub mod ingest;
 pub mod late;
 pub mod pipeline;
 mod repair;
+pub mod rerank;
 pub mod retrieve;
 mod room;
 pub mod store;
@@ -37,4 +39,5 @@ pub use document::{
 };
 pub use error::{Error, Result};
 pub use extract::{MediaType, detect, extract};
-pub use pipeline::{IndexConfig, Pipeline};
+pub use pipeline::{IndexConfig, IndexModels, Pipeline};
+pub use rerank::Reranking;

@@ -1,9 +1,11 @@
-//! Hits out: embed the query → search both legs → read the candidates → late interaction → fuse.
+//! Hits out: embed the query → search both legs → read the candidates → late interaction → fuse →
+//! rerank.
 
 use crate::access::Collections;
 use crate::catalog::Hydrated;
 use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse};
 use crate::pipeline::{Pipeline, blocking};
+use crate::rerank::{Reranking, rerank};
 use crate::store::{Legs, Query};
 use crate::{AccessFilter, ChunkId, Locator, Result};
 use kura_models::Embedding;
@@ -53,6 +55,8 @@ pub struct Hit {
     pub cosine: Option<f32>,
     /// Late interaction's score.
     pub late: Option<f32>,
+    /// The reranker's logit. Hits that have one come first, in its order.
+    pub cross: Option<f32>,
 }
 
 /// Hits, best first, and where the time went.
@@ -72,12 +76,15 @@ pub struct SearchOutput {
 pub enum Stage {
     /// Comparing token by token.
     LateInteraction,
+    /// Having the reranker read the best candidates.
+    CrossEncoder,
 }
 
 impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::LateInteraction => "late_interaction",
+            Self::CrossEncoder => "cross_encoder",
         })
     }
 }
@@ -97,6 +104,8 @@ pub struct SearchTimings {
     pub late_ms: f64,
     /// Fusion.
     pub fuse_ms: f64,
+    /// The reranker.
+    pub cross_ms: f64,
     /// All of it.
     pub total_ms: f64,
 }
@@ -104,7 +113,7 @@ pub struct SearchTimings {
 impl SearchTimings {
     /// Returns each step's name and milliseconds, the whole last.
     #[must_use]
-    pub fn steps(&self) -> [(&'static str, f64); 7] {
+    pub fn steps(&self) -> [(&'static str, f64); 8] {
         [
             ("embed", self.embed_ms),
             ("dense", self.dense_ms),
@@ -112,6 +121,7 @@ impl SearchTimings {
             ("hydrate", self.hydrate_ms),
             ("late_interaction", self.late_ms),
             ("fuse", self.fuse_ms),
+            ("cross_encoder", self.cross_ms),
             ("total", self.total_ms),
         ]
     }
@@ -128,6 +138,8 @@ pub struct RankOptions {
     pub fusion: Fusion,
     /// When late interaction is dropped, counted from the start of the search; never when absent.
     pub late_budget: Option<Duration>,
+    /// What the reranker may do, if there is one.
+    pub reranking: Reranking,
 }
 
 /// A query on its way through the stages: for search, evaluation and explanation alike.
@@ -208,8 +220,19 @@ impl Pipeline {
         timings.late_ms = ms(comparing);
 
         let fusing = Instant::now();
-        let fused = fuse(&candidates, options.candidates, &options.fusion);
+        let mut fused = fuse(&candidates, options.candidates, &options.fusion);
         timings.fuse_ms = ms(fusing);
+
+        let reading = Instant::now();
+        let n_read = options.reranking.candidates.min(fused.len());
+        if let Some(reranker) = self.reranker.as_deref().filter(|_| n_read > 0) {
+            let deadline = options.reranking.budget.map(|budget| start + budget);
+            let (query, best) = (&expansion.text_for_embedding, &mut fused[..n_read]);
+            if !rerank(reranker, query, best, &found, deadline).await? {
+                dropped.push(Stage::CrossEncoder);
+            }
+            timings.cross_ms = ms(reading);
+        }
         timings.total_ms = ms(start);
         Ok(Ranking {
             legs,
@@ -228,6 +251,7 @@ impl Pipeline {
             depth: 0,
             fusion: self.config.fusion,
             late_budget: Some(self.config.late_budget),
+            reranking: self.config.reranking,
         }
     }
 
@@ -298,6 +322,7 @@ impl Ranking {
                 lexical: candidate.lexical,
                 cosine: candidate.cosine,
                 late: candidate.late,
+                cross: fused.cross,
             })
         });
         SearchOutput {

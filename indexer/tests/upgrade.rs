@@ -22,6 +22,7 @@ async fn open(dir: &Path) -> Arc<Pipeline> {
         candidates: 50,
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
+        reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     };
     Pipeline::open(dir, embedder(), config).await.unwrap()

@@ -120,6 +120,7 @@ async fn measure(dir: &Path, embedder: Arc<dyn Embedder>) -> anyhow::Result<Vec<
         candidates: 50,
         fusion: Fusion::default(),
         late_budget: std::time::Duration::from_secs(10),
+        reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     };
     let pipeline = Pipeline::open(data.path(), embedder, config).await?;

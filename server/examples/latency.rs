@@ -121,6 +121,7 @@ async fn main() -> anyhow::Result<()> {
         candidates: 50,
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
+        reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     };
     let pipeline = Pipeline::open(dir.path(), embedder, config).await?;

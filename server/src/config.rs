@@ -67,6 +67,8 @@ pub struct ModelsConfig {
     pub dir: PathBuf,
     /// Registry name of the embedder.
     pub embedder: String,
+    /// Registry name of the reranker; empty: none.
+    pub reranker: String,
     /// Registry name of the generator; empty: none.
     pub generator: String,
     /// `auto`, `cpu` or `cuda:N`.
@@ -119,6 +121,10 @@ pub struct RetrievalConfig {
     pub late_weight: f32,
     /// Milliseconds into a search after which late interaction is dropped.
     pub late_budget_ms: u64,
+    /// Fused candidates that the reranker reads; 0: none.
+    pub rerank_candidates: usize,
+    /// Milliseconds into a search after which the reranker is dropped.
+    pub rerank_budget_ms: u64,
 }
 
 /// How the signals of a candidate become one score.
@@ -177,6 +183,12 @@ impl Config {
         } else {
             self.models.dir.clone()
         }
+    }
+
+    /// Returns the reranker's name, if one is configured.
+    #[must_use]
+    pub fn reranker(&self) -> Option<&str> {
+        Some(self.models.reranker.as_str()).filter(|id| !id.is_empty())
     }
 
     /// Returns the generator's name, if one is configured.

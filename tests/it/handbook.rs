@@ -42,6 +42,7 @@ pub(crate) fn index_config() -> IndexConfig {
         candidates: 50,
         fusion: Fusion::default(),
         late_budget: std::time::Duration::from_secs(10),
+        reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     }
 }

@@ -25,4 +25,5 @@ mod openai;
 mod openapi;
 mod problems;
 mod repair;
+mod rerank;
 mod search;

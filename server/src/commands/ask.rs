@@ -49,7 +49,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     let collections = Some(args.collection).filter(|names| !names.is_empty());
     let mode = args.mode.map(Mode::from);
     let spinner = progress_bar("{spinner} answering ({elapsed})");
-    let answered = match Backend::open(&config).await? {
+    let answered = match Backend::open_to_search(&config).await? {
         Backend::Local(pipeline) => {
             let mode = mode.map_or(config.answer.mode, AnswerMode::from);
             local(&config, pipeline, args.question, collections, mode).await

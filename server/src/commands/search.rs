@@ -31,7 +31,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     anyhow::ensure!(!args.query.trim().is_empty(), "the query is empty");
     let limit = args.limit.map_or(config.retrieval.limit, usize::from);
     let collections = Some(args.collection).filter(|names| !names.is_empty());
-    let response: SearchResponse = match Backend::open(&config).await? {
+    let response: SearchResponse = match Backend::open_to_search(&config).await? {
         Backend::Local(pipeline) => {
             let request = retrieve::SearchRequest {
                 collections: select(&pipeline, collections.as_deref()).await?,

@@ -5,7 +5,7 @@ use super::record::{IndexFacts, MachineFacts, ModelFacts, Provenance};
 use crate::config::{ChunkingConfig, RetrievalConfig};
 use kura_indexer::Pipeline;
 use kura_indexer::analyze::ANALYZER_VERSION;
-use kura_models::{Embedder, ModelKind};
+use kura_models::{Embedder, ModelKind, ModelSpec};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -30,7 +30,10 @@ pub async fn provenance(pipeline: &Pipeline, settings: &Settings) -> anyhow::Res
         git_commit: option_env!("KURA_GIT_COMMIT")
             .filter(|commit| !commit.is_empty())
             .map(str::to_owned),
-        models: vec![embedder(pipeline.embedder().as_ref())],
+        models: [embedder(pipeline.embedder().as_ref())]
+            .into_iter()
+            .chain(reranker(pipeline, settings))
+            .collect(),
         config: serde_json::from_str(&text)?,
         config_sha256: sha256(&[&text]),
         index: IndexFacts {
@@ -57,10 +60,27 @@ pub(super) fn embedder(embedder: &dyn Embedder) -> ModelFacts {
         settings.insert("query_prompt".to_owned(), query_prompt.clone());
         settings.insert("document_prompt".to_owned(), document_prompt.clone());
     }
-    let weights = |name: &str| name.ends_with(".safetensors") || name.ends_with(".gguf");
+    facts("embedder", spec, settings)
+}
+
+/// Describes the reranker, if it has a part in what is found.
+fn reranker(pipeline: &Pipeline, settings: &Settings) -> Option<ModelFacts> {
+    let reranker = pipeline.reranker()?;
+    let takes_part = settings.retrieval.rerank_candidates > 0;
+    let spec = reranker.spec();
+    let settings = BTreeMap::from([("max_tokens".to_owned(), spec.max_tokens.to_string())]);
+    takes_part.then(|| facts("reranker", spec, settings))
+}
+
+fn facts(role: &str, spec: &ModelSpec, settings: BTreeMap<String, String>) -> ModelFacts {
+    let weights = |name: &str| {
+        [".safetensors", ".gguf", ".bin"]
+            .iter()
+            .any(|kind| name.ends_with(kind))
+    };
     let weights = spec.files.iter().find(|file| weights(&file.name));
     ModelFacts {
-        role: "embedder".to_owned(),
+        role: role.to_owned(),
         id: spec.id.to_string(),
         sha256: weights.and_then(|file| file.sha256.clone()),
         settings,

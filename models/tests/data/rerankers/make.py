@@ -5,6 +5,7 @@
 
 Weights are random, with a seed: what counts is that kura reads the published layouts and computes the same. Qwen3 is
 scored as its authors publish it: a batch padded on the left, the logits of `yes` and `no` behind the last token.
+Training of word pieces and of unigrams is not repeatable, so those vocabularies and scores change with every run.
 """
 
 import json
@@ -14,7 +15,7 @@ import gguf
 import tokenizers
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 HERE = pathlib.Path(__file__).parent
@@ -90,6 +91,7 @@ def train_bytes(tokenizer, special):
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
     tokenizer.train_from_iterator(TRAINING, trainer)
+    tokenizer.decoder = decoders.ByteLevel()
 
 
 def pair(begin, between, tokenizer):

@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// Chunks taken from each index before fusion; `retrieval.candidates` without it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_CANDIDATES as i64))]
     candidates: Option<u32>,
+    /// Candidates that the reranker reads; `retrieval.rerank_candidates` without it, 0 to do without the reranker.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_CANDIDATES as i64))]
+    rerank_candidates: Option<u32>,
     /// Seed of everything random.
     #[arg(long, value_name = "N", default_value_t = SEED)]
     seed: u64,
@@ -110,18 +113,21 @@ async fn measure(
     if let Some(candidates) = args.candidates {
         settings.retrieval.candidates = candidates as usize;
     }
+    if let Some(candidates) = args.rerank_candidates {
+        settings.retrieval.rerank_candidates = candidates as usize;
+    }
     let evaluation = match &args.collection {
         None => {
             let loading = config.clone();
             let cache = Cache {
                 dir: &config.data_dir.join("eval"),
                 fresh: args.fresh,
-                embedder: blocking(move || app::load_embedder(&loading)).await?,
+                models: blocking(move || app::load_index_models(&loading)).await?,
                 index_config: app::index_config(config),
             };
             Evaluation::of_dataset(&dataset, cache, &settings, options, &progress).await?
         }
-        Some(collection) => match Backend::open(config).await? {
+        Some(collection) => match Backend::open_to_search(config).await? {
             Backend::Server(client) => {
                 return by_server(client, args, collection, dataset, bar).await;
             }
@@ -185,8 +191,9 @@ async fn by_server(
         collection: collection.to_owned(),
         queries,
         max_queries: args.max_queries.map(|n| n as usize),
-        retrieval: args.candidates.map(|candidates| Overrides {
-            candidates: Some(candidates as usize),
+        retrieval: Some(Overrides {
+            candidates: args.candidates.map(|n| n as usize),
+            rerank_candidates: args.rerank_candidates.map(|n| n as usize),
             ..Overrides::default()
         }),
         seed: Some(args.seed),
