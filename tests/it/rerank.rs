@@ -58,6 +58,7 @@ fn with_reranker(name: &str, architecture: &str) -> Kura {
     let kura = kura
         .env("KURA__MODELS__DIR", &models.display().to_string())
         .env("KURA__MODELS__RERANKER", name)
+        .env("KURA__RETRIEVAL__LATE_BUDGET_MS", "60000")
         .env("KURA__RETRIEVAL__RERANK_BUDGET_MS", "60000");
     let missing = kura.run(["search", "anything"]);
     missing.assert_fails(1, &[name, "kura models pull"]);

@@ -307,7 +307,7 @@ fn cross_encoded(fused: &[Fused]) -> Vec<(DocumentId, f32)> {
     let lowest = fused.iter().rev().find_map(|fused| fused.cross);
     let unread = fused.iter().find(|fused| fused.cross.is_none());
     let above = match (lowest, unread) {
-        (Some(lowest), Some(unread)) => (unread.score - lowest).max(0.0),
+        (Some(lowest), Some(unread)) => (unread.score - lowest + 1.0).max(0.0),
         _ => 0.0,
     };
     let score = |fused: &Fused| fused.cross.unwrap_or(fused.score - above);
