@@ -139,6 +139,16 @@ pub enum Error {
     /// An error of the models.
     #[error(transparent)]
     Model(Box<kura_models::Error>),
+    /// The reranker failed. A search does not go on without it: worse results would pass for the best.
+    #[error(
+        "the reranker `{id}` failed (to search without it, set `models.reranker` to \"\"): {source}"
+    )]
+    Reranker {
+        /// Its name in the registry.
+        id: String,
+        /// Why.
+        source: Box<kura_models::Error>,
+    },
     /// The catalog's schema could not be brought up to date.
     #[error("catalog migration: {0}")]
     Migration(#[from] rusqlite_migration::Error),

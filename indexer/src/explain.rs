@@ -27,6 +27,8 @@ pub struct Explanation {
     pub fusion: Fusion,
     /// All candidates, best first.
     pub ranked: Vec<Ranked>,
+    /// The reranker that ordered the first candidates, if it did.
+    pub reranker: Option<String>,
     /// Stages that were left out.
     pub dropped: Vec<Stage>,
     /// Where the time went.
@@ -55,6 +57,8 @@ pub struct Ranked {
     pub rank: usize,
     /// Place by the legs alone, from 1.
     pub rank_without_late: usize,
+    /// Place by fusion, late interaction included, from 1.
+    pub rank_without_reranker: usize,
 }
 
 /// What became of a document.
@@ -125,6 +129,13 @@ pub enum Outcome {
     Reranked {
         /// Its place by the legs alone.
         rank_without_late: usize,
+        /// Its place by fusion.
+        rank: usize,
+    },
+    /// It would be among the hits, had the reranker not put others before it.
+    CrossEncoder {
+        /// Its place by fusion.
+        rank_without_reranker: usize,
         /// Its place in the end.
         rank: usize,
     },
@@ -167,6 +178,8 @@ impl Pipeline {
             Vec::new()
         };
         let output = ranking.into_output(usize::MAX, false);
+        let is_reranked = output.hits.iter().any(|hit| hit.cross.is_some());
+        let reranker = self.reranker.as_ref().filter(|_| is_reranked);
         let ranked = ranked(output.hits, &duplicates);
         let mut explanation = Explanation {
             terms: terms.collect(),
@@ -176,6 +189,7 @@ impl Pipeline {
             bm25: options.bm25,
             fusion: options.fusion,
             ranked,
+            reranker: reranker.map(|reranker| reranker.spec().id.to_string()),
             dropped: output.dropped,
             timings: output.timings,
             document: None,
@@ -212,8 +226,12 @@ impl Pipeline {
         };
         // Its best chunk by the legs may be another than its best in the end.
         let kept = own().filter(|ranked| ranked.duplicate_of.is_none());
-        let rank = kept.map(|ranked| ranked.rank).min();
-        let rank_without_late = own().map(|ranked| ranked.rank_without_late).min();
+        let best = |place: fn(&Ranked) -> usize| own().map(place).min();
+        let places = kept.map(|ranked| ranked.rank).min().map(|rank| Places {
+            rank,
+            by_fusion: best(|ranked| ranked.rank_without_reranker).unwrap_or(rank),
+            by_legs: best(|ranked| ranked.rank_without_late).unwrap_or(rank),
+        });
         let in_leg = |leg: &[Scored]| {
             let places = leg.iter().zip(1..);
             places
@@ -243,16 +261,12 @@ impl Pipeline {
             Outcome::NotInFilter { reason }
         } else {
             let best = own().min_by_key(|ranked| ranked.rank);
-            let is_shown = rank.is_some_and(|rank| rank <= request.limit);
-            let rank = rank.or(best.map(|best| best.rank));
+            let is_shown = places
+                .as_ref()
+                .is_some_and(|places| places.rank <= request.limit);
             let listed = listed_under(best, ranked, request.limit);
             listed.filter(|_| !is_shown).unwrap_or_else(|| {
-                placed(
-                    rank.zip(rank_without_late),
-                    request.limit,
-                    options.candidates,
-                    shares_no_term,
-                )
+                placed(places, request.limit, options.candidates, shares_no_term)
             })
         };
         Ok(Fate {
@@ -301,47 +315,75 @@ fn listed_under(best: Option<&Ranked>, ranked: &[Ranked], limit: usize) -> Optio
     })
 }
 
-/// Returns where a document ended that the search could find: `ranks` are its best in the end and by the legs alone.
+/// A document's best places, from 1.
+struct Places {
+    rank: usize,
+    /// Before the reranker.
+    by_fusion: usize,
+    /// Before late interaction, too.
+    by_legs: usize,
+}
+
+/// Returns where a document ended that the search could find.
 fn placed(
-    ranks: Option<(usize, usize)>,
+    places: Option<Places>,
     limit: usize,
     candidates: usize,
     shares_no_term: bool,
 ) -> Outcome {
-    match ranks {
-        Some((rank, _)) if rank <= limit => Outcome::Found { rank },
-        Some((rank, rank_without_late)) if rank_without_late <= limit => Outcome::Reranked {
-            rank_without_late,
-            rank,
+    match places {
+        Some(places) if places.rank <= limit => Outcome::Found { rank: places.rank },
+        Some(places) if places.by_fusion <= limit => Outcome::CrossEncoder {
+            rank_without_reranker: places.by_fusion,
+            rank: places.rank,
+        },
+        Some(places) if places.by_legs <= limit => Outcome::Reranked {
+            rank_without_late: places.by_legs,
+            rank: places.by_fusion,
         },
         _ if shares_no_term => Outcome::NoSharedTerms,
-        Some((rank, _)) => Outcome::Outranked { rank, limit },
+        Some(Places { rank, .. }) => Outcome::Outranked { rank, limit },
         None => Outcome::NotACandidate { candidates },
     }
 }
 
-/// Places candidates; `duplicates` says of which earlier one each is a duplicate, and is empty where none is.
+/// Places candidates; `duplicates` says of which earlier one each is a duplicate, and is empty where none is. A duplicate
+/// has the places of the one that it is listed under.
 fn ranked(hits: Vec<Hit>, duplicates: &[Option<usize>]) -> Vec<Ranked> {
-    let by_legs = |hit: &Hit| hit.parts.hybrid();
     let of = |at: usize| duplicates.get(at).copied().flatten();
-    let mut order: Vec<usize> = (0..hits.len()).filter(|at| of(*at).is_none()).collect();
+    let kept: Vec<usize> = (0..hits.len()).filter(|at| of(*at).is_none()).collect();
     let mut ranks = vec![0; hits.len()];
-    for (rank, at) in (1..).zip(&order) {
+    for (rank, at) in (1..).zip(&kept) {
         ranks[*at] = rank;
     }
-    order.sort_by(|a, b| by_legs(&hits[*b]).total_cmp(&by_legs(&hits[*a])));
-    let mut without_late = vec![0; hits.len()];
-    for (rank, at) in (1..).zip(order) {
-        without_late[at] = rank;
-    }
+    let without_late = places(&hits, &kept, |hit| hit.parts.hybrid());
+    let without_reranker = places(&hits, &kept, |hit| hit.score);
     let ids: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk).collect();
     hits.into_iter()
         .enumerate()
-        .map(|(at, hit)| Ranked {
-            hit,
-            duplicate_of: of(at).map(|of| ids[of]),
-            rank: ranks[of(at).unwrap_or(at)],
-            rank_without_late: without_late[of(at).unwrap_or(at)],
+        .map(|(at, hit)| {
+            let place = of(at).unwrap_or(at);
+            Ranked {
+                hit,
+                duplicate_of: of(at).map(|of| ids[of]),
+                rank: ranks[place],
+                rank_without_late: without_late[place],
+                rank_without_reranker: without_reranker[place],
+            }
         })
         .collect()
+}
+
+/// Returns the place, from 1, of each hit that is `kept` in the order of a score; ties go by chunk id, as in fusion.
+fn places(hits: &[Hit], kept: &[usize], score: fn(&Hit) -> f32) -> Vec<usize> {
+    let mut order = kept.to_vec();
+    order.sort_by(|a, b| {
+        let (a, b) = (&hits[*a], &hits[*b]);
+        score(b).total_cmp(&score(a)).then(a.chunk.cmp(&b.chunk))
+    });
+    let mut places = vec![0; hits.len()];
+    for (rank, at) in (1..).zip(order) {
+        places[at] = rank;
+    }
+    places
 }

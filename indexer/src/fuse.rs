@@ -87,6 +87,8 @@ pub struct Fused {
     pub score: f32,
     /// What each signal added, its weight included.
     pub parts: Parts,
+    /// The reranker's logit; absent where it did not read the candidate. Those it read come first, in its order.
+    pub cross: Option<f32>,
 }
 
 /// What each signal added to a score.
@@ -182,6 +184,7 @@ pub fn fuse(candidates: &[Candidate], limit: usize, how: &Fusion) -> Vec<Fused> 
                 candidate: *candidate,
                 score: parts.dense + parts.lexical + parts.late + parts.recency,
                 parts,
+                cross: None,
             }
         })
         .collect();

@@ -627,6 +627,7 @@ fn is_about_file(error: &Error) -> bool {
         | Error::Dense(_)
         | Error::Io(_)
         | Error::Model(_)
+        | Error::Reranker { .. }
         | Error::Task(_) => false,
     }
 }

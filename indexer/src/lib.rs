@@ -8,6 +8,7 @@
 //! - [`catalog`] and [`blobs`]: the truth; [`store`]: the index derived from it; [`fuse`]: two legs to one list.
 //! - [`duplicates`]: which chunks say the same.
 //! - [`dictionary`]: a collection's own words, by which queries find more.
+//! - [`late`] and [`rerank`]: candidates read more closely.
 //! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`] and `repair` work on it.
 //!
 //! Invariants: the catalog is the truth and the index can be rebuilt from it; no search without an
@@ -32,6 +33,7 @@ pub mod late;
 pub mod metadata;
 pub mod pipeline;
 mod repair;
+pub mod rerank;
 pub mod retrieve;
 mod room;
 pub mod store;
@@ -46,4 +48,5 @@ pub use error::{Error, Result};
 pub use extract::{MediaType, detect, extract};
 pub use filter::SearchFilter;
 pub use metadata::{Attributes, Metadata, MetadataChange};
-pub use pipeline::{IndexConfig, Pipeline};
+pub use pipeline::{IndexConfig, IndexModels, Pipeline};
+pub use rerank::Reranking;

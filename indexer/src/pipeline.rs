@@ -9,9 +9,10 @@ use crate::chunk::ChunkConfig;
 use crate::dictionary::Dictionaries;
 use crate::fuse::Fusion;
 use crate::late::TokenCodec;
+use crate::rerank::Reranking;
 use crate::store::{Bm25, EmbeddedStore, Store, StoreSpec};
 use crate::{AccessFilter, DocumentId, Error, Result, SearchFilter, room};
-use kura_models::Embedder;
+use kura_models::{Embedder, Reranker};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -38,8 +39,34 @@ pub struct IndexConfig {
     pub collapse_duplicates: bool,
     /// Late interaction is dropped when a search has taken this long without being through with it.
     pub late_budget: Duration,
+    /// What a reranker may do, if there is one.
+    pub reranking: Reranking,
     /// Room that must be left on the data directory's file system before anything is added.
     pub min_free_bytes: u64,
+}
+
+/// The models that documents are indexed and found with.
+#[derive(Clone)]
+pub struct IndexModels {
+    /// Makes the vectors.
+    pub embedder: Arc<dyn Embedder>,
+    /// Orders the best candidates of a search; without one, fusion has the last word.
+    pub reranker: Option<Arc<dyn Reranker>>,
+}
+
+impl From<Arc<dyn Embedder>> for IndexModels {
+    fn from(embedder: Arc<dyn Embedder>) -> Self {
+        Self {
+            embedder,
+            reranker: None,
+        }
+    }
+}
+
+impl<E: Embedder + 'static> From<Arc<E>> for IndexModels {
+    fn from(embedder: Arc<E>) -> Self {
+        Self::from(embedder as Arc<dyn Embedder>)
+    }
 }
 
 /// One data directory, opened. Only one process has it at a time.
@@ -48,6 +75,7 @@ pub struct Pipeline {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) embedder: Arc<dyn Embedder>,
+    pub(crate) reranker: Option<Arc<dyn Reranker>>,
     pub(crate) codec: TokenCodec,
     pub(crate) config: IndexConfig,
     pub(crate) dictionaries: Dictionaries,
@@ -67,9 +95,10 @@ impl Pipeline {
     /// with another embedder.
     pub async fn open(
         data_dir: &Path,
-        embedder: Arc<dyn Embedder>,
+        models: impl Into<IndexModels>,
         config: IndexConfig,
     ) -> Result<Arc<Self>> {
+        let IndexModels { embedder, reranker } = models.into();
         let (dir, spec) = (data_dir.to_owned(), store_spec(embedder.as_ref()));
         let name = embedder_name(embedder.as_ref());
         let (lock, catalog, blobs, store, dictionaries) = blocking(move || {
@@ -107,6 +136,7 @@ impl Pipeline {
             blobs: Arc::new(blobs),
             store: Arc::new(store),
             embedder,
+            reranker,
             config,
             dictionaries,
             changing: tokio::sync::Mutex::default(),
@@ -143,6 +173,12 @@ impl Pipeline {
     #[must_use]
     pub fn token_codec(&self) -> &TokenCodec {
         &self.codec
+    }
+
+    /// Returns the model that orders the best candidates, if there is one.
+    #[must_use]
+    pub fn reranker(&self) -> Option<&Arc<dyn Reranker>> {
+        self.reranker.as_ref()
     }
 
     /// Returns the data directory.

@@ -1,10 +1,12 @@
-//! Hits out: embed the query → search both legs → read the candidates → late interaction → fuse.
+//! Hits out: embed the query → search both legs → read the candidates → late interaction → fuse →
+//! rerank.
 
 use crate::access::Collections;
 use crate::catalog::Hydrated;
 use crate::duplicates::{Profile, representatives};
 use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse};
 use crate::pipeline::{Pipeline, blocking};
+use crate::rerank::{Reranking, rerank};
 use crate::store::{Bm25, Legs, Query};
 use crate::{AccessFilter, ChunkId, Locator, Result, SearchFilter};
 use kura_models::Embedding;
@@ -56,6 +58,8 @@ pub struct Hit {
     pub cosine: Option<f32>,
     /// Late interaction's score.
     pub late: Option<f32>,
+    /// The reranker's logit. Hits that have one come first, in its order.
+    pub cross: Option<f32>,
     /// Others that say the same, best first; empty where duplicates are not collapsed.
     pub duplicates: Vec<Duplicate>,
 }
@@ -90,12 +94,15 @@ pub struct SearchOutput {
 pub enum Stage {
     /// Comparing token by token.
     LateInteraction,
+    /// Having the reranker read the best candidates.
+    CrossEncoder,
 }
 
 impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::LateInteraction => "late_interaction",
+            Self::CrossEncoder => "cross_encoder",
         })
     }
 }
@@ -115,6 +122,8 @@ pub struct SearchTimings {
     pub late_ms: f64,
     /// Fusion.
     pub fuse_ms: f64,
+    /// The reranker.
+    pub cross_ms: f64,
     /// All of it.
     pub total_ms: f64,
 }
@@ -122,7 +131,7 @@ pub struct SearchTimings {
 impl SearchTimings {
     /// Returns each step's name and milliseconds, the whole last.
     #[must_use]
-    pub fn steps(&self) -> [(&'static str, f64); 7] {
+    pub fn steps(&self) -> [(&'static str, f64); 8] {
         [
             ("embed", self.embed_ms),
             ("dense", self.dense_ms),
@@ -130,6 +139,7 @@ impl SearchTimings {
             ("hydrate", self.hydrate_ms),
             ("late_interaction", self.late_ms),
             ("fuse", self.fuse_ms),
+            ("cross_encoder", self.cross_ms),
             ("total", self.total_ms),
         ]
     }
@@ -148,6 +158,8 @@ pub struct RankOptions {
     pub fusion: Fusion,
     /// When late interaction is dropped, counted from the start of the search; never when absent.
     pub late_budget: Option<Duration>,
+    /// What the reranker may do, if there is one.
+    pub reranking: Reranking,
 }
 
 /// A query on its way through the stages: for search, evaluation and explanation alike.
@@ -241,8 +253,19 @@ impl Pipeline {
         timings.late_ms = ms(comparing);
 
         let fusing = Instant::now();
-        let fused = fuse(&candidates, options.candidates, &options.fusion);
+        let mut fused = fuse(&candidates, options.candidates, &options.fusion);
         timings.fuse_ms = ms(fusing);
+
+        let reading = Instant::now();
+        let n_read = options.reranking.candidates.min(fused.len());
+        if let Some(reranker) = self.reranker.as_deref().filter(|_| n_read > 0) {
+            let deadline = options.reranking.budget.map(|budget| start + budget);
+            let (query, best) = (&expansion.text_for_embedding, &mut fused[..n_read]);
+            if !rerank(reranker, query, best, &found, deadline).await? {
+                dropped.push(Stage::CrossEncoder);
+            }
+            timings.cross_ms = ms(reading);
+        }
         timings.total_ms = ms(start);
         Ok(Ranking {
             legs,
@@ -262,6 +285,7 @@ impl Pipeline {
             bm25: self.config.bm25,
             fusion: self.config.fusion,
             late_budget: Some(self.config.late_budget),
+            reranking: self.config.reranking,
         }
     }
 
@@ -374,6 +398,7 @@ impl Ranking {
                 cosine: candidate.cosine,
                 late: candidate.late,
                 duplicates: listed.remove(&at).unwrap_or_default(),
+                cross: fused.cross,
             })
         });
         SearchOutput {

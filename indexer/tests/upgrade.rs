@@ -28,6 +28,7 @@ async fn open(dir: &Path) -> Arc<Pipeline> {
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
         collapse_duplicates: true,
+        reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     };
     Pipeline::open(dir, embedder(), config).await.unwrap()

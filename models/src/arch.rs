@@ -56,7 +56,7 @@ pub(crate) fn load(
             device,
         )?)),
         Architecture::ModernBert => Ok(Box::new(modernbert::Modern::load(
-            &read_config(dir)?,
+            &modernbert::read_config(dir)?,
             weights,
             device,
         )?)),
@@ -67,7 +67,7 @@ pub(crate) fn load(
         )?)),
         Architecture::Qwen2 | Architecture::Llama | Architecture::Gguf => Err(Error::Unsupported {
             id: id.to_owned(),
-            reason: "only bert, xlm_roberta, modern_bert and qwen3 can embed or rerank".to_owned(),
+            reason: "only bert, xlm_roberta, modern_bert and qwen3 are encoders".to_owned(),
         }),
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct BatchConfig {
     pub(crate) max_batch_tokens: usize,
     /// Sequences are padded to the longest of their batch, which counts.
     pub(crate) padded: bool,
+    /// A call's sequences go to all threads, however few they are: for a caller that somebody waits for.
+    pub(crate) spread: bool,
 }
 
 /// Owns the threads; they end when it is dropped.
@@ -152,6 +154,11 @@ impl<T> Drop for Batcher<T> {
 
 /// Sorts by length, longest first, and cuts into batches within the token budget (one sequence at least).
 fn cut(sequences: Vec<Sequence>, config: BatchConfig) -> Vec<Vec<(usize, Sequence)>> {
+    let mut max_tokens = config.max_batch_tokens;
+    if config.spread {
+        let all: usize = sequences.iter().map(Sequence::len).sum();
+        max_tokens = max_tokens.min(all.div_ceil(config.threads));
+    }
     let mut items: Vec<(usize, Sequence)> = sequences.into_iter().enumerate().collect();
     items.sort_by_key(|(_, s)| std::cmp::Reverse(s.len()));
     let mut batches: Vec<Vec<(usize, Sequence)>> = Vec::new();
@@ -164,7 +171,7 @@ fn cut(sequences: Vec<Sequence>, config: BatchConfig) -> Vec<Vec<(usize, Sequenc
             .map_or(0, |(_, s)| s.len());
         let cost = if config.padded { longest } else { item.1.len() };
         match batches.last_mut() {
-            Some(batch) if used + cost <= config.max_batch_tokens => {
+            Some(batch) if used + cost <= max_tokens => {
                 used += cost;
                 batch.push(item);
             }
@@ -289,6 +296,7 @@ mod tests {
         threads: 2,
         max_batch_tokens: 10,
         padded: false,
+        spread: false,
     };
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
@@ -314,6 +322,23 @@ mod tests {
             sizes(true),
             [vec![25], vec![9], vec![6], vec![4, 3], vec![1]]
         );
+    }
+
+    #[test]
+    fn a_call_that_somebody_waits_for_keeps_all_threads_busy() {
+        let batches = |spread: bool, lengths: &[usize]| -> Vec<Vec<usize>> {
+            let config = BatchConfig { spread, ..CONFIG };
+            let sequences = lengths.iter().map(|n| sequence(*n)).collect();
+            let batches = cut(sequences, config);
+            batches
+                .iter()
+                .map(|batch| batch.iter().map(|(_, s)| s.len()).collect())
+                .collect()
+        };
+        assert_eq!(batches(false, &[4, 4]), [[4, 4]]);
+        assert_eq!(batches(true, &[4, 4]), [[4], [4]]);
+        assert_eq!(batches(true, &[3, 2, 1]), [vec![3], vec![2, 1]]);
+        assert_eq!(batches(true, &[9, 9, 9]), [[9], [9], [9]]);
     }
 
     #[tokio::test]

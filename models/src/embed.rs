@@ -100,6 +100,7 @@ impl EmbedConfig {
             threads: self.threads.unwrap_or(threads).max(1),
             max_batch_tokens: self.max_batch_tokens.unwrap_or(tokens).max(1),
             padded,
+            spread: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -10,8 +11,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::spec::Architecture;
 use crate::{
-    Embedder, Embedding, FinishReason, Generator, ModelId, ModelKind, ModelSpec, Pooling, Prompt,
-    Result, Token, TokenStates, Usage, Vector,
+    Embedder, Embedding, Error, FinishReason, Generator, ModelId, ModelKind, ModelSpec, Pooling,
+    Prompt, Reranker, Result, Token, TokenStates, Usage, Vector,
 };
 
 /// Length of the vectors of [`FakeEmbedder`].
@@ -66,6 +67,53 @@ impl Embedder for FakeEmbedder {
 
     async fn embed_documents(&self, texts: &[String]) -> Result<Vec<Embedding>> {
         Ok(texts.iter().map(|t| embedding(t)).collect())
+    }
+}
+
+/// Scores pairs of query and text with a function; where that gives nothing, the call fails with [`Error::Stopped`].
+pub struct FakeReranker {
+    spec: ModelSpec,
+    score: Box<FakeScore>,
+    delay: Duration,
+}
+
+/// Query and text to logit; `None` fails.
+type FakeScore = dyn Fn(&str, &str) -> Option<f32> + Send + Sync;
+
+impl FakeReranker {
+    /// Returns a reranker named `fake-reranker`.
+    pub fn new(score: impl Fn(&str, &str) -> Option<f32> + Send + Sync + 'static) -> Self {
+        Self {
+            spec: spec("fake-reranker", ModelKind::Reranker),
+            score: Box::new(score),
+            delay: Duration::ZERO,
+        }
+    }
+
+    /// Takes so long for each text.
+    #[must_use]
+    pub fn with_delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+}
+
+#[async_trait]
+impl Reranker for FakeReranker {
+    fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    async fn rerank(&self, query: &str, texts: &[String]) -> Result<Vec<f32>> {
+        let delay = self.delay * u32::try_from(texts.len()).unwrap_or(u32::MAX);
+        if !delay.is_zero() {
+            let waited = tokio::task::spawn_blocking(move || std::thread::sleep(delay)).await;
+            waited.map_err(|_| Error::Stopped)?;
+        }
+        texts
+            .iter()
+            .map(|text| (self.score)(query, text).ok_or(Error::Stopped))
+            .collect()
     }
 }
 

@@ -4,9 +4,9 @@
 //! special token), `text` (tokens to characters, stop strings).
 
 mod engine;
-mod files;
+pub(crate) mod files;
 mod text;
-mod tokenizer;
+pub(crate) mod tokenizer;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -97,7 +97,12 @@ pub trait Reranker: Send + Sync {
     /// Returns what this model is.
     fn spec(&self) -> &ModelSpec;
 
-    /// Returns one relevance logit per text, in order; higher is better.
+    /// Returns one relevance logit per text, in order; higher is better, and [`rerank::relevance`] makes it a
+    /// probability. A pair beyond the model's `max_tokens` loses the end of its text; the query is cut only where it
+    /// takes more than half. Dropping the future abandons what has not begun.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] when the forward pass fails or gives something that is no number; [`Error::Stopped`].
     async fn rerank(&self, query: &str, texts: &[String]) -> Result<Vec<f32>>;
 }
 

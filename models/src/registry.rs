@@ -48,6 +48,21 @@ pub struct Installed {
     pub dir: PathBuf,
 }
 
+impl Installed {
+    /// Fills in the hashes that were recorded at installation for files that the registry does not pin.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Malformed`] when the manifest cannot be read.
+    pub fn with_recorded_hashes(mut self) -> Result<Self> {
+        let manifest = read_manifest(&self.dir.join(MANIFEST))?;
+        for file in self.spec.files.iter_mut().filter(|f| f.sha256.is_none()) {
+            let recorded = manifest.files.iter().find(|known| known.name == file.name);
+            file.sha256 = recorded.map(|known| known.sha256.clone());
+        }
+        Ok(self)
+    }
+}
+
 /// One line of [`Registry::list`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Listed {

@@ -1,27 +1,29 @@
-//! Rerankers on Candle: an encoder that reads query and text together, and a small head with one relevance logit.
+//! Rerankers on Candle: models that read query and text together and say how relevant the text is.
+//!
+//! Two kinds: `classifier`, an encoder with a small head, and `judge`, a decoder that is asked for a yes or a no.
+//! Both give logits.
 
-use std::path::Path;
+mod classifier;
+mod judge;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use candle_core::{DType, Device, Module, Result as CandleResult, Tensor};
-use candle_nn::{Linear, VarBuilder};
-use serde::Deserialize;
 
-use crate::arch::{self, Weights};
-use crate::batch::Batcher;
+use crate::batch::{BatchConfig, Batcher, Forward};
 use crate::device::DeviceChoice;
-use crate::embed::{EmbedConfig, on_blocking_thread, pool};
+use crate::embed::{EmbedConfig, on_blocking_thread};
 use crate::registry::Installed;
 use crate::spec::Architecture;
-use crate::tokenizer::{Sequence, TextTokenizer};
-use crate::{Error, ModelKind, ModelSpec, Pooling, Reranker, Result};
+use crate::tokenizer::Sequence;
+use crate::{Error, ModelKind, ModelSpec, Reranker, Result};
 
-/// Loads a reranker.
+/// Loads a reranker: BERT, XLM-RoBERTa and `ModernBERT` classifiers, and Qwen3-Reranker from safetensors or GGUF.
 ///
 /// # Errors
-/// [`Error::WrongKind`] for other models; [`Error::Unsupported`] for a head with more than two labels;
-/// [`Error::Malformed`] or [`Error::Candle`] when the files cannot be loaded; [`Error::Device`].
+/// [`Error::WrongKind`] for other models; [`Error::Unsupported`] for another architecture, a head with more than two
+/// labels or a vocabulary without `yes` and `no`; [`Error::Malformed`] or [`Error::Candle`] when the files cannot be
+/// loaded; [`Error::Device`].
 pub fn load_reranker(
     installed: &Installed,
     device: &DeviceChoice,
@@ -39,36 +41,52 @@ pub fn load_reranker(
         }
     }
     let device = device.open()?;
-    let tokenizer = Arc::new(TextTokenizer::load(&installed.dir, spec.max_tokens)?);
-    let weights = Weights::find(&installed.dir)?;
-    let encoder = arch::load(
-        &spec.id.0,
-        spec.architecture,
-        &installed.dir,
-        &weights,
-        &device,
-    )?;
-    let head = Head::load(&spec, &installed.dir, &weights, &device)?;
-    let batching = config.batching(&device, encoder.pads());
-    let forward = move |sequences: &[&Sequence]| -> Result<Vec<f32>> {
-        let states = encoder.encode(sequences)?;
-        let pooled = states
-            .iter()
-            .map(|s| pool(s, head.pooling))
-            .collect::<CandleResult<Vec<_>>>()?;
-        Ok(head.forward(&Tensor::stack(&pooled, 0)?.to_dtype(DType::F32)?)?)
+    let model = match spec.architecture {
+        Architecture::Bert | Architecture::XlmRoberta | Architecture::ModernBert => {
+            classifier::load(&spec, &installed.dir, &device)?
+        }
+        Architecture::Qwen3 | Architecture::Gguf => judge::load(&spec, &installed.dir, &device)?,
+        Architecture::Qwen2 | Architecture::Llama => {
+            return Err(Error::Unsupported {
+                id: spec.id.0,
+                reason: "only bert, xlm_roberta, modern_bert, qwen3 and gguf can rerank".to_owned(),
+            });
+        }
     };
-    let batcher = Batcher::start("rerank", batching, Arc::new(forward))?;
+    let batching = BatchConfig {
+        spread: true,
+        ..config.batching(&device, model.pads)
+    };
     Ok(Arc::new(CandleReranker {
+        batcher: Batcher::start("rerank", batching, model.forward)?,
+        pairs: model.pairs,
         spec,
-        tokenizer,
-        batcher,
     }))
+}
+
+/// Returns the probability, 0 to 1, that a logit stands for.
+#[must_use]
+pub fn relevance(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+/// Query and texts to model inputs, one per text.
+trait Pairs: Send + Sync {
+    fn encode(&self, query: &str, texts: &[String]) -> Result<Vec<Sequence>>;
+}
+
+/// A loaded model.
+struct Model {
+    pairs: Arc<dyn Pairs>,
+    /// One logit per sequence.
+    forward: Arc<Forward<f32>>,
+    /// As [`crate::arch::Encoder::pads`].
+    pads: bool,
 }
 
 struct CandleReranker {
     spec: ModelSpec,
-    tokenizer: Arc<TextTokenizer>,
+    pairs: Arc<dyn Pairs>,
     batcher: Batcher<f32>,
 }
 
@@ -82,138 +100,28 @@ impl Reranker for CandleReranker {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        let (tokenizer, query, texts) = (
-            Arc::clone(&self.tokenizer),
-            query.to_owned(),
-            texts.to_vec(),
-        );
-        let pairs = on_blocking_thread(move || {
-            texts
-                .iter()
-                .map(|t| tokenizer.encode_pair(&query, t))
-                .collect()
-        })
-        .await?;
-        self.batcher.run(pairs).await
-    }
-}
-
-/// What `config.json` says of the head.
-#[derive(Deserialize)]
-struct HeadConfig {
-    hidden_size: usize,
-    #[serde(default)]
-    id2label: std::collections::BTreeMap<String, serde_json::Value>,
-    /// ModernBERT: `cls` or `mean`.
-    classifier_pooling: Option<String>,
-    #[serde(default = "default_epsilon")]
-    layer_norm_eps: f64,
-}
-
-fn default_epsilon() -> f64 {
-    1e-5
-}
-
-/// The layers behind the encoder: pooled state to labels. Computed in f32 on every device.
-struct Head {
-    pooling: Pooling,
-    dense: Linear,
-    activation: Activation,
-    norm: Option<candle_nn::LayerNorm>,
-    labels: Linear,
-}
-
-#[derive(Clone, Copy)]
-enum Activation {
-    Tanh,
-    Gelu,
-}
-
-impl Head {
-    fn load(spec: &ModelSpec, dir: &Path, weights: &Weights, device: &Device) -> Result<Self> {
-        let config: HeadConfig = arch::read_config(dir)?;
-        let labels = config.id2label.len().max(1);
-        if labels > 2 {
-            return Err(Error::Unsupported {
-                id: spec.id.0.clone(),
-                reason: format!("its head has {labels} labels; a reranker has one or two"),
-            });
+        let (pairs, query, texts) = (Arc::clone(&self.pairs), query.to_owned(), texts.to_vec());
+        let sequences = on_blocking_thread(move || pairs.encode(&query, &texts)).await?;
+        let logits = self.batcher.run(sequences).await?;
+        // An order by such a number would be an accident.
+        match logits.iter().find(|logit| !logit.is_finite()) {
+            None => Ok(logits),
+            Some(logit) => Err(Error::Candle(candle_core::Error::Msg(format!(
+                "the reranker `{}` gave {logit}; its files may be damaged",
+                self.spec.id
+            )))),
         }
-        let vb = weights.open(DType::F32, device)?;
-        let h = config.hidden_size;
-        Ok(match spec.architecture {
-            Architecture::XlmRoberta => Self {
-                pooling: Pooling::Cls,
-                dense: linear(h, h, &vb.pp("classifier.dense"))?,
-                activation: Activation::Tanh,
-                norm: None,
-                labels: linear(h, labels, &vb.pp("classifier.out_proj"))?,
-            },
-            Architecture::Bert => Self {
-                pooling: Pooling::Cls,
-                dense: linear(h, h, &vb.pp("bert.pooler.dense"))?,
-                activation: Activation::Tanh,
-                norm: None,
-                labels: linear(h, labels, &vb.pp("classifier"))?,
-            },
-            Architecture::ModernBert => Self {
-                pooling: match config.classifier_pooling.as_deref() {
-                    Some("mean") => Pooling::Mean,
-                    Some(_) | None => Pooling::Cls,
-                },
-                dense: linear(h, h, &vb.pp("head.dense"))?,
-                activation: Activation::Gelu,
-                norm: Some(candle_nn::layer_norm_no_bias(
-                    h,
-                    config.layer_norm_eps,
-                    vb.pp("head.norm"),
-                )?),
-                labels: linear(h, labels, &vb.pp("classifier"))?,
-            },
-            Architecture::Qwen3
-            | Architecture::Qwen2
-            | Architecture::Llama
-            | Architecture::Gguf => {
-                return Err(Error::Unsupported {
-                    id: spec.id.0.clone(),
-                    reason: "only bert, xlm_roberta and modern_bert can rerank".to_owned(),
-                });
-            }
-        })
-    }
-
-    /// `pooled [sequences, hidden]` to one logit each.
-    fn forward(&self, pooled: &Tensor) -> CandleResult<Vec<f32>> {
-        let x = self.dense.forward(pooled)?;
-        let x = match self.activation {
-            Activation::Tanh => x.tanh()?,
-            Activation::Gelu => x.gelu_erf()?,
-        };
-        let x = match &self.norm {
-            Some(norm) => norm.forward(&x)?,
-            None => x,
-        };
-        let rows = self.labels.forward(&x)?.to_vec2::<f32>()?;
-        // Of two labels the second means "relevant".
-        Ok(rows
-            .iter()
-            .map(|row| {
-                row.iter()
-                    .rev()
-                    .copied()
-                    .reduce(|yes, no| yes - no)
-                    .unwrap_or_default()
-            })
-            .collect())
     }
 }
 
-/// A linear layer with a bias where the file has one.
-fn linear(input: usize, output: usize, vb: &VarBuilder<'_>) -> CandleResult<Linear> {
-    let bias = if vb.contains_tensor("bias") {
-        Some(vb.get(output, "bias")?)
-    } else {
-        None
-    };
-    Ok(Linear::new(vb.get((output, input), "weight")?, bias))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_become_probabilities_without_overflow() {
+        for (logit, probability) in [(0.0, 0.5), (2.0, 0.880_797), (-1e4, 0.0), (1e4, 1.0)] {
+            assert!((relevance(logit) - probability).abs() < 1e-6, "{logit}");
+        }
+    }
 }

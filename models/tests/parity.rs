@@ -127,7 +127,7 @@ fn every_embedder_and_reranker_architecture_of_the_registry_is_tested_here() {
             kura_models::ModelKind::Embedder { .. } => {
                 &["bert", "xlm_roberta", "modern_bert", "qwen3"]
             }
-            kura_models::ModelKind::Reranker => &["bert", "xlm_roberta", "modern_bert"],
+            kura_models::ModelKind::Reranker => &["bert", "xlm_roberta", "modern_bert", "qwen3"],
             kura_models::ModelKind::Generator { .. } => continue,
         };
         assert!(

@@ -121,6 +121,8 @@ async fn measure(
         bm25: Bm25::default(),
         fusion: Fusion::default(),
         late_budget: std::time::Duration::MAX,
+        late_budget: std::time::Duration::from_secs(10),
+        reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     };
     let pipeline = Pipeline::open(&index_of(dataset, data)?, embedder, config).await?;

@@ -124,6 +124,7 @@ async fn main() -> anyhow::Result<()> {
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
         collapse_duplicates: true,
+        reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     };
     let pipeline = Pipeline::open(dir.path(), embedder, config).await?;

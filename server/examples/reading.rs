@@ -321,6 +321,7 @@ async fn hits(pipeline: &Pipeline, question: &str, apart: bool) -> anyhow::Resul
             text,
             collections: Collections::All,
             limit: HITS,
+            filter: SearchFilter::default(),
         };
         lists.push(
             pipeline

@@ -2,20 +2,20 @@
 
 use crate::answer::Assistant;
 use crate::auth::{ApiKeys, Created};
-use crate::config::Config;
+use crate::config::{Config, RetrievalConfig};
 use crate::conversations::Conversations;
 use crate::evaluations::Evaluations;
 use crate::jobs::{self, Jobs};
 use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
-use kura_indexer::{DocumentId, IndexConfig, Pipeline};
-use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry};
+use kura_indexer::{DocumentId, IndexConfig, IndexModels, Pipeline, Reranking};
+use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry, Reranker};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// What handlers get as state.
@@ -48,6 +48,8 @@ pub struct App {
 pub struct Models {
     /// Turns text into vectors.
     pub embedder: Arc<dyn Embedder>,
+    /// Orders what was found; without one, fusion does.
+    pub reranker: Option<Arc<dyn Reranker>>,
     /// Writes answers; without one, answers are extracted.
     pub generator: Option<Arc<dyn Generator>>,
 }
@@ -68,7 +70,11 @@ impl App {
     /// # Errors
     /// When the data directory is in use, a store cannot be opened or the key file is damaged.
     pub async fn start(config: Config, models: Models) -> anyhow::Result<Started> {
-        let pipeline = open_pipeline(&config, Arc::clone(&models.embedder)).await?;
+        let index_models = IndexModels {
+            embedder: models.embedder,
+            reranker: models.reranker,
+        };
+        let pipeline = open_pipeline(&config, index_models).await?;
         let conversations = Conversations::open(&config.data_dir.join("conversations.db"))?;
         let assistant = assistant(&config, Arc::clone(&pipeline), models.generator).await?;
         let stopping = CancellationToken::new();
@@ -128,6 +134,67 @@ pub fn load_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
     Ok(embedder)
 }
 
+/// Loads the configured reranker: `None` if none is configured.
+///
+/// # Errors
+/// When it is not installed or cannot be loaded: whoever names one wants its order.
+pub fn load_reranker(config: &Config) -> anyhow::Result<Option<Arc<dyn Reranker>>> {
+    let Some(id) = config.reranker() else {
+        return Ok(None);
+    };
+    let installed = registry(config)?.locate(id)?.with_recorded_hashes()?;
+    let reranker = kura_models::load_reranker(&installed, &device(config)?, &embed_config(config))
+        .with_context(|| format!("cannot load the reranker `{id}`"))?;
+    Ok(Some(reranker))
+}
+
+/// Has the reranker read a few texts, so that the first search finds it warm, and tells how it stands to its budget.
+///
+/// # Errors
+/// When it fails.
+pub async fn warm_up(reranker: &dyn Reranker, retrieval: &RetrievalConfig) -> anyhow::Result<()> {
+    /// About as long as a chunk.
+    const TEXT: &str = "Section 4.2: the supplier delivers within thirty days of the order. ";
+    /// A model slower than this is too slow for any search.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let id = &reranker.spec().id;
+    let texts = [TEXT.repeat(12), TEXT.repeat(12)];
+    let mut per_text = PATIENCE;
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let reading = reranker.rerank("How long may a delivery take?", &texts);
+        let Ok(read) = tokio::time::timeout(PATIENCE, reading).await else {
+            break;
+        };
+        read.with_context(|| format!("the reranker `{id}` does not work"))?;
+        per_text = begun.elapsed() / 2;
+    }
+    let candidates = u32::try_from(retrieval.rerank_candidates).unwrap_or(u32::MAX);
+    let needed = per_text.saturating_mul(candidates).as_millis();
+    let budget = retrieval.rerank_budget_ms;
+    if needed > u128::from(budget) {
+        tracing::warn!(
+            "the reranker `{id}` needs about {needed} ms for {candidates} candidates, and `retrieval.rerank_budget_ms` \
+             is {budget}: searches will go without it; raise that, lower `retrieval.rerank_candidates`, or use a \
+             smaller model"
+        );
+    } else {
+        tracing::info!("the reranker `{id}` needs about {needed} ms for {candidates} candidates");
+    }
+    Ok(())
+}
+
+/// Loads what a search needs.
+///
+/// # Errors
+/// Those of [`load_embedder`] and [`load_reranker`].
+pub fn load_index_models(config: &Config) -> anyhow::Result<IndexModels> {
+    Ok(IndexModels {
+        embedder: load_embedder(config)?,
+        reranker: load_reranker(config)?,
+    })
+}
+
 /// Loads the configured generator: `None` if none is configured or it is not installed, which is logged.
 ///
 /// # Errors
@@ -158,7 +225,7 @@ pub fn load_generator(config: &Config) -> anyhow::Result<Option<Arc<dyn Generato
 /// When the directory is in use or a store cannot be opened.
 pub async fn open_pipeline(
     config: &Config,
-    embedder: Arc<dyn Embedder>,
+    models: impl Into<IndexModels>,
 ) -> anyhow::Result<Arc<Pipeline>> {
     // What is in it is for the operator's account only. A directory that is there keeps its mode.
     std::fs::DirBuilder::new()
@@ -171,7 +238,7 @@ pub async fn open_pipeline(
                 config.data_dir.display()
             )
         })?;
-    Ok(Pipeline::open(&config.data_dir, embedder, index_config(config)).await?)
+    Ok(Pipeline::open(&config.data_dir, models, index_config(config)).await?)
 }
 
 /// Puts together what answers questions.
@@ -203,6 +270,10 @@ pub fn index_config(config: &Config) -> IndexConfig {
         fusion: retrieval.fusion(),
         collapse_duplicates: retrieval.collapse_duplicates,
         late_budget: Duration::from_millis(retrieval.late_budget_ms),
+        reranking: Reranking {
+            candidates: retrieval.rerank_candidates,
+            budget: Some(Duration::from_millis(retrieval.rerank_budget_ms)),
+        },
         min_free_bytes: config.storage.min_free_bytes,
     }
 }

@@ -68,6 +68,8 @@ pub struct ModelsConfig {
     pub dir: PathBuf,
     /// Registry name of the embedder.
     pub embedder: String,
+    /// Registry name of the reranker; empty: none.
+    pub reranker: String,
     /// Registry name of the generator; empty: none.
     pub generator: String,
     /// `auto`, `cpu` or `cuda:N`.
@@ -132,6 +134,10 @@ pub struct RetrievalConfig {
     /// Days in which recency falls to half.
     #[serde(default)]
     pub recency_half_life_days: f32,
+    /// Fused candidates that the reranker reads; 0: none.
+    pub rerank_candidates: usize,
+    /// Milliseconds into a search after which the reranker is dropped.
+    pub rerank_budget_ms: u64,
 }
 
 /// How the signals of a candidate become one score.
@@ -201,6 +207,12 @@ impl Config {
         } else {
             self.models.dir.clone()
         }
+    }
+
+    /// Returns the reranker's name, if one is configured.
+    #[must_use]
+    pub fn reranker(&self) -> Option<&str> {
+        Some(self.models.reranker.as_str()).filter(|id| !id.is_empty())
     }
 
     /// Returns the generator's name, if one is configured.

@@ -7,7 +7,7 @@
 //!
 //! An [`ApiError`] becomes a response in two steps: here it is only attached to an empty response; the layer
 //! [`render`] writes the body, because only it knows the request's id and path (RFC 9457 for `/api`, OpenAI's
-//! envelope for `/v1`) and only there a failure is logged, once.
+//! envelope for `/v1` and `/v2`) and only there a failure is logged, once.
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -344,15 +344,16 @@ pub async fn render(request: Request, next: Next) -> Response {
         );
     }
     let (mut parts, _) = response.into_parts();
-    let (content_type, body) = if path == "/v1" || path.starts_with("/v1/") {
-        let body = serde_json::to_vec(&crate::openai::error_body(&error));
-        ("application/json", body)
-    } else {
-        (
-            "application/problem+json",
-            serde_json::to_vec(&error.problem(id.as_deref())),
-        )
-    };
+    let (content_type, body) =
+        if path == "/v1" || path.starts_with("/v1/") || path.starts_with("/v2/") {
+            let body = serde_json::to_vec(&crate::openai::error_body(&error));
+            ("application/json", body)
+        } else {
+            (
+                "application/problem+json",
+                serde_json::to_vec(&error.problem(id.as_deref())),
+            )
+        };
     parts.status = error.code.status();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts
@@ -498,6 +499,7 @@ impl From<kura_indexer::Error> for ApiError {
             | E::Lexical(_)
             | E::Dense(_)
             | E::Io(_)
+            | E::Reranker { .. }
             | E::Migration(_)
             | E::Corrupt { .. }
             | E::Task(_) => return Self::internal(&error),

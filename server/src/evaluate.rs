@@ -34,7 +34,7 @@ use crate::answer::{AnswerMode, Assistant};
 use anyhow::Context as _;
 use dataset::{Corpus, CorpusRow, Dataset, LabelledQuery, sha256};
 use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
-use kura_indexer::pipeline::{IndexConfig, Pipeline};
+use kura_indexer::pipeline::{IndexConfig, IndexModels, Pipeline};
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, Collections, DocumentId, Extracted, Locator, Metadata,
     MetadataChange,
@@ -78,8 +78,8 @@ pub struct Cache<'a> {
     pub dir: &'a Path,
     /// Index anew, even if an index is kept.
     pub fresh: bool,
-    /// Makes the vectors.
-    pub embedder: Arc<dyn Embedder>,
+    /// What documents are indexed and found with.
+    pub models: IndexModels,
     /// How documents are cut and found.
     pub index_config: IndexConfig,
 }
@@ -123,7 +123,7 @@ impl Evaluation {
             .corpus
             .as_ref()
             .context("the data set has no corpus; name the collection to search instead")?;
-        let name = cache_name(dataset, corpus, cache.embedder.as_ref(), settings)?;
+        let name = cache_name(dataset, corpus, cache.models.embedder.as_ref(), settings)?;
         let dir = cache.dir.join(name);
         let pipeline = open(&dir, cache).await?;
         index(&pipeline, corpus, progress).await?;
@@ -217,6 +217,7 @@ impl Evaluation {
             let generator = assistant.generator.clone()?;
             (assistant.config.mode != AnswerMode::Extractive).then_some(generator)
         };
+        models.extend(provenance::reranker(&search.pipeline, settings));
         let generator = assistant.as_ref().and_then(writes);
         models.extend(generator.map(|generator| provenance::generator(generator.as_ref())));
         let index = provenance::index(&search.pipeline).await?;
@@ -380,7 +381,7 @@ async fn open(dir: &Path, cache: Cache<'_>) -> anyhow::Result<Arc<Pipeline>> {
     if cache.fresh && dir.exists() {
         fs_err::remove_dir_all(dir)?;
     }
-    Ok(Pipeline::open(dir, cache.embedder, cache.index_config).await?)
+    Ok(Pipeline::open(dir, cache.models, cache.index_config).await?)
 }
 
 /// Indexes the documents that are not there yet.

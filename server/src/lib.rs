@@ -18,6 +18,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod client;
+pub mod cohere;
 pub mod commands;
 pub mod config;
 pub mod conversations;

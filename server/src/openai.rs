@@ -72,7 +72,7 @@ fn unix_seconds() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-fn unknown_model(model: &str, known: &[&str]) -> ApiError {
+pub(crate) fn unknown_model(model: &str, known: &[&str]) -> ApiError {
     ApiError::new(
         Code::UnknownModel,
         format!("unknown model `{model}`; here: {}", known.join(", ")),

@@ -24,6 +24,7 @@ use utoipa::{Modify, OpenApi};
         (name = "conversations", description = "Past questions and answers"),
         (name = "feedback", description = "What people think of their answers"),
         (name = "openai", description = "For clients of OpenAI's API"),
+        (name = "cohere", description = "For clients of Cohere's rerank API"),
         (name = "health", description = "For operators")
     ),
     components(schemas(Problem, crate::openai::ErrorBody, Retrieved, Delta, AnswerBody)),

@@ -2,7 +2,7 @@
 
 use crate::app::{App, AppState};
 use crate::error::{self, ApiError, Code};
-use crate::{auth, openai, openapi, routes, telemetry, web};
+use crate::{auth, cohere, openai, openapi, routes, telemetry, web};
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -121,6 +121,8 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(openai::models::list_models))
         .routes(routes!(openai::embeddings::create_embeddings))
         .routes(routes!(openai::chat::create_chat_completion))
+        .routes(routes!(cohere::rerank_v1))
+        .routes(routes!(cohere::rerank_v2))
         .routes(routes!(routes::health::metrics))
 }
 

@@ -50,6 +50,7 @@ fn events_come_in_order_and_the_answer_is_cited() {
 #[test]
 fn without_a_generator_answers_are_extracted() {
     let app = with_fact(Models {
+        reranker: None,
         generator: None,
         ..fake_models(&[])
     });
@@ -166,6 +167,7 @@ fn a_client_that_goes_away_cancels_the_generation() {
     );
     let app = with_fact(Models {
         embedder: Arc::new(FakeEmbedder::new()),
+        reranker: None,
         generator: Some(Arc::new(generator)),
     });
     let mut stream = app

@@ -48,6 +48,7 @@ pub(crate) fn index_config() -> IndexConfig {
         fusion: Fusion::default(),
         late_budget: std::time::Duration::from_secs(10),
         collapse_duplicates: true,
+        reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     }
 }

@@ -30,5 +30,6 @@ mod openai;
 mod openapi;
 mod problems;
 mod repair;
+mod rerank;
 mod search;
 mod sections;

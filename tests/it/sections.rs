@@ -96,8 +96,8 @@ async fn add(pipeline: &Pipeline, source: &str, text: &str, group: &str) -> Docu
         source: source.to_owned(),
         media_type: None,
         bytes: text.as_bytes().to_vec(),
+        metadata: MetadataChange::default(),
         acl: Acl {
-            metadata: MetadataChange::default(),
             readers: BTreeSet::from([GroupId(group.to_owned())]),
         },
     };

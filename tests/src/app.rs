@@ -32,6 +32,7 @@ pub struct TestApp {
 pub fn fake_models(script: &[&str]) -> Models {
     Models {
         embedder: Arc::new(FakeEmbedder::new()),
+        reranker: None,
         generator: Some(Arc::new(FakeGenerator::new(script.iter().copied()))),
     }
 }

@@ -81,11 +81,23 @@ impl Decoder {
         )
     }
 
+    /// Prepares to read up to `positions` tokens of one conversation; reading more is an error.
+    ///
+    /// # Errors
+    /// [`crate::Error::Candle`].
+    pub(crate) fn grow(&mut self, positions: usize) -> Result<()> {
+        self.rope.grow(positions)?;
+        match &mut self.window_rope {
+            Some(rope) => rope.grow(positions),
+            None => Ok(()),
+        }
+    }
+
     /// Reads `tokens` behind those in `cache`, and returns the logits after the last one.
     ///
     /// # Errors
     /// [`crate::Error::Candle`]; the cache then is as before.
-    pub(crate) fn logits(&mut self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>> {
+    pub(crate) fn logits(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>> {
         let hidden = self.forward(tokens, cache)?;
         let last = hidden.narrow(0, tokens.len() - 1, 1)?.contiguous()?;
         let logits = self.output.forward(&self.norm.forward(&last)?)?;
@@ -96,19 +108,14 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`Self::logits`].
-    pub(crate) fn read(&mut self, tokens: &[u32], cache: &mut KvCache) -> Result<()> {
+    pub(crate) fn read(&self, tokens: &[u32], cache: &mut KvCache) -> Result<()> {
         self.forward(tokens, cache).map(drop)
     }
 
     /// Returns the last layer's states, `(tokens, hidden)`.
-    fn forward(&mut self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor> {
+    fn forward(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor> {
         let past = cache.len();
-        let end = past + tokens.len();
-        cache.reserve(end)?;
-        self.rope.grow(end)?;
-        if let Some(rope) = &mut self.window_rope {
-            rope.grow(end)?;
-        }
+        cache.reserve(past + tokens.len())?;
         let global = Mask::new(past, tokens.len(), None, &self.device)?;
         let windowed = Mask::new(past, tokens.len(), self.config.window, &self.device)?;
         let mut x = self

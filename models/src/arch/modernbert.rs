@@ -1,10 +1,27 @@
 //! ModernBERT: Candle's, behind [`Encoder`].
 
+use std::path::Path;
+
 use candle_core::{DType, Device, Result, Tensor};
 use candle_transformers::models::modernbert::{Config, ModernBert};
+use serde_json::Value;
 
 use super::{Encoder, Weights, padded, unpadded};
+use crate::Error;
 use crate::tokenizer::Sequence;
+
+/// Reads `config.json`. transformers calls the epsilon `norm_eps`; Candle asks for `layer_norm_eps`, which only older
+/// files have too.
+pub(crate) fn read_config(dir: &Path) -> crate::Result<Config> {
+    let mut json: serde_json::Map<String, Value> = super::read_config(dir)?;
+    if let Some(epsilon) = json.get("norm_eps").cloned() {
+        json.insert("layer_norm_eps".to_owned(), epsilon);
+    }
+    serde_json::from_value(Value::Object(json)).map_err(|e| Error::Malformed {
+        path: dir.join("config.json"),
+        reason: e.to_string(),
+    })
+}
 
 pub(crate) struct Modern {
     model: ModernBert,

@@ -120,6 +120,8 @@ impl Engine {
         cache.truncate(usage.cached_tokens);
         cache.reserve(job.prompt.len() + job.max_new_tokens)?;
 
+        self.decoder.grow(job.prompt.len() + job.max_new_tokens)?;
+
         let mut logits = Vec::new();
         let rest = &job.prompt[usage.cached_tokens..];
         for (index, chunk) in rest.chunks(self.chunk).enumerate() {

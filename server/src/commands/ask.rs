@@ -54,7 +54,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     let mode = args.mode.map(Mode::from);
     let filter = args.filter.filter();
     let spinner = progress_bar("{spinner} answering ({elapsed})");
-    let answered = match Backend::open(&config).await? {
+    let answered = match Backend::open_to_search(&config).await? {
         Backend::Local(pipeline) => {
             let mode = mode.map_or(config.answer.mode, AnswerMode::from);
             let filter = to_core(filter.as_ref())?;

@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::run_file;
 use anyhow::Context as _;
-use kura_indexer::Pipeline;
+use kura_indexer::{IndexModels, Pipeline};
 use std::sync::Arc;
 
 pub(super) enum Backend {
@@ -19,6 +19,18 @@ pub(super) enum Backend {
 impl Backend {
     /// Finds the server that holds the data directory, or opens the directory.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
+        Self::open_with(config, |config| Ok(app::load_embedder(config)?.into())).await
+    }
+
+    /// The same for a command that searches.
+    pub(super) async fn open_to_search(config: &Config) -> anyhow::Result<Self> {
+        Self::open_with(config, app::load_index_models).await
+    }
+
+    async fn open_with(
+        config: &Config,
+        load: fn(&Config) -> anyhow::Result<IndexModels>,
+    ) -> anyhow::Result<Self> {
         let data_dir = config.data_dir.clone();
         let server = blocking(move || find_server(&data_dir)).await?;
         if let Some(client) = server {
@@ -26,8 +38,8 @@ impl Backend {
             return Ok(Self::Server(client));
         }
         let loading = config.clone();
-        let embedder = blocking(move || app::load_embedder(&loading)).await?;
-        Ok(Self::Local(app::open_pipeline(config, embedder).await?))
+        let models = blocking(move || load(&loading)).await?;
+        Ok(Self::Local(app::open_pipeline(config, models).await?))
     }
 }
 

@@ -209,6 +209,7 @@ fn models(config: &Config) -> Vec<Check> {
         Some(&config.models.embedder),
         true,
     )];
+    checks.push(model(&registry, "reranker", config.reranker(), true));
     checks.push(model(&registry, "generator", config.generator(), false));
     checks
 }
@@ -222,6 +223,11 @@ fn model(registry: &Registry, name: &'static str, id: Option<&str>, required: bo
         .into_iter()
         .find(|listed| listed.spec.id.0 == id);
     match listed {
+        Some(listed) if !listed.spec.kind.noun().ends_with(name) => Check::failed(
+            name,
+            format!("{id} is {}, not a {name}", listed.spec.kind.noun()),
+            format!("name another one as `models.{name}`; `kura models list` shows the known ones"),
+        ),
         Some(listed) if listed.state == InstallState::Installed => {
             let size = listed
                 .size_bytes

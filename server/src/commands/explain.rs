@@ -55,7 +55,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         groups: given(args.group),
         answer: args.answer,
     };
-    let response = match Backend::open(&config).await? {
+    let response = match Backend::open_to_search(&config).await? {
         Backend::Local(pipeline) => {
             let collections = select(&pipeline, request.collections.as_deref()).await?;
             let access = match request.groups {
@@ -106,6 +106,9 @@ fn print(response: &ExplainResponse, limit: usize) {
     if !response.dropped.is_empty() {
         say!("dropped    {}", response.dropped.join(", "));
     }
+    if let Some(reranker) = &response.reranker {
+        say!("reranker   {reranker} has the last word: order by `relevance`, then by score");
+    }
     if let Some(gate) = &response.gate {
         let verdict = if gate.passes { "answers" } else { "no answer" };
         say!(
@@ -120,12 +123,17 @@ fn print(response: &ExplainResponse, limit: usize) {
     if let Some(document) = &response.document {
         print_document(document);
     }
-    say!("\nrank  score = dense + lexical + late   + recent  dense  lexical  before late  source");
+    say!(
+        "\nrank  relevance  score = dense + lexical + late   + recent  dense  lexical  before late  source"
+    );
     for hit in response.candidates.iter().take(limit) {
         let place = |rank: Option<usize>| rank.map_or("-".to_owned(), |rank| rank.to_string());
         say!(
-            "{:>4}  {:>5.2} = {:>5.2} + {:>5.2}   + {:>5.2}  + {:>5.2}  {:>6}  {:>7}  {:>11}  {}",
+            "{:>4}  {:>9}  {:>5.2} = {:>5.2} + {:>5.2}   + {:>5.2}  + {:>5.2}  {:>6}  {:>7}  {:>11}  {}",
             hit.rank,
+            hit.hit
+                .rerank_score
+                .map_or("-".to_owned(), |score| format!("{score:.4}")),
             hit.hit.score,
             hit.parts.dense,
             hit.parts.lexical,

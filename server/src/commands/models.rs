@@ -107,7 +107,11 @@ pub fn run(config: &Config, args: Args) -> anyhow::Result<Outcome> {
 }
 
 fn list(config: &Config, registry: &Registry, json: bool) -> anyhow::Result<Outcome> {
-    let configured = [Some(config.models.embedder.as_str()), config.generator()];
+    let configured = [
+        Some(config.models.embedder.as_str()),
+        config.reranker(),
+        config.generator(),
+    ];
     let rows: Vec<ListedRow> = registry
         .list()
         .into_iter()

@@ -36,7 +36,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     let limit = args.limit.map_or(config.retrieval.limit, usize::from);
     let collections = Some(args.collection).filter(|names| !names.is_empty());
     let filter = args.filter.filter();
-    let response: SearchResponse = match Backend::open(&config).await? {
+    let response: SearchResponse = match Backend::open_to_search(&config).await? {
         Backend::Local(pipeline) => {
             let request = retrieve::SearchRequest {
                 collections: select(&pipeline, collections.as_deref()).await?,

@@ -34,10 +34,14 @@ pub async fn run(config: Config) -> anyhow::Result<Outcome> {
     let models = blocking(move || {
         Ok(Models {
             embedder: app::load_embedder(&loading)?,
+            reranker: app::load_reranker(&loading)?,
             generator: app::load_generator(&loading)?,
         })
     })
     .await?;
+    if let Some(reranker) = &models.reranker {
+        app::warm_up(reranker.as_ref(), &config.retrieval).await?;
+    }
     let grace = Duration::from_secs(config.server.shutdown_timeout_secs);
     let data_dir = config.data_dir.clone();
     let Started {

@@ -81,8 +81,21 @@ pub(super) fn embedder(embedder: &dyn Embedder) -> ModelFacts {
     model("embedder", spec, settings)
 }
 
+/// Describes the reranker, if it has a part in what is found.
+pub(super) fn reranker(pipeline: &Pipeline, settings: &Settings) -> Option<ModelFacts> {
+    let reranker = pipeline.reranker()?;
+    let takes_part = settings.retrieval.rerank_candidates > 0;
+    let spec = reranker.spec();
+    let settings = BTreeMap::from([("max_tokens".to_owned(), spec.max_tokens.to_string())]);
+    takes_part.then(|| model("reranker", spec, settings))
+}
+
 fn model(role: &str, spec: &ModelSpec, settings: BTreeMap<String, String>) -> ModelFacts {
-    let weights = |name: &str| name.ends_with(".safetensors") || name.ends_with(".gguf");
+    let weights = |name: &str| {
+        [".safetensors", ".gguf", ".bin"]
+            .iter()
+            .any(|kind| name.ends_with(kind))
+    };
     let weights = spec.files.iter().find(|file| weights(&file.name));
     ModelFacts {
         role: role.to_owned(),

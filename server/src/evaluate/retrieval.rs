@@ -9,7 +9,7 @@ use super::record::{Ranked, Row, StageRow, TOP, Timing};
 use kura_indexer::catalog::{self, DocumentStatus};
 use kura_indexer::fuse::Fused;
 use kura_indexer::retrieve::{RankOptions, SearchRequest};
-use kura_indexer::{AccessFilter, Collections, DocumentId, Pipeline, SearchFilter};
+use kura_indexer::{AccessFilter, Collections, DocumentId, Pipeline, Reranking, SearchFilter};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -96,6 +96,10 @@ impl Search {
                 fusion: settings.retrieval.fusion(),
                 // Figures that depend on how busy the machine is could not be compared.
                 late_budget: None,
+                reranking: Reranking {
+                    candidates: settings.retrieval.rerank_candidates,
+                    budget: None,
+                },
             },
         })
     }
@@ -177,13 +181,20 @@ impl Search {
             Stage {
                 name: "hybrid",
                 ranking: ranked(&ranking.fused, Fused::hybrid),
-                ms: timings.total_ms - timings.late_ms,
+                ms: timings.total_ms - timings.late_ms - timings.cross_ms,
             },
         ];
         if self.options.fusion.late_weight > 0.0 {
             stages.push(Stage {
                 name: "reranked",
                 ranking: ranked(&ranking.fused, |fused| fused.score),
+                ms: timings.total_ms - timings.cross_ms,
+            });
+        }
+        if self.pipeline.reranker().is_some() && self.options.reranking.candidates > 0 {
+            stages.push(Stage {
+                name: "cross_encoder",
+                ranking: cross_encoded(&ranking.fused),
                 ms: timings.total_ms,
             });
         }
@@ -296,6 +307,19 @@ fn ranked(fused: &[Fused], score: fn(&Fused) -> f32) -> Vec<(DocumentId, f32)> {
         .collect();
     scored.sort_by(|a, b| b.1.total_cmp(&a.1));
     by_document(scored.into_iter())
+}
+
+/// Ranks documents as the reranker does. The fused scores of what it did not read are of another scale: they are moved
+/// below its own.
+fn cross_encoded(fused: &[Fused]) -> Vec<(DocumentId, f32)> {
+    let lowest = fused.iter().rev().find_map(|fused| fused.cross);
+    let unread = fused.iter().find(|fused| fused.cross.is_none());
+    let above = match (lowest, unread) {
+        (Some(lowest), Some(unread)) => (unread.score - lowest + 1.0).max(0.0),
+        _ => 0.0,
+    };
+    let score = |fused: &Fused| fused.cross.unwrap_or(fused.score - above);
+    by_document(fused.iter().map(|f| (f.candidate.chunk.document, score(f))))
 }
 
 /// Keeps each document's best chunk.

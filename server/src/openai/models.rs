@@ -32,7 +32,7 @@ pub struct Model {
     owned_by: String,
 }
 
-/// Lists what can be sent as `model`: `kura`, the generator and the embedder.
+/// Lists what can be sent as `model`: `kura`, the generator, the embedder and the reranker.
 #[utoipa::path(get, path = "/v1/models", tag = "openai", responses((status = 200, body = ModelList), Errors))]
 pub async fn list_models(
     State(app): State<AppState>,
@@ -52,6 +52,7 @@ pub async fn list_models(
             .as_ref()
             .map(|generator| generator.spec()),
         Some(app.pipeline.embedder().spec()),
+        app.pipeline.reranker().map(|reranker| reranker.spec()),
     ];
     for spec in specs.into_iter().flatten() {
         let owner = spec.upstream.split('/').next().unwrap_or(&spec.upstream);

@@ -121,6 +121,10 @@ pub struct Overrides {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1)]
     pub bm25_b: Option<f32>,
+    /// Candidates that the reranker reads, 0 to 1,000; 0 does without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1000)]
+    pub rerank_candidates: Option<usize>,
     /// How the signals become one score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion: Option<FusionName>,
@@ -153,6 +157,14 @@ impl Overrides {
                 )));
             }
             retrieval.candidates = candidates;
+        }
+        if let Some(candidates) = self.rerank_candidates {
+            if candidates > MAX_CANDIDATES {
+                return Err(ApiError::invalid(format!(
+                    "`retrieval.rerank_candidates` is {candidates}; use 0 to {MAX_CANDIDATES}"
+                )));
+            }
+            retrieval.rerank_candidates = candidates;
         }
         for (name, value, setting) in [
             ("rrf_k", self.rrf_k, &mut retrieval.rrf_k),

@@ -50,6 +50,9 @@ pub struct ExplainResponse {
     pub bm25: Bm25Parameters,
     /// All candidates, best first.
     pub candidates: Vec<ExplainedHit>,
+    /// The reranker that ordered the first candidates, if it did.
+    #[schema(required)]
+    pub reranker: Option<String>,
     /// Stages that were left out to stay within their budget.
     pub dropped: Vec<String>,
     /// How long it took.
@@ -93,6 +96,8 @@ pub struct ExplainedHit {
     pub rank: usize,
     /// Place before late interaction, from 1.
     pub rank_without_late_interaction: usize,
+    /// Place before the reranker, from 1.
+    pub rank_without_reranker: usize,
     /// Cosine to the query.
     #[schema(required)]
     pub cosine: Option<f32>,
@@ -165,6 +170,8 @@ pub enum Cause {
     NotACandidate,
     /// Late interaction put others before it.
     Reranked,
+    /// The reranker put others before it.
+    CrossEncoder,
     /// Others ranked higher.
     Outranked,
     /// It is among the hits, but what was found does not support an answer.
@@ -256,6 +263,7 @@ impl ExplainResponse {
                 b: explanation.bm25.b,
             },
             candidates: explanation.ranked.into_iter().map(Into::into).collect(),
+            reranker: explanation.reranker,
             dropped: explanation
                 .dropped
                 .iter()
@@ -275,6 +283,7 @@ impl From<Ranked> for ExplainedHit {
             duplicate_of: ranked.duplicate_of.map(|of| chunk_id(&of)),
             rank: ranked.rank,
             rank_without_late_interaction: ranked.rank_without_late,
+            rank_without_reranker: ranked.rank_without_reranker,
             cosine: hit.cosine,
             bm25: hit.lexical.map(|leg| leg.score),
             late_interaction: hit.late,
@@ -361,6 +370,13 @@ fn told(outcome: &Outcome) -> (Cause, String) {
         } => (
             Cause::Reranked,
             format!("late interaction put it from place {rank_without_late} to {rank}"),
+        ),
+        Outcome::CrossEncoder {
+            rank_without_reranker,
+            rank,
+        } => (
+            Cause::CrossEncoder,
+            format!("the reranker put it from place {rank_without_reranker} to {rank}"),
         ),
         Outcome::Outranked { rank, limit } => (
             Cause::Outranked,

@@ -8,6 +8,7 @@ use crate::error::ApiError;
 use crate::telemetry;
 use axum::extract::State;
 use kura_indexer::retrieve::{self, SearchOutput};
+use kura_models::rerank::relevance;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -37,7 +38,8 @@ pub struct SearchRequest {
 pub struct SearchResponse {
     /// The hits.
     pub items: Vec<Hit>,
-    /// Stages that were left out because they would have taken longer than their budget: `late_interaction`.
+    /// Stages that were left out because they would have taken longer than their budget: `late_interaction`,
+    /// `cross_encoder`.
     pub dropped: Vec<String>,
     /// How long it took.
     pub timings_ms: SearchTimings,
@@ -66,8 +68,11 @@ pub struct Hit {
     pub range: Option<String>,
     /// Headings above it, outermost first.
     pub headings: Vec<String>,
-    /// Higher is better; comparable only within one response.
+    /// By fusion; higher is better, and comparable only within one response.
     pub score: f32,
+    /// The reranker's, 0 to 1. The items that it read come first, in its order, whatever their `score`; null for others.
+    #[schema(required)]
+    pub rerank_score: Option<f32>,
     /// Rank among the hits by meaning, from 1.
     #[schema(required)]
     pub dense_rank: Option<usize>,
@@ -111,6 +116,8 @@ pub struct SearchTimings {
     pub late_interaction: f64,
     /// Fusing the signals.
     pub fuse: f64,
+    /// Having the reranker read the best candidates.
+    pub cross_encoder: f64,
     /// Everything.
     pub total: f64,
 }
@@ -128,6 +135,7 @@ impl From<retrieve::Hit> for Hit {
             range: hit.locator.range,
             headings: hit.locator.headings,
             score: hit.score,
+            rerank_score: hit.cross.map(relevance),
             dense_rank: hit.dense.map(|leg| leg.rank),
             lexical_rank: hit.lexical.map(|leg| leg.rank),
             span: hit.span.into(),
@@ -157,6 +165,7 @@ impl From<retrieve::SearchTimings> for SearchTimings {
             hydrate: timings.hydrate_ms,
             late_interaction: timings.late_ms,
             fuse: timings.fuse_ms,
+            cross_encoder: timings.cross_ms,
             total: timings.total_ms,
         }
     }

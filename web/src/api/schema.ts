@@ -452,10 +452,44 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists what can be sent as `model`: `kura`, the generator and the embedder. */
+        /** Lists what can be sent as `model`: `kura`, the generator, the embedder and the reranker. */
         get: operations["list_models"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rerank": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Orders texts by relevance to a query. */
+        post: operations["rerank_v1"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/rerank": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Orders texts by relevance to a query. */
+        post: operations["rerank_v2"];
         delete?: never;
         options?: never;
         head?: never;
@@ -534,6 +568,10 @@ export interface components {
              */
             verify: number;
         };
+        /** @description The protocol's version. */
+        ApiVersion: {
+            version: string;
+        };
         /** @description The events of a streamed answer; the tag is the event's name, not part of its data. */
         AskEvents: {
             /** @description First. */
@@ -560,7 +598,7 @@ export interface components {
          * @description Where a document ended.
          * @enum {string}
          */
-        Cause: "found" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "outranked" | "below_threshold";
+        Cause: "found" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "cross_encoder" | "outranked" | "below_threshold";
         /** @description A citation, in OpenAI's form. */
         ChatAnnotation: {
             file_citation: components["schemas"]["FileCitation"];
@@ -1097,6 +1135,8 @@ export interface components {
              * @description Weight of the lexical leg.
              */
             lexical_weight?: number | null;
+            /** @description Candidates that the reranker reads, 0 to 1,000; 0 does without it. */
+            rerank_candidates?: number | null;
             /**
              * Format: float
              * @description The `k` of reciprocal rank fusion.
@@ -1303,6 +1343,8 @@ export interface components {
             /** @description Stages that were left out to stay within their budget. */
             dropped: string[];
             gate: components["schemas"]["Gate"] | null;
+            /** @description The reranker that ordered the first candidates, if it did. */
+            reranker: string | null;
             /** @description The query's terms as the keyword search seeks them, in reading order. */
             terms: components["schemas"]["QueryTerm"][];
             /** @description How long it took. */
@@ -1352,6 +1394,8 @@ export interface components {
             rank: number;
             /** @description Place before late interaction, from 1. */
             rank_without_late_interaction: number;
+            /** @description Place before the reranker, from 1. */
+            rank_without_reranker: number;
         };
         /** @description Where a sentence of the answer comes from. */
         FileCitation: {
@@ -1445,7 +1489,12 @@ export interface components {
             range: string | null;
             /**
              * Format: float
-             * @description Higher is better; comparable only within one response.
+             * @description The reranker's, 0 to 1. The items that it read come first, in its order, whatever their `score`; null for others.
+             */
+            rerank_score: number | null;
+            /**
+             * Format: float
+             * @description By fusion; higher is better, and comparable only within one response.
              */
             score: number;
             /** @description The document's source. */
@@ -1878,6 +1927,58 @@ export interface components {
             /** @description `ready` or `unavailable`. */
             status: string;
         };
+        /** @description A text. */
+        RerankDocument: string | {
+            /** @description The text. */
+            text: string;
+        };
+        /** @description How the texts were scored. */
+        RerankMeta: {
+            api_version: components["schemas"]["ApiVersion"];
+            /** @description `cross_encoder`, or `late_interaction` of the embedder where no reranker is configured. */
+            method: string;
+        };
+        /** @description What to put in order. */
+        RerankRequest: {
+            /** @description 1 to 1,000 texts. What goes beyond the model's longest input is cut. */
+            documents: components["schemas"]["RerankDocument"][];
+            /** @description The reranker's name, the embedder's where there is none, or `kura`. */
+            model?: string | null;
+            /** @description What the texts should be relevant to. */
+            query: string;
+            /** @description Only `text` is understood. */
+            rank_fields?: string[] | null;
+            /** @description Give each text back with its result. */
+            return_documents?: boolean | null;
+            /** @description Most results; all when absent. */
+            top_n?: number | null;
+        };
+        /** @description Texts in order. */
+        RerankResponse: {
+            /** @description Of this response. */
+            id: string;
+            /** @description More about it. */
+            meta: components["schemas"]["RerankMeta"];
+            /** @description The model that scored. */
+            model: string;
+            /** @description The most relevant first. */
+            results: components["schemas"]["RerankResult"][];
+        };
+        /** @description A text's place. */
+        RerankResult: {
+            document?: components["schemas"]["RerankedText"] | null;
+            /** @description Its place in the request, from 0. */
+            index: number;
+            /**
+             * Format: float
+             * @description 0 to 1. A reranker's is a probability; that of late interaction compares within one response only.
+             */
+            relevance_score: number;
+        };
+        /** @description A text given back. */
+        RerankedText: {
+            text: string;
+        };
         /** @description Event `retrieved`: what the answer will be based on. */
         Retrieved: {
             /** @description The conversation, for follow-up questions. */
@@ -1956,7 +2057,10 @@ export interface components {
         };
         /** @description What was found, the best first. */
         SearchResponse: {
-            /** @description Stages that were left out because they would have taken longer than their budget: `late_interaction`. */
+            /**
+             * @description Stages that were left out because they would have taken longer than their budget: `late_interaction`,
+             *     `cross_encoder`.
+             */
             dropped: string[];
             /** @description The hits. */
             items: components["schemas"]["Hit"][];
@@ -1965,6 +2069,11 @@ export interface components {
         };
         /** @description How long the stages of a search took, in milliseconds. */
         SearchTimings: {
+            /**
+             * Format: double
+             * @description Having the reranker read the best candidates.
+             */
+            cross_encoder: number;
             /**
              * Format: double
              * @description Searching by meaning.
@@ -3697,6 +3806,106 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description A failure; `error.code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    rerank_v1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RerankRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RerankResponse"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description A failure; `error.code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    rerank_v2: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RerankRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RerankResponse"];
                 };
             };
             /** @description Invalid request. */

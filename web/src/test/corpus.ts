@@ -188,6 +188,7 @@ export function answerFrom(
       range: null,
       headings: citation.headings,
       score: 1 / (60 + index),
+      rerank_score: null,
       dense_rank: index + 1,
       lexical_rank: index + 1,
       span: citation.quote_span,

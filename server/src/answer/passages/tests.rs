@@ -71,6 +71,7 @@ fn hit(chunk: ChunkId, text: &str, span: Range<usize>, locator: Locator) -> Hit 
         lexical: None,
         cosine: None,
         late: None,
+        cross: None,
         duplicates: Vec::new(),
     }
 }

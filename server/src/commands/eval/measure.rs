@@ -35,6 +35,9 @@ pub(super) struct RetrievalArgs {
     /// Chunks taken from each index before fusion; `retrieval.candidates` without it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_CANDIDATES as i64))]
     candidates: Option<u32>,
+    /// Candidates that the reranker reads; `retrieval.rerank_candidates` without it, 0 to do without the reranker.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_CANDIDATES as i64))]
+    rerank_candidates: Option<u32>,
     /// Write each stage's rankings there, in TREC's run format, for other tools.
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
@@ -87,6 +90,7 @@ struct Common {
 enum Asked {
     Retrieval {
         candidates: Option<u32>,
+        rerank_candidates: Option<u32>,
         runs: Option<PathBuf>,
     },
     Answers(AnswerMode),
@@ -99,6 +103,7 @@ pub(super) async fn retrieval(config: Config, args: RetrievalArgs) -> anyhow::Re
     let RetrievalArgs {
         common,
         candidates,
+        rerank_candidates,
         runs,
     } = args;
     let dataset = dataset(&common, Vec::new()).await?;
@@ -106,7 +111,11 @@ pub(super) async fn retrieval(config: Config, args: RetrievalArgs) -> anyhow::Re
         config,
         common,
         dataset,
-        Asked::Retrieval { candidates, runs },
+        Asked::Retrieval {
+            candidates,
+            rerank_candidates,
+            runs,
+        },
     )
     .await
 }
@@ -169,9 +178,16 @@ async fn measure(
         answer: None,
     };
     match asked {
-        Asked::Retrieval { candidates, .. } => {
+        Asked::Retrieval {
+            candidates,
+            rerank_candidates,
+            ..
+        } => {
             if let Some(candidates) = candidates {
                 settings.retrieval.candidates = *candidates as usize;
+            }
+            if let Some(candidates) = rerank_candidates {
+                settings.retrieval.rerank_candidates = *candidates as usize;
             }
         }
         Asked::Answers(mode) => {
@@ -198,7 +214,7 @@ async fn measure(
             let cache = Cache {
                 dir: &config.data_dir.join("eval"),
                 fresh: common.fresh,
-                embedder: blocking(move || app::load_embedder(&loading)).await?,
+                models: blocking(move || app::load_index_models(&loading)).await?,
                 // Figures that depend on how busy the machine is could not be compared.
                 index_config: IndexConfig {
                     late_budget: Duration::MAX,
@@ -208,7 +224,7 @@ async fn measure(
             let task = task(config, asked).await?;
             Evaluation::of_dataset(&dataset, cache, task, &settings, options, &progress).await?
         }
-        Some(collection) => match Backend::open(config).await? {
+        Some(collection) => match Backend::open_to_search(config).await? {
             Backend::Server(client) => {
                 return by_server(client, common, collection, dataset, asked, bar).await;
             }
@@ -299,8 +315,13 @@ async fn by_server(
         queries,
         max_queries: common.max_queries.map(|n| n as usize),
         retrieval: match asked {
-            Asked::Retrieval { candidates, .. } => candidates.map(|candidates| Overrides {
-                candidates: Some(candidates as usize),
+            Asked::Retrieval {
+                candidates,
+                rerank_candidates,
+                ..
+            } => Some(Overrides {
+                candidates: candidates.map(|n| n as usize),
+                rerank_candidates: rerank_candidates.map(|n| n as usize),
                 ..Overrides::default()
             }),
             Asked::Answers(_) => None,
