@@ -71,6 +71,7 @@ async fn index(reranker: Option<FakeReranker>, reranking: Reranking) -> Index {
             media_type: None,
             bytes: text.as_bytes().to_vec(),
             acl,
+            metadata: MetadataChange::default(),
         };
         let added = pipeline.add_document(new).await.unwrap();
         ids.insert(name.to_owned(), added.document.id);
