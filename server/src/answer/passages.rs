@@ -157,22 +157,18 @@ impl Gathered {
     }
 
     /// Returns the passages, and what to judge further sentences by, the whole question first. Each part has its best
-    /// passage before any has its second. Those of a part without support come last in each round and count as found
-    /// for the whole question: a reader may see more in them than the gate did, but no sentence of theirs is an answer.
+    /// passage before any has its second; a part without support has none of its own.
     fn into_passages(self, min_support: f32) -> (Vec<Passage>, Vec<Asked>) {
-        let (mut lists, mut unsupported) = (Vec::new(), Vec::new());
+        let mut lists = Vec::new();
         let mut asked = vec![self.whole.asked];
         for (at, (_, evidence)) in (1..).zip(self.parts) {
             if evidence.support() >= min_support {
                 lists.push(of_part(at, evidence.passages));
-            } else {
-                unsupported.push(evidence.passages);
             }
             asked.push(evidence.asked);
         }
+        let most = MAX_PASSAGES + lists.len();
         lists.push(self.whole.passages);
-        lists.append(&mut unsupported);
-        let most = MAX_PASSAGES + lists.len() - 1;
         (interleave(lists, most), asked)
     }
 }
