@@ -1,5 +1,7 @@
 //! Questions to cited answers: one stream of typed events that every interface renders.
 //!
+//! A question with several parts is taken apart ([`decompose`]); what is found becomes [`passages`].
+//!
 //! Trust does not depend on the generator. Before it runs, [`evidence`] decides whether anything retrieved
 //! supports the question; after it ran, [`attribute`] ties each sentence to the passage that supports it,
 //! drops markers that do not hold and flags figures and names that no passage has. When no generator is

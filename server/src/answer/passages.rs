@@ -157,14 +157,13 @@ impl Gathered {
     }
 
     /// Returns the passages, and what to judge further sentences by, the whole question first. Each part has its best
-    /// passage before any has its second. Those of a part without support come last in each round and count as found
-    /// for the whole question: a reader may see more in them than the gate did, but no sentence of theirs is an answer.
+    /// passage before any has its second; a part without support has none of its own.
     async fn into_passages(
         self,
         embedder: &dyn Embedder,
         min_support: f32,
     ) -> kura_models::Result<(Vec<Passage>, Vec<Asked>)> {
-        let (mut lists, mut unsupported) = (Vec::new(), Vec::new());
+        let mut lists = Vec::new();
         let (of_whole, whole) = self.whole.read(embedder).await?;
         let mut asked = vec![whole];
         for (at, (_, evidence)) in (1..).zip(self.parts) {
@@ -172,14 +171,11 @@ impl Gathered {
             let (passages, part) = evidence.read(embedder).await?;
             if support >= min_support {
                 lists.push(of_part(at, passages));
-            } else {
-                unsupported.push(passages);
             }
             asked.push(part);
         }
+        let most = MAX_PASSAGES + lists.len();
         lists.push(of_whole);
-        lists.append(&mut unsupported);
-        let most = MAX_PASSAGES + lists.len() - 1;
         Ok((interleave(lists, most), asked))
     }
 }
