@@ -305,7 +305,7 @@ fn a_question_that_does_not_find_its_document_is_refused_or_kept_as_hard() {
     let script = [
         "Question: Where is the room with a projector, a whiteboard and twelve seats?\nAnswer: extension 4471",
         "Question: Which room seats twelve people on the second floor?\nAnswer: extension 4471",
-        "Question: On the second floor, is a whiteboard closed on Mondays?\nAnswer: extension 4471",
+        "Question: Is the room with a whiteboard on the second floor ever closed?\nAnswer: extension 4471",
         "Question: Where do twelve people find a projector and a whiteboard?\nAnswer: extension 4471",
     ];
     let mut refused = 0;
