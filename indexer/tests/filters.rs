@@ -308,6 +308,7 @@ fn config() -> IndexConfig {
         candidates: 50,
         bm25: Bm25::default(),
         collapse_duplicates: true,
+        reranking: kura_indexer::Reranking::default(),
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
         min_free_bytes: 0,

@@ -78,7 +78,8 @@ impl Calibration {
         let (yes, no): (Vec<_>, Vec<_>) = found
             .iter()
             .partition(|(_, kind)| *kind == Answerability::Answerable);
-        let supports = |side: &[(f64, Answerability)]| side.iter().map(|(p, _)| *p).collect();
+        let supports =
+            |side: &[(f64, Answerability)]| -> Vec<f64> { side.iter().map(|(p, _)| *p).collect() };
         let bins = bins(&found);
         let n = found.len() as f64;
         Some(Self {
@@ -138,7 +139,7 @@ fn threshold(found: &[(f64, Answerability)], min_support: f64) -> Threshold {
 }
 
 /// Returns the chance that one of `yes` is higher than one of `no`, ties half.
-fn auroc(yes: &Vec<f64>, mut no: Vec<f64>) -> Option<f64> {
+fn auroc(yes: &[f64], mut no: Vec<f64>) -> Option<f64> {
     if yes.is_empty() || no.is_empty() {
         return None;
     }

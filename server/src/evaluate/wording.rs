@@ -1,6 +1,6 @@
 //! Written answers held against accepted ones: exact match, overlap and whether one stands in the other.
 //!
-//! After the scripts of SQuAD and JGLUE: case, width, punctuation and English articles do not count; overlap is counted
+//! After the scripts of `SQuAD` and JGLUE: case, width, punctuation and English articles do not count; overlap is counted
 //! by words, and in Japanese, which has no spaces, by characters.
 
 use crate::answer::condense::is_japanese;

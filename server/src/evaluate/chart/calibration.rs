@@ -39,8 +39,9 @@ pub(in crate::evaluate) fn reliability(bins: &[Bin]) -> String {
 /// Draws, over the threshold, the share of each kind of question that would be refused; a line marks the threshold in
 /// use, if it is known.
 pub(in crate::evaluate) fn thresholds(all: &[Threshold], in_use: Option<f64>) -> String {
+    type Share = fn(&Threshold) -> Option<f64>;
     let mut svg = axes("Share refused by threshold");
-    let kinds: [(&str, &str, fn(&Threshold) -> Option<f64>); 3] = [
+    let kinds: [(&str, &str, Share); 3] = [
         ("s0", "answerable", |threshold| threshold.answerable),
         ("s1", "unanswerable", |threshold| threshold.unanswerable),
         ("s2", "out of corpus", |threshold| threshold.out_of_corpus),
