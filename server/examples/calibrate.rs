@@ -121,7 +121,6 @@ async fn measure(
         bm25: Bm25::default(),
         fusion: Fusion::default(),
         late_budget: std::time::Duration::MAX,
-        late_budget: std::time::Duration::from_secs(10),
         reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     };

@@ -95,6 +95,7 @@ fn index_config() -> IndexConfig {
         // Figures must not depend on how busy the machine is.
         late_budget: Duration::from_secs(60),
         collapse_duplicates: true,
+        reranking: kura_indexer::Reranking::default(),
         min_free_bytes: 0,
     }
 }

@@ -247,7 +247,12 @@ async fn questions_with_several_parts_are_answered_part_by_part() {
         let count = |text: &str| assistant.pipeline.embedder().count_tokens(text);
         for question in &questions {
             let gathered = assistant
-                .gather(&question.question, &Collections::All, &access)
+                .gather(
+                    &question.question,
+                    &Collections::All,
+                    &SearchFilter::default(),
+                    &access,
+                )
                 .await
                 .unwrap();
             assert_eq!(gathered.parts().is_empty(), !decompose, "{}", question.id);
