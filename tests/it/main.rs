@@ -17,6 +17,7 @@ mod dictionary;
 mod disk_full;
 mod documents;
 mod eval;
+mod eval_answers;
 mod eval_languages;
 mod eval_regressions;
 mod evaluations;

@@ -4,6 +4,25 @@
  */
 
 export interface paths {
+    "/api/v1/answers/{id}/feedback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns what one said about an answer of one's own. */
+        get: operations["get_feedback"];
+        /** Says what one thinks of an answer of one's own, in place of what one said before. */
+        put: operations["put_feedback"];
+        post?: never;
+        /** Takes back what one said about an answer of one's own. */
+        delete: operations["delete_feedback"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ask": {
         parameters: {
             query?: never;
@@ -261,6 +280,26 @@ export interface paths {
         };
         /** Returns an evaluation as a page for people, with charts, that needs nothing else. */
         get: operations["get_evaluation_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/feedback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Exports every rated answer, the earliest first, one JSON object a line.
+         * @description For the operator: it holds everyone's questions. `kura eval dataset feedback` makes a data set of it.
+         */
+        get: operations["export_feedback"];
         put?: never;
         post?: never;
         delete?: never;
@@ -568,6 +607,11 @@ export interface components {
              */
             verify: number;
         };
+        /**
+         * @description Whether the documents answer a question.
+         * @enum {string}
+         */
+        Answerability: "answerable" | "unanswerable" | "out_of_corpus";
         /** @description The protocol's version. */
         ApiVersion: {
             version: string;
@@ -594,11 +638,24 @@ export interface components {
          * @enum {string}
          */
         Better: "higher" | "lower";
+        /** @description BM25's parameters. */
+        Bm25Parameters: {
+            /**
+             * Format: float
+             * @description How much a chunk's length counts, 0 to 1.
+             */
+            b: number;
+            /**
+             * Format: float
+             * @description How much further occurrences of a word count.
+             */
+            k1: number;
+        };
         /**
          * @description Where a document ended.
          * @enum {string}
          */
-        Cause: "found" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "cross_encoder" | "outranked" | "below_threshold";
+        Cause: "found" | "duplicate" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "cross_encoder" | "outranked" | "below_threshold";
         /** @description A citation, in OpenAI's form. */
         ChatAnnotation: {
             file_citation: components["schemas"]["FileCitation"];
@@ -740,7 +797,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
+        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -885,6 +942,15 @@ export interface components {
              */
             valid_until: string | null;
         };
+        /** @description A document, which may be gone. */
+        DocumentRef: {
+            /** @description Its collection; absent when the document was deleted. */
+            collection: string | null;
+            /** @description Its id. */
+            id: string;
+            /** @description Its source; absent when the document was deleted. */
+            source: string | null;
+        };
         /**
          * @description Whether a document can be found.
          * @enum {string}
@@ -903,6 +969,19 @@ export interface components {
              * @description The version it belongs to.
              */
             version: number;
+        };
+        /** @description A chunk that says the same as a hit. */
+        Duplicate: {
+            /** @description The chunk's id. */
+            chunk: string;
+            /** @description The document's collection. */
+            collection: string;
+            /** @description The document's id. */
+            document: string;
+            /** @description The document's source. */
+            source: string;
+            /** @description The document's title. */
+            title: string;
         };
         /** @description A vector. */
         Embedding: {
@@ -974,6 +1053,75 @@ export interface components {
             titles: {
                 [key: string]: string;
             };
+        };
+        /** @description What was answered. */
+        EvaluationAnswer: {
+            /** @description The documents cited, by id in the data set or source, once each, in order of appearance. */
+            cited: string[];
+            /** @description What a reader was told to check: figures, names, sentences without support. */
+            flagged: string[];
+            /** @description Whether it was said that the documents do not answer the question. */
+            refused: boolean;
+            /**
+             * Format: float
+             * @description Probability, 0 to 1, that what was retrieved supports the question.
+             */
+            support: number;
+            /** @description The answer with its markers. */
+            text: string;
+        };
+        /** @description How the questions are answered. */
+        EvaluationAnswers: {
+            /** @description Who writes. */
+            mode: components["schemas"]["QuestionMode"];
+        };
+        /** @description How well the probabilities of support hold, over all questions. */
+        EvaluationCalibration: {
+            /**
+             * Format: double
+             * @description Chance that an answerable question gets a higher probability than one that is not; absent without both kinds.
+             */
+            auroc: number | null;
+            /** @description By probability, the lowest first; bins without a question are left out. */
+            bins: components["schemas"]["EvaluationCalibrationBin"][];
+            /**
+             * Format: double
+             * @description Mean squared distance of probabilities from the truth (1 answerable, 0 not), 0 at best: the Brier score.
+             */
+            brier: number;
+            /**
+             * Format: double
+             * @description Mean distance of a bin's mean probability from its share of answerable questions, weighed by questions: the
+             *     expected calibration error, 0 at best.
+             */
+            ece: number;
+            /** @description What would be refused at other thresholds, the lowest first. */
+            thresholds: components["schemas"]["EvaluationThreshold"][];
+        };
+        /** @description Questions whose probabilities are close. */
+        EvaluationCalibrationBin: {
+            /**
+             * Format: double
+             * @description Upper end.
+             */
+            high: number;
+            /**
+             * Format: double
+             * @description Lower end.
+             */
+            low: number;
+            /** @description Questions in it. */
+            n: number;
+            /**
+             * Format: double
+             * @description Share of them that are answerable.
+             */
+            observed: number;
+            /**
+             * Format: double
+             * @description Their mean probability.
+             */
+            predicted: number;
         };
         /** @description What changed from a base to a candidate, over the queries that both asked. */
         EvaluationComparison: {
@@ -1117,6 +1265,16 @@ export interface components {
         };
         /** @description Settings of the retrieval that an evaluation may change for itself. */
         EvaluationOverrides: {
+            /**
+             * Format: float
+             * @description How much a chunk's length counts.
+             */
+            bm25_b?: number | null;
+            /**
+             * Format: float
+             * @description How much further occurrences of a word count.
+             */
+            bm25_k1?: number | null;
             /** @description Chunks taken from each index before fusion, 1 to 1,000. */
             candidates?: number | null;
             /**
@@ -1151,8 +1309,7 @@ export interface components {
             config_sha256: string;
             /** @description Commit it was built from, if the build knew. */
             git_commit: string | null;
-            /** @description The index that was searched. */
-            index: components["schemas"]["EvaluationIndex"];
+            index: components["schemas"]["EvaluationIndex"] | null;
             /** @description Version of kura. */
             kura_version: string;
             /** @description Where it ran. */
@@ -1160,12 +1317,16 @@ export interface components {
             /** @description The models that took part. */
             models: components["schemas"]["EvaluationModel"][];
         };
-        /** @description A query and the documents that answer it. */
+        /** @description A query with what is known about it. */
         EvaluationQuery: {
+            /** @description Whether the documents answer it. */
+            answerability?: components["schemas"]["Answerability"];
+            /** @description Accepted answers. */
+            answers?: string[];
             /** @description Unique; its place, from 1, when absent. */
             id?: string | null;
             /** @description Sources or ids of relevant documents, with gains above 0. */
-            relevant: {
+            relevant?: {
                 [key: string]: number;
             };
             /** @description The query. */
@@ -1200,6 +1361,12 @@ export interface components {
         };
         /** @description A query and what became of it. */
         EvaluationRow: {
+            /** @description Whether the documents answer it. */
+            answerability?: components["schemas"]["Answerability"];
+            /** @description Accepted answers. */
+            answers?: string[];
+            /** @description The sentence of the source that is closest to it. */
+            evidence?: string | null;
             /** @description Its id in the data set. */
             id: string;
             /** @description Relevant documents with their gains. */
@@ -1208,6 +1375,8 @@ export interface components {
             };
             /** @description What each stage made of it. */
             stages: components["schemas"]["EvaluationStageRow"][];
+            /** @description What people said of the text, where grounding is evaluated: whether its source supports it. */
+            supported?: boolean | null;
             /** @description The query. */
             text: string;
             /** @description Milliseconds of each step. */
@@ -1235,6 +1404,7 @@ export interface components {
         };
         /** @description What a stage made of a query. */
         EvaluationStageRow: {
+            answer?: components["schemas"]["EvaluationAnswer"] | null;
             /** @description Rank of the best relevant document, from 1; absent when none was among the candidates. */
             first_relevant?: number | null;
             /**
@@ -1248,6 +1418,11 @@ export interface components {
             name: string;
             /** @description The first documents, best first; at most 10. */
             ranking?: components["schemas"]["EvaluationRanked"][];
+            /**
+             * Format: double
+             * @description How well the source supports the text, where grounding is evaluated.
+             */
+            score?: number | null;
         };
         /**
          * @description Where an evaluation stands.
@@ -1266,6 +1441,7 @@ export interface components {
         };
         /** @description An evaluation without its single queries. */
         EvaluationSummary: {
+            calibration?: components["schemas"]["EvaluationCalibration"] | null;
             /** @description What was asked. */
             dataset: components["schemas"]["EvaluationDataset"];
             /** @description Why it failed. */
@@ -1312,6 +1488,29 @@ export interface components {
             /** @description What a reader of the figures should know. */
             warnings: string[];
         };
+        /** @description What a threshold would refuse, as shares of each kind of question; absent where there are none of the kind. */
+        EvaluationThreshold: {
+            /**
+             * Format: double
+             * @description Of the answerable ones.
+             */
+            answerable: number | null;
+            /**
+             * Format: double
+             * @description Questions with a lower probability are refused.
+             */
+            min_support: number;
+            /**
+             * Format: double
+             * @description Of those about something else.
+             */
+            out_of_corpus: number | null;
+            /**
+             * Format: double
+             * @description Of those that the documents are near to, but do not answer.
+             */
+            unanswerable: number | null;
+        };
         /** @description How long a step took. */
         EvaluationTiming: {
             /** @description Over all queries. */
@@ -1337,6 +1536,8 @@ export interface components {
         };
         /** @description A search, taken apart. */
         ExplainResponse: {
+            /** @description What the keyword search scored with. */
+            bm25: components["schemas"]["Bm25Parameters"];
             /** @description All candidates, best first. */
             candidates: components["schemas"]["ExplainedHit"][];
             document: components["schemas"]["ExplainedDocument"] | null;
@@ -1383,6 +1584,8 @@ export interface components {
              * @description Cosine to the query.
              */
             cosine: number | null;
+            /** @description The better chunk that says the same, under which it is listed. */
+            duplicate_of: string | null;
             /**
              * Format: float
              * @description Late interaction's score.
@@ -1390,12 +1593,33 @@ export interface components {
             late_interaction: number | null;
             /** @description What each signal added to the score, its weight included. */
             parts: components["schemas"]["ScoreParts"];
-            /** @description Place in the end, from 1. */
+            /** @description Place in the end, from 1; a duplicate has that of the chunk it is listed under. */
             rank: number;
             /** @description Place before late interaction, from 1. */
             rank_without_late_interaction: number;
             /** @description Place before the reranker, from 1. */
             rank_without_reranker: number;
+        };
+        /** @description What a person said about an answer. */
+        Feedback: {
+            /** @description Why. */
+            comment: string | null;
+            /** @description What it should have said. */
+            corrected_answer: string | null;
+            /**
+             * Format: date-time
+             * @description When it was first given.
+             */
+            created_at: string;
+            /** @description Id of the document that it should have cited; the document may be gone since. */
+            document: string | null;
+            /** @description Whether it was good. */
+            rating: components["schemas"]["Rating"];
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            updated_at: string;
         };
         /** @description Where a sentence of the answer comes from. */
         FileCitation: {
@@ -1453,6 +1677,8 @@ export interface components {
              * @description `answer.min_support`: below it there is no answer.
              */
             min_support: number;
+            /** @description The parts of a question with several, which are also searched by themselves. */
+            parts?: components["schemas"]["QuestionPart"][];
             /** @description Whether there would be an answer. */
             passes: boolean;
             /**
@@ -1476,6 +1702,8 @@ export interface components {
             dense_rank: number | null;
             /** @description The document's id. */
             document: string;
+            /** @description Others that say the same, the best first. */
+            duplicates?: components["schemas"]["Duplicate"][];
             /** @description Headings above it, outermost first. */
             headings: string[];
             /** @description Rank among the hits by words, from 1. */
@@ -1695,6 +1923,7 @@ export interface components {
         List_EvaluationSummary: {
             /** @description The items. */
             items: {
+                calibration?: components["schemas"]["EvaluationCalibration"] | null;
                 /** @description What was asked. */
                 dataset: components["schemas"]["EvaluationDataset"];
                 /** @description Why it failed. */
@@ -1797,6 +2026,7 @@ export interface components {
              * @description When.
              */
             created_at: string;
+            feedback: components["schemas"]["Feedback"] | null;
             /** @description Who speaks. */
             role: components["schemas"]["Role"];
         };
@@ -1848,6 +2078,7 @@ export interface components {
         };
         /** @description What to evaluate. */
         NewEvaluation: {
+            answers?: components["schemas"]["EvaluationAnswers"] | null;
             /** @description The collection to search, as it is served. */
             collection: string;
             /** @description Ask at most this many of them, evenly spaced. */
@@ -1862,6 +2093,17 @@ export interface components {
              * @description Of everything random; 42 when absent.
              */
             seed?: number | null;
+        };
+        /** @description What a person says about an answer. */
+        NewFeedback: {
+            /** @description Why. */
+            comment?: string | null;
+            /** @description What it should have said. */
+            corrected_answer?: string | null;
+            /** @description Id of the document that it should have cited. */
+            document?: string | null;
+            /** @description Whether it was good. */
+            rating: components["schemas"]["Rating"];
         };
         /** @description OpenAI's error envelope. */
         OpenAiError: {
@@ -1920,6 +2162,55 @@ export interface components {
          * @enum {string}
          */
         QuestionMode: "auto" | "generate" | "extractive";
+        /** @description A part of a question that was searched by itself. */
+        QuestionPart: {
+            /** @description What was searched for. */
+            query: string;
+            /**
+             * Format: float
+             * @description Probability, 0 to 1, that what was found supports it.
+             */
+            support: number;
+        };
+        /** @description An answer with what the person who asked said about it; who that is, is left out. */
+        RatedAnswer: {
+            /** @description The answer; that of a withdrawn one is gone. */
+            answer: string;
+            /** @description Documents that it cited when it was rated, each once. */
+            cited: components["schemas"]["DocumentRef"][];
+            /** @description Names of the collections searched; all when absent. */
+            collections: string[] | null;
+            /** @description Why. */
+            comment: string | null;
+            /** @description What it should have said. */
+            corrected_answer: string | null;
+            /**
+             * Format: date-time
+             * @description When it was first rated.
+             */
+            created_at: string;
+            document: components["schemas"]["DocumentRef"] | null;
+            /** @description The answer's id. */
+            id: string;
+            /** @description How the answer ended; `withdrawn` when a document that it cited was replaced or deleted since. */
+            outcome: components["schemas"]["AnswerOutcome"];
+            /** @description The question as it was asked. */
+            question: string;
+            /** @description Whether it was good. */
+            rating: components["schemas"]["Rating"];
+            /** @description The question as retrieval saw it: with what a follow-up leans on. */
+            standalone_question: string;
+            /**
+             * Format: date-time
+             * @description When the feedback last changed.
+             */
+            updated_at: string;
+        };
+        /**
+         * @description Whether an answer was good.
+         * @enum {string}
+         */
+        Rating: "up" | "down";
         /** @description Whether kura can do its work. */
         Readiness: {
             /** @description The parts. */
@@ -1983,8 +2274,13 @@ export interface components {
         Retrieved: {
             /** @description The conversation, for follow-up questions. */
             conversation: string;
-            /** @description The hits put before the generator; none when nothing supports an answer. */
+            /**
+             * @description What is put before the generator; none when nothing supports an answer. A text may reach beyond its chunk, as
+             *     far as it is read.
+             */
             items: components["schemas"]["Hit"][];
+            /** @description The parts of a question with several, which were also searched by themselves. */
+            parts?: components["schemas"]["QuestionPart"][];
         };
         /**
          * @description Who speaks.
@@ -2168,6 +2464,156 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_feedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The answer's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Feedback"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_feedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The answer's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFeedback"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Feedback"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_feedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The answer's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     ask: {
         parameters: {
             query?: never;
@@ -3345,6 +3791,52 @@ export interface operations {
                 };
                 content: {
                     "text/html": string;
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_feedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": components["schemas"]["RatedAnswer"];
                 };
             };
             /** @description Invalid request. */
