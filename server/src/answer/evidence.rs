@@ -206,8 +206,8 @@ fn support(features: &Features) -> f32 {
         coverage,
     } = *features;
     let z = match late {
-        Some(late) => -9.17 + 13.88 * late + 1.87 * closeness + 3.21 * coverage,
-        None => -5.68 + 6.80 * closeness + 4.45 * coverage,
+        Some(late) => -7.11 + 11.69 * late + 2.08 * closeness + 3.19 * coverage,
+        None => -4.90 + 7.61 * closeness + 4.35 * coverage,
     };
     1.0 / (1.0 + (-z).exp())
 }
