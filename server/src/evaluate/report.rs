@@ -22,6 +22,7 @@ const DETAILS: &[&str] = &[
     "recall@1",
     "recall@5",
     "exact_match",
+    "token_f1",
     "context_recall",
     "citation_recall",
     "prompt_tokens",
