@@ -39,7 +39,7 @@ fn every_route_but_health_needs_a_key() {
                     .unwrap()
                     .starts_with("Bearer")
             );
-            if path.starts_with("/v1/") {
+            if path.starts_with("/v1/") || path.starts_with("/v2/") {
                 assert_eq!(
                     reply.json()["error"]["code"],
                     "unauthorized",

@@ -169,7 +169,10 @@ fn a_job_can_be_followed() {
 
 #[test]
 fn a_deleted_document_is_gone_from_kept_answers_and_from_the_disk() {
-    let app = TestApp::start();
+    // The fake embedder knows no meaning that could support an answer.
+    let app = TestApp::with(kura_tests::fake_models(&[]), |config| {
+        config.answer.min_support = 0.0;
+    });
     let text = format!("# Canary\n\nThe word {CANARY} stands only here, beside the quarzlinde.");
     let document = app.add("handbook", "canary.md", text.as_bytes());
     let asked = app

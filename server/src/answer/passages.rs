@@ -19,6 +19,10 @@ use std::ops::Range;
 /// Chunks on either side of a hit that it may be widened into.
 const REACH: u32 = 2;
 
+/// A part of a question needs only this share of the support that a question needs: that some of what is asked is
+/// in the documents makes it likelier for the rest.
+const PART_SUPPORT: f32 = 0.5;
+
 /// Counts the tokens of a text.
 pub type Count<'a> = dyn Fn(&str) -> usize + Sync + 'a;
 
@@ -157,7 +161,7 @@ impl Gathered {
     }
 
     /// Returns the passages, and what to judge further sentences by, the whole question first. Each part has its best
-    /// passage before any has its second; a part without support has none of its own.
+    /// passage before any has its second; a part with less support than `min_support` has none of its own.
     async fn into_passages(
         self,
         embedder: &dyn Embedder,
@@ -248,7 +252,8 @@ pub async fn pack(
     count: &Count<'_>,
 ) -> Result<Vec<Passage>, AnswerError> {
     let embedder = pipeline.embedder().as_ref();
-    let (mut passages, asked) = gathered.into_passages(embedder, config.min_support).await?;
+    let min_support = PART_SUPPORT * config.min_support;
+    let (mut passages, asked) = gathered.into_passages(embedder, min_support).await?;
     let around = surroundings(pipeline, &mut passages, config.section_tokens > 0, access).await?;
     let joined = join_touching(passages, &around, config.context_tokens, count);
     let (mut passages, left) = fit(joined, config.context_tokens, count);
