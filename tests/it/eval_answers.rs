@@ -13,13 +13,13 @@ fn kura() -> Kura {
 /// Puts the documents of `fixtures/eval` and the questions of `fixtures/answers` into one folder.
 fn data_set(kura: &Kura) -> PathBuf {
     let dir = kura.path("answers");
-    std::fs::create_dir_all(&dir).unwrap();
+    fs_err::create_dir_all(&dir).unwrap();
     for (from, name) in [
         ("eval", "corpus.jsonl"),
         ("answers", "queries.jsonl"),
         ("answers", "qrels.tsv"),
     ] {
-        std::fs::copy(fixture(from).join(name), dir.join(name)).unwrap();
+        fs_err::copy(fixture(from).join(name), dir.join(name)).unwrap();
     }
     dir
 }
@@ -165,11 +165,11 @@ fn what_cannot_be_evaluated_is_told() {
     );
     missing.assert_fails(1, &["nowhere.jsonl"]);
     let claims = kura.path("claims.jsonl");
-    std::fs::write(&claims, "{\"_id\": \"1\", \"text\": \"No source.\"}\n").unwrap();
+    fs_err::write(&claims, "{\"_id\": \"1\", \"text\": \"No source.\"}\n").unwrap();
     let claims = claims.display().to_string();
     kura.run(["eval", "grounding", "--dataset", &claims])
         .assert_fails(1, &["claims.jsonl` line 1", "`source`"]);
-    std::fs::write(
+    fs_err::write(
         &claims,
         "{\"_id\": \"1\", \"source\": \"A.\", \"text\": \"A.\", \"supported\": true}\n",
     )
