@@ -174,6 +174,7 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
         lexical: 1,
         hydrate: 1,
         late_interaction: 1,
+        cross_encoder: 0,
         fuse: 1,
         total: 6,
       };
@@ -227,6 +228,7 @@ function hitOf(document: Document, text: string): Hit {
     score: 1,
     dense_rank: 1,
     lexical_rank: null,
+    rerank_score: null,
     span: { start: 0, end: byteLength(text) },
   };
 }
