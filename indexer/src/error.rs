@@ -40,6 +40,20 @@ pub enum Error {
         /// Which limit was passed.
         reason: String,
     },
+    /// The process that read the file ended: the file has a parser crash, or tried what is not allowed.
+    #[error("reading the file failed: the reader was lost ({reason}); nothing else is affected")]
+    ReaderEnded {
+        /// How it ended.
+        reason: String,
+    },
+    /// Reading the file took more processor time than a file of its size may take.
+    #[error(
+        "reading the file took more than {limit_s} s of processor time and was given up; if it is sound, raise `ingest.worker_cpu_secs`"
+    )]
+    ReaderTimedOut {
+        /// Seconds of processor time allowed.
+        limit_s: u64,
+    },
     /// No collection of that name.
     #[error("unknown collection `{name}`; existing: {}", if existing.is_empty() { "none".to_owned() } else { existing.join(", ") })]
     UnknownCollection {

@@ -7,6 +7,7 @@ mod docx;
 mod front_matter;
 mod guard;
 mod html;
+pub mod isolation;
 mod mail;
 mod markdown;
 mod ooxml;

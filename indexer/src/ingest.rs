@@ -8,6 +8,7 @@ use crate::catalog::{
     Deleted, Document, EmbeddedChunk, Indexed, Job, JobId, JobState, NewVersion, Published, Stage,
 };
 use crate::chunk::{Chunks, chunk};
+use crate::extract::isolation::SourceFile;
 use crate::pipeline::{Pipeline, blocking};
 use crate::store::{IndexOp, StoredChunk};
 use crate::{
@@ -355,12 +356,80 @@ impl Pipeline {
 
     /// Extracts and chunks a file. `None` when the job is done with: deleted, replaced or unreadable.
     async fn prepare(&self, job: &Job) -> Result<Option<(Prepared, u64)>> {
-        let (catalog, blobs, embedder) = (
+        let Some(pending) = self.pending(job).await? else {
+            return Ok(None);
+        };
+        let n_bytes = pending.file.bytes.len() as u64;
+        match self.read(pending.file).await {
+            Ok(extracted) => {
+                let prepared = self
+                    .cut(extracted, &job.source, pending.given, pending.target)
+                    .await?;
+                Ok(Some((prepared, n_bytes)))
+            }
+            Err(error) if is_about_file(&error) => {
+                tracing::info!(document.id = %job.document, error = %error, "document cannot be indexed");
+                let id = job.id;
+                self.catalog(move |catalog| catalog.fail_job(id, &error.to_string()))
+                    .await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads what a job is about from catalog and blobs.
+    async fn pending(&self, job: &Job) -> Result<Option<Pending>> {
+        let (catalog, blobs, job) = (
             Arc::clone(&self.catalog),
             Arc::clone(&self.blobs),
-            Arc::clone(&self.embedder),
+            job.clone(),
         );
-        let (job, mut config) = (job.clone(), self.config.chunking);
+        blocking(move || {
+            let Some((sha256, given, target)) = catalog.pending(job.document, job.version)? else {
+                catalog.fail_job(job.id, "the document was deleted or replaced meanwhile")?;
+                return Ok(None);
+            };
+            match blobs.get(&sha256) {
+                Ok(bytes) => {
+                    let file = SourceFile {
+                        bytes: bytes.into(),
+                        name: job.source,
+                        media_type: Some(target.attributes.media_type.clone()),
+                    };
+                    Ok(Some(Pending { file, given, target }))
+                }
+                Err(error @ (Error::Corrupt { .. } | Error::Io(_))) if !error.is_storage_full() => {
+                    tracing::error!(document.id = %job.document, error = %error, "the stored file cannot be read");
+                    catalog.fail_job(job.id, &format!("the stored file cannot be read ({error}); add the document again"))?;
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    async fn read(&self, file: SourceFile) -> Result<Extracted> {
+        if file.media_type.as_deref() == Some(EXTRACTED_MEDIA_TYPE) {
+            let reason = |error: serde_json::Error| Error::Malformed {
+                format: "extracted JSON",
+                reason: error.to_string(),
+            };
+            return blocking(move || serde_json::from_slice(&file.bytes).map_err(reason)).await;
+        }
+        self.extractor.extract(file).await
+    }
+
+    /// Cuts a document's text into chunks.
+    async fn cut(
+        &self,
+        extracted: Extracted,
+        source: &str,
+        given: String,
+        target: Published,
+    ) -> Result<Prepared> {
+        let (embedder, mut config) = (Arc::clone(&self.embedder), self.config.chunking);
         // What the embedder would cut off could not be found: room is left for its prompt, the title and the headings.
         let limit = self
             .embedder
@@ -368,37 +437,30 @@ impl Pipeline {
             .max_tokens
             .saturating_sub(CONTEXT_TOKENS);
         config.max_tokens = config.max_tokens.min(limit.max(CONTEXT_TOKENS));
+        let title = title(&extracted, source);
         blocking(move || {
-            let Some((sha256, given, target)) = catalog.pending(job.document, job.version)? else {
-                catalog.fail_job(job.id, "the document was deleted or replaced meanwhile")?;
-                return Ok(None);
+            let found = extracted.metadata.tidied();
+            let attributes = Attributes {
+                metadata: found.under(&given)?,
+                ..target.attributes
             };
-            let bytes = match blobs.get(&sha256) {
-                Ok(bytes) => bytes,
-                Err(error @ (Error::Corrupt { .. } | Error::Io(_))) if !error.is_storage_full() => {
-                    tracing::error!(document.id = %job.document, error = %error, "the stored file cannot be read");
-                    catalog.fail_job(job.id, &format!("the stored file cannot be read ({error}); add the document again"))?;
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
-            };
-            match read(&bytes, &job.source, &target.attributes.media_type) {
-                Ok(extracted) => {
-                    let title = title(&extracted, &job.source);
-                    let found = extracted.metadata.tidied();
-                    let attributes = Attributes { metadata: found.under(&given)?, ..target.attributes };
-                    let chunks = chunk(&extracted.blocks, &|text| embedder.count_tokens(text), &config);
-                    let warnings = extracted.warnings.into_iter().map(|warning| warning.message).collect();
-                    let prepared = Prepared { target: Published { title, attributes, ..target }, chunks, embedded: Vec::new(), warnings, found };
-                    Ok(Some((prepared, bytes.len() as u64)))
-                }
-                Err(error) if is_about_file(&error) => {
-                    tracing::info!(document.id = %job.document, error = %error, "document cannot be indexed");
-                    catalog.fail_job(job.id, &error.to_string())?;
-                    Ok(None)
-                }
-                Err(error) => Err(error),
-            }
+            let chunks = chunk(
+                &extracted.blocks,
+                &|text| embedder.count_tokens(text),
+                &config,
+            );
+            let warnings = extracted.warnings.into_iter();
+            Ok(Prepared {
+                target: Published {
+                    title,
+                    attributes,
+                    ..target
+                },
+                chunks,
+                embedded: Vec::new(),
+                warnings: warnings.map(|warning| warning.message).collect(),
+                found,
+            })
         })
         .await
     }
@@ -487,6 +549,14 @@ impl Pipeline {
     }
 }
 
+/// A file before extraction.
+struct Pending {
+    file: SourceFile,
+    /// What was said about the document when it was added.
+    given: String,
+    target: Published,
+}
+
 /// A file between extraction and storing.
 struct Prepared {
     target: Published,
@@ -568,17 +638,6 @@ pub(crate) fn stored_chunks<'a>(
         .collect()
 }
 
-fn read(bytes: &[u8], source: &str, media_type: &str) -> Result<Extracted> {
-    if media_type == EXTRACTED_MEDIA_TYPE {
-        let reason = |error: serde_json::Error| Error::Malformed {
-            format: "extracted JSON",
-            reason: error.to_string(),
-        };
-        return serde_json::from_slice(bytes).map_err(reason);
-    }
-    extract::extract(bytes, source, Some(media_type))
-}
-
 /// Returns the title a file gives itself, else its first heading, else its name.
 fn title(extracted: &Extracted, source: &str) -> String {
     let given = extracted
@@ -608,7 +667,9 @@ fn is_about_file(error: &Error) -> bool {
         | Error::NoText
         | Error::Encrypted
         | Error::Malformed { .. }
-        | Error::TooLarge { .. } => true,
+        | Error::TooLarge { .. }
+        | Error::ReaderEnded { .. }
+        | Error::ReaderTimedOut { .. } => true,
         Error::UnknownCollection { .. }
         | Error::InvalidCollectionName { .. }
         | Error::InvalidDictionary { .. }

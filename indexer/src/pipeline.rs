@@ -7,6 +7,7 @@ use crate::blobs::Blobs;
 use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page, Surroundings, TOKEN_CENTER};
 use crate::chunk::ChunkConfig;
 use crate::dictionary::Dictionaries;
+use crate::extract::isolation::{Extractor, InProcess};
 use crate::fuse::Fusion;
 use crate::late::TokenCodec;
 use crate::rerank::Reranking;
@@ -45,13 +46,15 @@ pub struct IndexConfig {
     pub min_free_bytes: u64,
 }
 
-/// The models that documents are indexed and found with.
+/// What documents are read, indexed and found with.
 #[derive(Clone)]
 pub struct IndexModels {
     /// Makes the vectors.
     pub embedder: Arc<dyn Embedder>,
     /// Orders the best candidates of a search; without one, fusion has the last word.
     pub reranker: Option<Arc<dyn Reranker>>,
+    /// Reads files.
+    pub extractor: Arc<dyn Extractor>,
 }
 
 impl From<Arc<dyn Embedder>> for IndexModels {
@@ -59,6 +62,7 @@ impl From<Arc<dyn Embedder>> for IndexModels {
         Self {
             embedder,
             reranker: None,
+            extractor: Arc::new(InProcess),
         }
     }
 }
@@ -76,6 +80,7 @@ pub struct Pipeline {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) embedder: Arc<dyn Embedder>,
     pub(crate) reranker: Option<Arc<dyn Reranker>>,
+    pub(crate) extractor: Arc<dyn Extractor>,
     pub(crate) codec: TokenCodec,
     pub(crate) config: IndexConfig,
     pub(crate) dictionaries: Dictionaries,
@@ -98,7 +103,11 @@ impl Pipeline {
         models: impl Into<IndexModels>,
         config: IndexConfig,
     ) -> Result<Arc<Self>> {
-        let IndexModels { embedder, reranker } = models.into();
+        let IndexModels {
+            embedder,
+            reranker,
+            extractor,
+        } = models.into();
         let (dir, spec) = (data_dir.to_owned(), store_spec(embedder.as_ref()));
         let name = embedder_name(embedder.as_ref());
         let (lock, catalog, blobs, store, dictionaries) = blocking(move || {
@@ -137,6 +146,7 @@ impl Pipeline {
             store: Arc::new(store),
             embedder,
             reranker,
+            extractor,
             config,
             dictionaries,
             changing: tokio::sync::Mutex::default(),

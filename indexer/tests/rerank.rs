@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use kura_indexer::explain::Outcome;
+use kura_indexer::extract::isolation::InProcess;
 use kura_indexer::fuse::Fusion;
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::{SearchOutput, SearchRequest, Stage};
@@ -47,6 +48,7 @@ async fn open(dir: &Path, reranker: Option<FakeReranker>, reranking: Reranking) 
     let models = IndexModels {
         embedder: Arc::new(FakeEmbedder::new()),
         reranker: reranker.map(|reranker| Arc::new(reranker) as Arc<dyn Reranker>),
+        extractor: Arc::new(InProcess),
     };
     Pipeline::open(dir, models, config).await.unwrap()
 }

@@ -1,8 +1,9 @@
 //! The threads that run forward passes, and the queue before them.
 //!
 //! Callers hand in token sequences and wait. Sequences of one call are sorted by length and cut into batches of a
-//! bounded number of tokens, which any thread may take. Queries go before documents, so that a search does not wait
-//! for an ingest. A batch nobody waits for anymore is dropped.
+//! bounded number of tokens, which any thread may take. Queries go before documents; on a CPU they have threads of
+//! their own, which the threads for documents yield to, so that a search does not wait for an ingest. A batch nobody
+//! waits for anymore is dropped.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +31,16 @@ pub(crate) struct BatchConfig {
     pub(crate) padded: bool,
     /// A call's sequences go to all threads, however few they are: for a caller that somebody waits for.
     pub(crate) spread: bool,
+    /// Queries have as many threads of their own, before which those for documents stand back.
+    pub(crate) lanes: bool,
+}
+
+/// What a thread takes from the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Urgent,
+    Patient,
+    Both,
 }
 
 /// Owns the threads; they end when it is dropped.
@@ -42,6 +53,7 @@ pub(crate) struct Batcher<T> {
 struct Shared<T> {
     queue: Mutex<Queue<T>>,
     changed: Condvar,
+    urgent_changed: Condvar,
 }
 
 struct Queue<T> {
@@ -77,41 +89,56 @@ impl<T: Send + 'static> Batcher<T> {
                 closed: false,
             }),
             changed: Condvar::new(),
+            urgent_changed: Condvar::new(),
         });
         let batcher = Self {
             shared: Arc::clone(&shared),
             room: Arc::new(Semaphore::new(config.threads * QUEUED_PER_THREAD)),
             config,
         };
-        for _ in 0..config.threads {
+        let lanes: &[Lane] = if config.lanes {
+            &[Lane::Urgent, Lane::Patient]
+        } else {
+            &[Lane::Both]
+        };
+        for lane in lanes.repeat(config.threads) {
             let (shared, forward) = (Arc::clone(&shared), Arc::clone(&forward));
             std::thread::Builder::new()
                 .name(name.to_owned())
-                .spawn(move || work(&shared, &*forward))?;
+                .spawn(move || work(&shared, &*forward, lane))?;
         }
         Ok(batcher)
     }
 
-    /// Runs one sequence before everything that is not urgent.
+    /// Runs sequences before everything that is not urgent, on all threads for that, and returns their outputs in the
+    /// given order.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too many are waiting; [`Error::Stopped`]; what the forward pass says.
-    pub(crate) async fn run_urgent(&self, sequence: Sequence) -> Result<T> {
-        let (request, reply) = Request::new(1);
+    pub(crate) async fn run_urgent(&self, sequences: Vec<Sequence>) -> Result<Vec<T>> {
+        if sequences.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (request, reply) = Request::new(sequences.len());
+        let spread = BatchConfig {
+            spread: true,
+            ..self.config
+        };
+        let batches = cut(sequences, spread).into_iter().map(|items| Batch {
+            request: Arc::clone(&request),
+            items,
+            _room: None,
+        });
         {
             let mut queue = lock(&self.shared.queue);
             if queue.urgent.len() >= MAX_URGENT {
                 return Err(Error::Overloaded);
             }
-            queue.urgent.push_back(Batch {
-                request,
-                items: vec![(0, sequence)],
-                _room: None,
-            });
+            queue.urgent.extend(batches);
         }
-        self.shared.changed.notify_one();
-        let mut outputs = reply.await.map_err(|_| Error::Stopped)??;
-        outputs.pop().ok_or(Error::Stopped)
+        drop(request);
+        self.shared.urgent_changed(self.config).notify_all();
+        reply.await.map_err(|_| Error::Stopped)?
     }
 
     /// Runs sequences in batches and returns their outputs in the given order. Waits for room in the queue.
@@ -149,6 +176,18 @@ impl<T> Drop for Batcher<T> {
         queue.patient.clear();
         drop(queue);
         self.shared.changed.notify_all();
+        self.shared.urgent_changed.notify_all();
+    }
+}
+
+impl<T> Shared<T> {
+    /// What the threads that take queries wait for.
+    fn urgent_changed(&self, config: BatchConfig) -> &Condvar {
+        if config.lanes {
+            &self.urgent_changed
+        } else {
+            &self.changed
+        }
     }
 }
 
@@ -221,7 +260,10 @@ impl<T> Request<T> {
 }
 
 /// A thread's life: take a batch, run it, answer.
-fn work<T>(shared: &Shared<T>, forward: &Forward<T>) {
+fn work<T>(shared: &Shared<T>, forward: &Forward<T>, lane: Lane) {
+    if lane == Lane::Patient {
+        stand_back();
+    }
     // Candle splits products over the pool it finds itself in. Threads work on different batches instead, which is
     // faster than splitting small products, so each has a pool of its own with nobody else in it.
     let pool = rayon::ThreadPoolBuilder::new()
@@ -231,7 +273,7 @@ fn work<T>(shared: &Shared<T>, forward: &Forward<T>) {
     if let Err(error) = &pool {
         tracing::warn!(%error, "forward passes share one pool; embedding may be slower");
     }
-    while let Some(batch) = next(shared) {
+    while let Some(batch) = next(shared, lane) {
         if lock(&batch.request).abandoned() {
             continue;
         }
@@ -254,22 +296,51 @@ fn work<T>(shared: &Shared<T>, forward: &Forward<T>) {
     }
 }
 
-fn next<T>(shared: &Shared<T>) -> Option<Batch<T>> {
+/// Lets other threads run first when there is not enough for all.
+fn stand_back() {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+    /// Of 100; on Linux a niceness of 10.
+    const PRIORITY: u8 = 25;
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+    let lowered = ThreadPriorityValue::try_from(PRIORITY)
+        .map_err(|error| error.to_owned())
+        .and_then(|value| {
+            let priority = ThreadPriority::Crossplatform(value);
+            set_thread_priority_and_policy(thread_native_id(), priority, policy)
+                .map_err(|error| format!("{error:?}"))
+        });
+    if let Err(error) = lowered {
+        tracing::warn!(
+            error,
+            "the embedding of documents cannot be given a lower priority"
+        );
+    }
+}
+
+fn next<T>(shared: &Shared<T>, lane: Lane) -> Option<Batch<T>> {
     let mut queue = lock(&shared.queue);
     loop {
         if queue.closed {
             return None;
         }
-        if let Some(batch) = queue.urgent.pop_front() {
+        if lane != Lane::Patient
+            && let Some(batch) = queue.urgent.pop_front()
+        {
             return Some(batch);
         }
-        if let Some(batch) = queue.patient.pop_front() {
+        if lane != Lane::Urgent
+            && let Some(batch) = queue.patient.pop_front()
+        {
             return Some(batch);
         }
-        queue = shared
-            .changed
-            .wait(queue)
-            .unwrap_or_else(PoisonError::into_inner);
+        let changed = match lane {
+            Lane::Urgent => &shared.urgent_changed,
+            Lane::Patient | Lane::Both => &shared.changed,
+        };
+        queue = changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
 }
 
@@ -297,6 +368,7 @@ mod tests {
         max_batch_tokens: 10,
         padded: false,
         spread: false,
+        lanes: false,
     };
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
@@ -349,7 +421,13 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(rows, [[3.0], [9.0], [1.0], [4.0], [25.0], [6.0]]);
-        assert_eq!(batcher.run_urgent(sequence(5)).await.unwrap(), [5.0]);
+        assert_eq!(
+            batcher
+                .run_urgent(vec![sequence(5), sequence(2)])
+                .await
+                .unwrap(),
+            [[5.0], [2.0]]
+        );
         assert!(batcher.run(Vec::new()).await.unwrap().is_empty());
     }
 
@@ -383,7 +461,7 @@ mod tests {
         let second = spawn(vec![8]);
         let urgent = {
             let b = Arc::clone(&batcher);
-            tokio::spawn(async move { b.run_urgent(sequence(2)).await })
+            tokio::spawn(async move { b.run_urgent(vec![sequence(2)]).await })
         };
         tokio::time::sleep(Duration::from_millis(50)).await;
         dropped.abort();
@@ -395,6 +473,36 @@ mod tests {
         second.await.unwrap().unwrap();
         urgent.await.unwrap().unwrap();
         assert_eq!(*lock(&order), [10, 2, 8]);
+    }
+
+    #[tokio::test]
+    async fn with_lanes_a_query_does_not_wait_for_a_batch_of_documents() {
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let forward = move |s: &[&Sequence]| {
+            if s[0].len() > 5 {
+                lock(&gate).recv().map_err(|_| Error::Stopped)?;
+            }
+            lengths(s)
+        };
+        let config = BatchConfig {
+            threads: 1,
+            lanes: true,
+            ..CONFIG
+        };
+        let batcher = Arc::new(Batcher::start("test", config, Arc::new(forward)).unwrap());
+        let documents = tokio::spawn({
+            let batcher = Arc::clone(&batcher);
+            async move { batcher.run(vec![sequence(9), sequence(8)]).await }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // Nothing has been released: this would wait for ever.
+        let query = batcher.run_urgent(vec![sequence(2)]);
+        let query = tokio::time::timeout(Duration::from_secs(20), query).await;
+        assert_eq!(query.unwrap().unwrap(), [[2.0]]);
+        release.send(()).unwrap();
+        release.send(()).unwrap();
+        assert_eq!(documents.await.unwrap().unwrap(), [[9.0], [8.0]]);
     }
 
     #[tokio::test]
@@ -433,7 +541,7 @@ mod tests {
         let batcher = Arc::new(Batcher::start("test", config, Arc::new(forward)).unwrap());
         let query = || {
             let batcher = Arc::clone(&batcher);
-            tokio::spawn(async move { batcher.run_urgent(sequence(3)).await })
+            tokio::spawn(async move { batcher.run_urgent(vec![sequence(3)]).await })
         };
         let mut waiting = vec![query()];
         while first_begun.try_recv().is_err() {
@@ -444,14 +552,14 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(matches!(
-            batcher.run_urgent(sequence(3)).await,
+            batcher.run_urgent(vec![sequence(3)]).await,
             Err(Error::Overloaded)
         ));
         for _ in &waiting {
             release.send(()).unwrap();
         }
         for query in waiting {
-            assert_eq!(query.await.unwrap().unwrap(), [3.0]);
+            assert_eq!(query.await.unwrap().unwrap(), [[3.0]]);
         }
     }
 }

@@ -101,6 +101,7 @@ impl EmbedConfig {
             max_batch_tokens: self.max_batch_tokens.unwrap_or(tokens).max(1),
             padded,
             spread: false,
+            lanes: device.is_cpu(),
         }
     }
 }
@@ -173,10 +174,23 @@ impl Embedder for CandleEmbedder {
             text.to_owned(),
         );
         let sequence = on_blocking_thread(move || tokenizer.encode(&prompt, &text)).await?;
-        self.batcher.run_urgent(sequence).await
+        let mut embeddings = self.batcher.run_urgent(vec![sequence]).await?;
+        embeddings.pop().ok_or(Error::Stopped)
     }
 
     async fn embed_documents(&self, texts: &[String]) -> Result<Vec<Embedding>> {
+        let sequences = self.sequences(texts).await?;
+        self.batcher.run(sequences).await
+    }
+
+    async fn embed_at_once(&self, texts: &[String]) -> Result<Vec<Embedding>> {
+        let sequences = self.sequences(texts).await?;
+        self.batcher.run_urgent(sequences).await
+    }
+}
+
+impl CandleEmbedder {
+    async fn sequences(&self, texts: &[String]) -> Result<Vec<Sequence>> {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
@@ -185,11 +199,8 @@ impl Embedder for CandleEmbedder {
             self.prompts.1.clone(),
             texts.to_vec(),
         );
-        let sequences = on_blocking_thread(move || {
-            texts.iter().map(|t| tokenizer.encode(&prompt, t)).collect()
-        })
-        .await?;
-        self.batcher.run(sequences).await
+        on_blocking_thread(move || texts.iter().map(|t| tokenizer.encode(&prompt, t)).collect())
+            .await
     }
 }
 

@@ -89,6 +89,14 @@ pub trait Embedder: Send + Sync {
     /// Embeds texts for indexing: one embedding per text, in order. The document prompt is added here;
     /// text beyond the model's `max_tokens` is cut at the end. No texts give no embeddings.
     async fn embed_documents(&self, texts: &[String]) -> Result<Vec<Embedding>>;
+
+    /// Does the same ahead of everything that is being indexed: for texts that somebody waits for.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when too many are waiting already.
+    async fn embed_at_once(&self, texts: &[String]) -> Result<Vec<Embedding>> {
+        self.embed_documents(texts).await
+    }
 }
 
 /// Scores how well texts answer a query.

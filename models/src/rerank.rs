@@ -55,6 +55,8 @@ pub fn load_reranker(
     };
     let batching = BatchConfig {
         spread: true,
+        // All it reads is waited for.
+        lanes: false,
         ..config.batching(&device, model.pads)
     };
     Ok(Arc::new(CandleReranker {

@@ -2,13 +2,14 @@
 
 use crate::answer::Assistant;
 use crate::auth::{ApiKeys, Created};
-use crate::config::{Config, RetrievalConfig};
+use crate::config::{Config, RetrievalConfig, SandboxName};
 use crate::conversations::Conversations;
 use crate::evaluations::Evaluations;
 use crate::jobs::{self, Jobs};
 use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
+use kura_indexer::extract::isolation::{Extractor, InProcess, Limits, Workers};
 use kura_indexer::{DocumentId, IndexConfig, IndexModels, Pipeline, Reranking};
 use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry, Reranker};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -73,6 +74,7 @@ impl App {
         let index_models = IndexModels {
             embedder: models.embedder,
             reranker: models.reranker,
+            extractor: extractor(&config)?,
         };
         let pipeline = open_pipeline(&config, index_models).await?;
         let conversations = Conversations::open(&config.data_dir.join("conversations.db"))?;
@@ -192,6 +194,7 @@ pub fn load_index_models(config: &Config) -> anyhow::Result<IndexModels> {
     Ok(IndexModels {
         embedder: load_embedder(config)?,
         reranker: load_reranker(config)?,
+        extractor: extractor(config)?,
     })
 }
 
@@ -217,6 +220,43 @@ pub fn load_generator(config: &Config) -> anyhow::Result<Option<Arc<dyn Generato
     let generator = kura_models::load_generator(&installed, &device(config)?)
         .with_context(|| format!("cannot load the generator `{id}`"))?;
     Ok(Some(generator))
+}
+
+/// Returns what reads documents: worker processes, unless the sandbox is off.
+///
+/// # Errors
+/// When the path of this program is unknown.
+pub fn extractor(config: &Config) -> anyhow::Result<Arc<dyn Extractor>> {
+    Ok(match workers(config)? {
+        Some(workers) => Arc::new(workers),
+        None => Arc::new(InProcess),
+    })
+}
+
+/// Returns the pool of processes that read documents; `None` when the sandbox is off.
+///
+/// # Errors
+/// When the path of this program is unknown.
+pub fn workers(config: &Config) -> anyhow::Result<Option<Workers>> {
+    let ingest = &config.ingest;
+    let protection = match ingest.sandbox {
+        SandboxName::Off => return Ok(None),
+        SandboxName::BestEffort => "best-effort",
+        SandboxName::Required => "required",
+    };
+    let program = std::env::current_exe().context("cannot find out where this program lies")?;
+    let arguments = ["extract-worker", "--protection", protection];
+    let limits = Limits {
+        memory_bytes: ingest.worker_memory_bytes,
+        cpu: Duration::from_secs(ingest.worker_cpu_secs),
+        ..Limits::default()
+    };
+    Ok(Some(Workers::new(
+        program,
+        arguments.map(Into::into).to_vec(),
+        ingest.workers(),
+        limits,
+    )))
 }
 
 /// Opens the pipeline of the configured data directory.

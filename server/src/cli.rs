@@ -64,6 +64,9 @@ pub enum Command {
     Eval(eval::Args),
     /// Print the OpenAPI document of the server.
     Openapi,
+    /// Read documents for a server that has started this process.
+    #[command(hide = true)]
+    ExtractWorker(extract::WorkerArgs),
 }
 
 #[cfg(test)]

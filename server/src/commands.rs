@@ -98,6 +98,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
             emit(format_args!("{}", openapi::json()));
             Ok(Outcome::Success)
         }
+        Command::ExtractWorker(args) => extract::work(&args),
         Command::Config(args) => config::run(&flags, &args),
         Command::Doctor(args) => runtime()?.block_on(doctor::run(&flags, &args)),
         Command::Serve(_) => {
@@ -112,8 +113,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Explain(args) => runtime()?.block_on(explain::run(configured(&flags)?, args)),
         Command::Ask(args) => runtime()?.block_on(ask::run(configured(&flags)?, args)),
         Command::Extract(args) => {
-            configured(&flags)?;
-            extract::run(&args)
+            let config = configured(&flags)?;
+            runtime()?.block_on(extract::run(&config, &args))
         }
         Command::Models(args) => models::run(&configured(&flags)?, args),
         Command::Admin(args) => runtime()?.block_on(admin::run(configured(&flags)?, args)),
@@ -133,6 +134,7 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         | Command::Ask(_)
         | Command::Explain(_)
         | Command::Extract(_)
+        | Command::ExtractWorker(_)
         | Command::Models(_)
         | Command::Config(_)
         | Command::Doctor(_)

@@ -32,6 +32,8 @@ pub struct Config {
     pub models: ModelsConfig,
     /// How the data directory is used.
     pub storage: StorageConfig,
+    /// How documents are read.
+    pub ingest: IngestConfig,
     /// How documents are cut.
     pub chunking: ChunkingConfig,
     /// How chunks are found.
@@ -88,6 +90,43 @@ pub struct ModelsConfig {
 pub struct StorageConfig {
     /// Room that must be left before anything is added.
     pub min_free_bytes: u64,
+}
+
+/// How documents are read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestConfig {
+    /// How the processes that read documents are confined.
+    pub sandbox: SandboxName,
+    /// Processes that read documents; 0: one per two cores.
+    pub workers: usize,
+    /// Memory of each, for files up to 32 MiB.
+    pub worker_memory_bytes: u64,
+    /// Seconds of processor time for a small file.
+    pub worker_cpu_secs: u64,
+}
+
+/// How the processes that read documents are confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxName {
+    /// No document is read unless they are confined completely.
+    Required,
+    /// As far as the kernel can.
+    BestEffort,
+    /// Documents are read in the server itself.
+    Off,
+}
+
+impl IngestConfig {
+    /// Returns the number of processes that read documents.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        if self.workers > 0 {
+            return self.workers;
+        }
+        std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+    }
 }
 
 /// How documents are cut.

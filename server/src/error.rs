@@ -471,9 +471,12 @@ impl From<kura_indexer::Error> for ApiError {
         let code = match error {
             E::Model(model) => return (*model).into(),
             E::UnsupportedFormat { .. } => Code::UnsupportedMediaType,
-            E::EmptyFile | E::NoText | E::Encrypted | E::Malformed { .. } => {
-                Code::UnreadableDocument
-            }
+            E::EmptyFile
+            | E::NoText
+            | E::Encrypted
+            | E::Malformed { .. }
+            | E::ReaderEnded { .. }
+            | E::ReaderTimedOut { .. } => Code::UnreadableDocument,
             E::TooLarge { .. } => Code::PayloadTooLarge,
             E::UnknownCollection { .. } => Code::UnknownCollection,
             E::InvalidCollectionName { .. }

@@ -6,6 +6,7 @@ use jiff::civil::date;
 use kura::answer::Assistant;
 use kura::config::{Flags, load};
 use kura::routes::explain::{Cause, ExplainResponse, Gate};
+use kura_indexer::extract::isolation::InProcess;
 use kura_indexer::fuse::{Fusion, FusionMethod};
 use kura_indexer::ingest::NewDocument;
 use kura_indexer::retrieve::SearchRequest;
@@ -45,6 +46,7 @@ async fn open_with(
     let models = IndexModels {
         embedder: models::embedder("multilingual-e5-small"),
         reranker,
+        extractor: Arc::new(InProcess),
     };
     Pipeline::open(dir, models, config).await.unwrap()
 }

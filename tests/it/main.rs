@@ -8,6 +8,7 @@
 
 mod ask;
 mod auth;
+mod bombs;
 mod cli;
 mod cli_server;
 mod collections;

@@ -1,6 +1,6 @@
 use crate::http::{Client, Event, Reply};
 use kura::app::{App, AppState, Models, Started};
-use kura::config::{Config, Flags};
+use kura::config::{Config, Flags, SandboxName};
 use kura::router;
 use kura_models::fake::{FakeEmbedder, FakeGenerator};
 use secrecy::ExposeSecret as _;
@@ -60,6 +60,8 @@ impl TestApp {
             ..Flags::default()
         };
         let mut config = kura::config::load(&flags).unwrap().config;
+        // This program has no worker to start; the tests of the binary have.
+        config.ingest.sandbox = SandboxName::Off;
         configure(&mut config);
 
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -33,6 +33,26 @@ pub enum MediaType {
 }
 
 impl MediaType {
+    /// Those that are read.
+    const READ: &[Self] = &[
+        Self::Markdown,
+        Self::Text,
+        Self::Html,
+        Self::Csv,
+        Self::Tsv,
+        Self::Pdf,
+        Self::Docx,
+        Self::Pptx,
+        Self::Xlsx,
+        Self::Eml,
+    ];
+
+    /// Returns the format of this [`format()`](Self::format) name.
+    pub(crate) fn format_named(name: &str) -> &'static str {
+        let mut known = Self::READ.iter().map(Self::format);
+        known.find(|known| *known == name).unwrap_or("unknown")
+    }
+
     /// Returns the media type as registered, such as `text/html`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -230,19 +250,8 @@ fn by_media_type(media_type: &str) -> Option<MediaType> {
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase();
-    let known = [
-        MediaType::Markdown,
-        MediaType::Text,
-        MediaType::Html,
-        MediaType::Csv,
-        MediaType::Tsv,
-        MediaType::Pdf,
-        MediaType::Docx,
-        MediaType::Pptx,
-        MediaType::Xlsx,
-        MediaType::Eml,
-    ];
-    known.into_iter().find(|known| known.as_str() == essence)
+    let known = MediaType::READ.iter();
+    known.cloned().find(|known| known.as_str() == essence)
 }
 
 /// Tells HTML and mail from other text by how it begins, and text from binary.

@@ -62,7 +62,7 @@ pub async fn attribute(
         .iter()
         .map(|sentence| sentence.text.clone())
         .collect();
-    let embeddings = embedder.embed_documents(&texts).await?;
+    let embeddings = embedder.embed_at_once(&texts).await?;
     let attributed = written
         .into_iter()
         .zip(&embeddings)

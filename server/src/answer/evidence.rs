@@ -167,7 +167,7 @@ impl Asked {
                     .map(|range| passage.text[range.clone()].to_owned())
             })
             .collect();
-        let embeddings = embedder.embed_documents(&texts).await?;
+        let embeddings = embedder.embed_at_once(&texts).await?;
         let mut vectors = embeddings.into_iter().map(|embedding| embedding.vector);
         for (passage, ranges) in passages.iter_mut().zip(ranges) {
             // A sentence inherits its headings' words: "20 days" answers under "Annual leave" only.

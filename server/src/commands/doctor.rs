@@ -96,6 +96,7 @@ async fn examine(flags: &Flags) -> Vec<Check> {
             "set `models.device` to `auto` or `cpu`",
         ),
     });
+    checks.push(sandbox(&config).await);
     checks.push(key(&config.data_dir));
     if has_server {
         checks.push(Check::ok("store", "open in the server"));
@@ -112,6 +113,35 @@ async fn examine(flags: &Flags) -> Vec<Check> {
         )
     });
     checks
+}
+
+/// Starts a process that reads documents, and tells what it tried and was denied.
+async fn sandbox(config: &Config) -> Check {
+    const NAME: &str = "sandbox";
+    const REMEDY: &str = "use Linux 5.13 or later with Landlock and seccomp, and let the container or service allow them";
+    let workers = match app::workers(config) {
+        Ok(Some(workers)) => workers,
+        Ok(None) => {
+            return Check::warning(
+                NAME,
+                "off: documents are read in the server itself",
+                "set `ingest.sandbox` to `best_effort` or `required`",
+            );
+        }
+        Err(error) => return Check::failed(NAME, format!("{error:#}"), REMEDY),
+    };
+    match workers.confinement().await {
+        Ok(confinement) if confinement.missing.is_empty() => Check::ok(
+            NAME,
+            "documents are read by processes that can open no file and no socket and start no program",
+        ),
+        Ok(confinement) => Check::warning(
+            NAME,
+            format!("incomplete: {}", confinement.missing.join("; ")),
+            REMEDY,
+        ),
+        Err(error) => Check::failed(NAME, error.to_string(), REMEDY),
+    }
 }
 
 fn data_dir(dir: &Path) -> Check {

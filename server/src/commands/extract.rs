@@ -1,6 +1,9 @@
 //! `kura extract`
 
 use super::{Outcome, print_json};
+use crate::app;
+use crate::config::Config;
+use kura_indexer::extract::isolation::{self, Protection, SourceFile};
 use kura_indexer::{Block, BlockKind, Extracted, Locator, Metadata};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -13,6 +16,29 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Arguments of `kura extract-worker`.
+#[derive(Debug, clap::Args)]
+pub struct WorkerArgs {
+    /// What must be confined before the first document is read.
+    #[arg(long, value_enum)]
+    protection: ProtectionArg,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ProtectionArg {
+    BestEffort,
+    Required,
+}
+
+impl From<ProtectionArg> for Protection {
+    fn from(protection: ProtectionArg) -> Self {
+        match protection {
+            ProtectionArg::BestEffort => Self::BestEffort,
+            ProtectionArg::Required => Self::Required,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -38,15 +64,28 @@ struct BlockOutput {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let bytes = fs_err::read(&args.file)?;
-    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let extracted = kura_indexer::extract::extract(&bytes, &name, None)?;
+pub async fn run(config: &Config, args: &Args) -> anyhow::Result<Outcome> {
+    let name = args.file.file_name().unwrap_or_default();
+    let file = SourceFile {
+        bytes: fs_err::read(&args.file)?.into(),
+        name: name.to_string_lossy().into_owned(),
+        media_type: None,
+    };
+    let extracted = app::extractor(config)?.extract(file).await?;
     if args.json {
         print_json(&Output::from(extracted))?;
     } else {
         print(&extracted);
     }
+    Ok(Outcome::Success)
+}
+
+/// Reads documents from standard input until it ends, confined.
+///
+/// # Errors
+/// When this process cannot be confined as demanded, or the server is gone.
+pub fn work(args: &WorkerArgs) -> anyhow::Result<Outcome> {
+    isolation::serve(args.protection.into())?;
     Ok(Outcome::Success)
 }
 

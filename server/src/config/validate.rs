@@ -4,6 +4,9 @@ use super::{Config, Origin};
 use crate::routes::search::MAX_LIMIT;
 use std::path::Path;
 
+/// What a process that reads documents needs at the least.
+const MIN_WORKER_MEMORY: u64 = 128 << 20;
+
 /// One thing wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -87,6 +90,7 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
             "server.max_concurrent_requests",
             server.max_concurrent_requests as u64,
         ),
+        ("ingest.worker_cpu_secs", config.ingest.worker_cpu_secs),
         ("retrieval.limit", config.retrieval.limit as u64),
         ("answer.hits", config.answer.hits as u64),
         ("answer.max_new_tokens", config.answer.max_new_tokens as u64),
@@ -116,6 +120,14 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         format!(
             "{} is less than 512, which one long text needs; 0 chooses",
             models.max_batch_tokens
+        ),
+    );
+    require(
+        config.ingest.worker_memory_bytes >= MIN_WORKER_MEMORY,
+        "ingest.worker_memory_bytes",
+        format!(
+            "{} is less than {MIN_WORKER_MEMORY}, without which hardly any document can be read",
+            config.ingest.worker_memory_bytes
         ),
     );
     let chunking = &config.chunking;

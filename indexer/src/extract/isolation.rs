@@ -1,0 +1,58 @@
+//! Where files are read: in this process, or in child processes that can harm nobody.
+//!
+//! Parsers of untrusted files panic, hang, and eat memory. [`Workers`] gives each of them a process without network
+//! and without files, under limits of memory and time; what goes wrong there is the reason of one failed file.
+
+mod child;
+mod pool;
+mod sandbox;
+mod wire;
+
+pub use child::serve;
+pub use pool::{Limits, Workers};
+pub use sandbox::{Confinement, Protection};
+
+use crate::document::Extracted;
+use crate::error::Result;
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// A file to be read.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    /// Its content.
+    pub bytes: Arc<[u8]>,
+    /// Its name or path: a hint of what it is.
+    pub name: String,
+    /// What its sender says it is: a hint, too.
+    pub media_type: Option<String>,
+}
+
+/// Reads files, somewhere.
+#[async_trait]
+pub trait Extractor: Send + Sync {
+    /// Extracts the text of a file. It always returns, whatever the bytes are.
+    ///
+    /// # Errors
+    /// Those of [`extract()`](crate::extract::extract()); with [`Workers`] also [`Error::ReaderEnded`] and
+    /// [`Error::ReaderTimedOut`], and [`Error::Io`] when no worker can be started.
+    ///
+    /// [`Error::ReaderEnded`]: crate::Error::ReaderEnded
+    /// [`Error::ReaderTimedOut`]: crate::Error::ReaderTimedOut
+    /// [`Error::Io`]: crate::Error::Io
+    async fn extract(&self, file: SourceFile) -> Result<Extracted>;
+}
+
+/// Reads files in this process: for files that are trusted, and for programs that have no worker to start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InProcess;
+
+#[async_trait]
+impl Extractor for InProcess {
+    async fn extract(&self, file: SourceFile) -> Result<Extracted> {
+        crate::pipeline::blocking(move || {
+            super::extract(&file.bytes, &file.name, file.media_type.as_deref())
+        })
+        .await
+    }
+}

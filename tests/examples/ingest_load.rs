@@ -1,0 +1,291 @@
+//! How fast documents are indexed, and what searches feel of it: `ingest_load DOCUMENTS SOURCE…`
+//!
+//! A source is a data set in BEIR layout, whose passages become Markdown files, or a folder of files. Set
+//! `KURA_MODELS_DIR`, and `KURA_BIN` if the binary does not lie beside this program. Measured, each on its own:
+//! - reading: worker processes extract all files, and their text is cut into chunks;
+//! - the embedder alone, on the chunks of the first half, in calls of 64;
+//! - a server that ingests the first half, undisturbed;
+//! - searches and health checks of that server while nothing happens, and while it ingests the second half.
+//!
+//! Prints one line of JSON. Needs a machine with nothing else to do; times are seconds unless they say `ms`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for measuring: a failure ends it, and its figures are its output"
+)]
+
+use futures::stream::{self, StreamExt as _};
+use kura_indexer::extract::isolation::{Extractor as _, Limits, SourceFile, Workers};
+use kura_indexer::{ChunkConfig, Chunks, chunk};
+use kura_models::Embedder;
+use kura_tests::{Client, Kura, models};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const EMBEDDER: &str = "multilingual-e5-small";
+/// Chunks per call of the embedder alone.
+const CALL: usize = 64;
+/// Searches before anything is ingested.
+const IDLE_SEARCHES: usize = 200;
+/// Between two searches, so that they are no load of their own.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Documents that are there to be found.
+const BASE: usize = 100;
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let limit: usize = args.next().and_then(|n| n.parse().ok()).unwrap();
+    let sources: Vec<PathBuf> = args.map(PathBuf::from).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let queries = gather(&sources, limit, folder.path());
+    let halves = ["first", "second"].map(|half| folder.path().join(half));
+
+    let embedder = models::embedder(EMBEDDER);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (reading, read) = runtime.block_on(read(&halves, embedder.as_ref()));
+    eprintln!("{reading}");
+    let texts = &read[0];
+    let n_tokens: usize = texts.iter().map(|(_, n_tokens)| n_tokens).sum();
+    let alone = runtime.block_on(embed(embedder.as_ref(), texts));
+    eprintln!("the embedder alone: {n_tokens} tokens, {alone:?}");
+    drop((runtime, embedder));
+
+    let kura = Kura::new()
+        .with_models()
+        .env("KURA__MODELS__EMBEDDER", EMBEDDER);
+    let server = kura.serve();
+    let ingest = |half: &Path, collection: &str| {
+        let started = Instant::now();
+        let args = [
+            "ingest",
+            &half.display().to_string(),
+            "--collection",
+            collection,
+        ];
+        let mut command = kura.command_at(&kura.path("data"), args);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        (started, child.unwrap())
+    };
+    let (_, mut base) = ingest(&folder.path().join("base"), "base");
+    base.wait().unwrap();
+
+    let (started, mut child) = ingest(&halves[0], "load");
+    child.wait().unwrap();
+    let whole = started.elapsed();
+    eprintln!("ingesting the first half: {whole:?}");
+    std::thread::sleep(Duration::from_secs(10));
+
+    let mut n_idle = 0;
+    let idle = ask(&server.client, &queries, || {
+        n_idle += 1;
+        n_idle <= IDLE_SEARCHES
+    });
+    let (_, mut child) = ingest(&halves[1], "load");
+    let busy = ask(&server.client, &queries, || {
+        child.try_wait().unwrap().is_none()
+    });
+    let peak = status_kib(server.pid(), "VmHWM:") >> 10;
+    let documents = server.client.get("/api/v1/collections").json();
+    println!(
+        "{}",
+        json!({
+            "reading": reading,
+            "embedder_tokens_per_s": rate(n_tokens, alone),
+            "ingest": {
+                "tokens": n_tokens,
+                "s": whole.as_secs_f64(),
+                "tokens_per_s": rate(n_tokens, whole),
+                "of_the_embedder": alone.as_secs_f64() / whole.as_secs_f64(),
+            },
+            "idle": idle,
+            "busy": busy,
+            "p95_busy_to_idle": busy["search_ms"]["p95"].as_f64().unwrap() / idle["search_ms"]["p95"].as_f64().unwrap(),
+            "server_peak_mib": peak,
+            "collections": documents,
+        })
+    );
+}
+
+/// Writes the documents into `base`, `first` and `second`; returns queries about some of them.
+fn gather(sources: &[PathBuf], limit: usize, to: &Path) -> Vec<String> {
+    for folder in ["base", "first", "second"] {
+        fs_err::create_dir_all(to.join(folder)).unwrap();
+    }
+    let (mut files, mut queries) = (Vec::new(), Vec::new());
+    for source in sources {
+        if let Ok(corpus) = fs_err::read_to_string(source.join("corpus.jsonl")) {
+            for line in corpus.lines() {
+                let passage: Value = serde_json::from_str(line).unwrap();
+                let [id, title, text] =
+                    ["_id", "title", "text"].map(|key| passage[key].as_str().unwrap_or_default());
+                files.push((
+                    format!("{id}.md"),
+                    format!("# {title}\n\n{text}\n").into_bytes(),
+                ));
+            }
+            let lines = fs_err::read_to_string(source.join("queries.jsonl")).unwrap();
+            queries.extend(lines.lines().take(100).map(|line| {
+                let query: Value = serde_json::from_str(line).unwrap();
+                query["text"].as_str().unwrap().to_owned()
+            }));
+        } else {
+            for entry in fs_err::read_dir(source).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                    files.push((name, fs_err::read(&path).unwrap()));
+                }
+            }
+        }
+    }
+    // Each half gets some of every source.
+    for (at, (name, bytes)) in files.into_iter().take(limit + BASE).enumerate() {
+        let folder = if at % (limit / BASE + 1) == 0 {
+            "base"
+        } else {
+            ["first", "second"][at % 2]
+        };
+        fs_err::write(to.join(folder).join(name.replace('/', "_")), bytes).unwrap();
+    }
+    assert!(!queries.is_empty(), "one source must have queries");
+    queries
+}
+
+/// What is embedded of a chunk, and its length in tokens.
+type Text = (String, usize);
+
+/// Reads and cuts all files; returns how long that took, and each half's texts.
+async fn read(halves: &[PathBuf; 2], embedder: &dyn Embedder) -> (Value, Vec<Vec<Text>>) {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let workers = Arc::new(Workers::new(
+        Kura::binary(),
+        vec![
+            "extract-worker".into(),
+            "--protection".into(),
+            "required".into(),
+        ],
+        cores,
+        Limits::default(),
+    ));
+    let config = ChunkConfig {
+        max_tokens: 256,
+        overlap_tokens: 32,
+        min_tokens: 48,
+    };
+    let (mut n_files, mut n_refused, mut file_bytes, mut text_bytes) = (0, 0, 0, 0);
+    let (mut extracting, mut cutting) = (Duration::ZERO, Duration::ZERO);
+    let mut texts = Vec::new();
+    for half in halves {
+        let files: Vec<SourceFile> = fs_err::read_dir(half)
+            .unwrap()
+            .map(|entry| {
+                let path = entry.unwrap().path();
+                SourceFile {
+                    bytes: fs_err::read(&path).unwrap().into(),
+                    name: path.file_name().unwrap().to_string_lossy().into_owned(),
+                    media_type: None,
+                }
+            })
+            .collect();
+        n_files += files.len();
+        file_bytes += files.iter().map(|file| file.bytes.len()).sum::<usize>();
+        let started = Instant::now();
+        let extracted: Vec<_> = stream::iter(files)
+            .map(|file| {
+                let workers = Arc::clone(&workers);
+                async move { workers.extract(file).await }
+            })
+            .buffered(cores)
+            .collect()
+            .await;
+        extracting += started.elapsed();
+        let started = Instant::now();
+        let mut half = Vec::new();
+        for extracted in extracted {
+            let Ok(extracted) = extracted else {
+                n_refused += 1;
+                continue;
+            };
+            let Chunks { text, chunks } = chunk(
+                &extracted.blocks,
+                &|text| embedder.count_tokens(text),
+                &config,
+            );
+            text_bytes += text.len();
+            let title = extracted.title.unwrap_or_default();
+            half.extend(chunks.into_iter().map(|chunk| {
+                let whole = format!("{title}\n{}\n{}", chunk.context, chunk.text);
+                let n_tokens = embedder.count_tokens(&whole);
+                (whole, n_tokens)
+            }));
+        }
+        cutting += started.elapsed();
+        texts.push(half);
+    }
+    let mb_per_s = |bytes: usize, took: Duration| bytes as f64 / 1e6 / took.as_secs_f64();
+    let reading = json!({
+        "files": n_files,
+        "refused": n_refused,
+        "file_mb": file_bytes as f64 / 1e6,
+        "text_mb": text_bytes as f64 / 1e6,
+        "extracting_s": extracting.as_secs_f64(),
+        "cutting_s": cutting.as_secs_f64(),
+        "file_mb_per_s": mb_per_s(file_bytes, extracting + cutting),
+        "text_mb_per_s": mb_per_s(text_bytes, extracting + cutting),
+    });
+    (reading, texts)
+}
+
+async fn embed(embedder: &dyn Embedder, texts: &[Text]) -> Duration {
+    let started = Instant::now();
+    for call in texts.chunks(CALL) {
+        let call: Vec<String> = call.iter().map(|(text, _)| text.clone()).collect();
+        embedder.embed_documents(&call).await.unwrap();
+    }
+    started.elapsed()
+}
+
+/// Searches and checks the health while `more` says so; returns percentiles in milliseconds.
+fn ask(client: &Client, queries: &[String], mut more: impl FnMut() -> bool) -> Value {
+    let (mut searches, mut checks) = (Vec::new(), Vec::new());
+    for query in queries.iter().cycle() {
+        if !more() {
+            break;
+        }
+        let started = Instant::now();
+        assert_eq!(client.get("/healthz").status, 200);
+        checks.push(started.elapsed());
+        let started = Instant::now();
+        let reply = client.post("/api/v1/search", &json!({ "query": query }));
+        assert_eq!(reply.status, 200, "{reply:?}");
+        searches.push(started.elapsed());
+        std::thread::sleep(PAUSE);
+    }
+    json!({ "searches": searches.len(), "search_ms": percentiles(searches), "healthz_ms": percentiles(checks) })
+}
+
+fn percentiles(mut times: Vec<Duration>) -> Value {
+    times.sort();
+    let at = |share: f64| {
+        let index = (times.len() as f64 * share).ceil() as usize;
+        times
+            .get(index.saturating_sub(1))
+            .map(|time| time.as_secs_f64() * 1000.0)
+    };
+    json!({ "p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1.0) })
+}
+
+fn rate(n: usize, took: Duration) -> f64 {
+    n as f64 / took.as_secs_f64()
+}
+
+fn status_kib(pid: u32, key: &str) -> u64 {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
