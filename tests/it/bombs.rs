@@ -2,7 +2,8 @@
 
 mod files;
 
-use files::{Random, broken, made};
+pub(crate) use files::Random;
+use files::{broken, made};
 use kura_indexer::extract::isolation::{Extractor as _, Limits, SourceFile, Workers};
 use kura_tests::Kura;
 use std::collections::BTreeMap;

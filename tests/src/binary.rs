@@ -102,8 +102,17 @@ impl Kura {
     /// When it does not start.
     #[must_use]
     pub fn serve(&self) -> Server {
+        self.serve_at(&self.path("data"))
+    }
+
+    /// The same on another data directory.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn serve_at(&self, data: &Path) -> Server {
         let mut child = self
-            .command(["serve", "--listen", "127.0.0.1:0"])
+            .command_at(data, ["serve", "--listen", "127.0.0.1:0"])
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

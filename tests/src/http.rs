@@ -80,6 +80,19 @@ impl Client {
     /// # Panics
     /// When there is no answer.
     pub fn send(&self, method: &str, path: &str, body: Option<(&str, Vec<u8>)>) -> Reply {
+        self.try_send(method, path, body).unwrap()
+    }
+
+    /// Any request, to a server that may go away meanwhile.
+    ///
+    /// # Errors
+    /// When there is no answer, or not all of it.
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<Reply, ureq::Error> {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url));
@@ -87,15 +100,12 @@ impl Client {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         let response = match body {
-            Some((content_type, bytes)) => self.agent.run(
-                request
-                    .header("content-type", content_type)
-                    .body(bytes)
-                    .unwrap(),
-            ),
-            None => self.agent.run(request.body(()).unwrap()),
+            Some((content_type, bytes)) => self
+                .agent
+                .run(request.header("content-type", content_type).body(bytes)?),
+            None => self.agent.run(request.body(())?),
         };
-        reply(response.unwrap())
+        reply(response?)
     }
 
     /// Uploads one file.
@@ -117,6 +127,20 @@ impl Client {
         bytes: &[u8],
         metadata: &Value,
     ) -> Reply {
+        self.try_upload(collection, name, bytes, metadata).unwrap()
+    }
+
+    /// Uploads one file to a server that may go away meanwhile.
+    ///
+    /// # Errors
+    /// When there is no answer, or not all of it.
+    pub fn try_upload(
+        &self,
+        collection: &str,
+        name: &str,
+        bytes: &[u8],
+        metadata: &Value,
+    ) -> Result<Reply, ureq::Error> {
         let metadata = metadata.to_string();
         let form = Form::new()
             .text("collection", collection)
@@ -126,7 +150,7 @@ impl Client {
         if let Some(key) = &self.key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
-        reply(request.send(form).unwrap())
+        reply(request.send(form)?)
     }
 
     /// POST of JSON whose answer is a stream of events; returns them all.
@@ -233,8 +257,8 @@ pub fn events(stream: impl BufRead) -> Vec<Event> {
     events
 }
 
-fn reply(mut response: Response<Body>) -> Reply {
-    Reply {
+fn reply(mut response: Response<Body>) -> Result<Reply, ureq::Error> {
+    Ok(Reply {
         status: response.status().as_u16(),
         headers: response
             .headers()
@@ -246,6 +270,6 @@ fn reply(mut response: Response<Body>) -> Reply {
                 )
             })
             .collect(),
-        body: response.body_mut().read_to_vec().unwrap(),
-    }
+        body: response.body_mut().read_to_vec()?,
+    })
 }

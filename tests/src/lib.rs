@@ -10,6 +10,7 @@ mod app;
 mod binary;
 mod http;
 pub mod models;
+pub mod power;
 mod slow;
 
 pub use app::{TestApp, fake_models};
@@ -19,6 +20,18 @@ pub use models::dir as models_dir;
 pub use slow::SlowGenerator;
 
 use std::path::PathBuf;
+
+/// Returns a number that an environment variable sets, else `default`.
+///
+/// # Panics
+/// When it is no number.
+#[must_use]
+pub fn number_from_env(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is no number: `{text}`"))
+    })
+}
 
 /// Returns a file of `tests/fixtures`.
 ///
