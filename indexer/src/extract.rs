@@ -123,6 +123,9 @@ fn read(bytes: &[u8], media_type: &MediaType, depth: usize) -> Result<Extracted>
 }
 
 #[cfg(test)]
+mod robust_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

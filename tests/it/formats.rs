@@ -112,6 +112,41 @@ fn real_files_are_read() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+#[test]
+fn real_files_cut_off_or_damaged_anywhere_end() {
+    let Some((folder, manifest)) = samples() else {
+        return;
+    };
+    let mut seed = 0x2545_F491_4F6C_DD1D_u64;
+    let mut random = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed >> 16).unwrap_or(0) % below.max(1)
+    };
+    let mut faults = Vec::new();
+    for line in manifest.lines().filter(|line| !line.trim().is_empty()) {
+        let entry: Entry = serde_json::from_str(line).unwrap();
+        let bytes = fs_err::read(folder.join(&entry.file)).unwrap();
+        let mut variants: Vec<Vec<u8>> = (0..3).map(|_| bytes[..random(bytes.len())].to_vec()).collect();
+        let mut damaged = bytes.clone();
+        for _ in 0..20 {
+            let at = random(damaged.len());
+            damaged[at] = u8::try_from(random(256)).unwrap();
+        }
+        variants.push(damaged);
+        for variant in variants {
+            let start = Instant::now();
+            // Whatever comes of it, it must come.
+            let _ = extract(&variant, &entry.file, None);
+            if start.elapsed() > MAX_TIME {
+                faults.push(format!("{} of {} bytes: took {:?}", entry.file, variant.len(), start.elapsed()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>) {
     let start = Instant::now();
     let outcome = extract(bytes, &entry.file, None);

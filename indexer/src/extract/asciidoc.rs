@@ -66,7 +66,8 @@ impl<'t> Walk<'t> {
             }
             self.outline.heading(level, &inline(title));
             let is_underlined = section(line).is_none();
-            return at + 1 + usize::from(is_underlined) + usize::from(is_title && self.author(lines, at + 1));
+            let next = at + 1 + usize::from(is_underlined);
+            return next + usize::from(is_title && self.author(lines, next));
         }
         if let Some(title) = line.strip_prefix('.')
             && title.starts_with(|c: char| !matches!(c, ' ' | '.'))

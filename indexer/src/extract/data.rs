@@ -66,7 +66,7 @@ pub(crate) fn extract_json_lines(bytes: &[u8]) -> Extracted {
         }
     }
     if let Some(first) = bad.first() {
-        outline.warn(format!("{} lines are no JSON, the first of them line {first}", bad.len()));
+        outline.warn(format!("lines that are no JSON: {}, the first of them line {first}", bad.len()));
     }
     add_list(&mut outline, "record", &values, 1);
     outline.finish()
@@ -350,7 +350,7 @@ mod tests {
         let extracted = extract_json_lines(lines.as_bytes());
         assert_eq!(extracted.blocks[0].text, "record: A");
         assert_eq!(extracted.blocks.len(), 6);
-        assert_eq!(extracted.warnings[0].message, "1 lines are no JSON, the first of them line 3");
+        assert_eq!(extracted.warnings[0].message, "lines that are no JSON: 1, the first of them line 3");
     }
 
     #[test]

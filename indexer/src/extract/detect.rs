@@ -69,7 +69,7 @@ pub enum MediaType {
 }
 
 /// Every kind that has a name of its own, with its media type, short name and file extensions.
-static KNOWN: [(MediaType, &str, &str, &[&str]); 26] = [
+pub(crate) static KNOWN: [(MediaType, &str, &str, &[&str]); 26] = [
     (MediaType::Markdown, "text/markdown", "Markdown", &["md", "markdown", "mdown", "mkd"]),
     (MediaType::Text, "text/plain", "text", &["txt", "text", "log"]),
     (MediaType::Html, "text/html", "HTML", &["html", "htm", "xhtml"]),
@@ -123,23 +123,26 @@ impl MediaType {
     /// Returns the media type, as registered where it is, such as `text/html`.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match self {
-            Self::Other(media_type) => media_type,
-            Self::EncryptedOffice => "application/x-ole-storage",
-            Self::Source(language) => language.media_type(),
-            known => known.known().map_or("application/octet-stream", |(media_type, _)| media_type),
+        if let Self::Other(media_type) = self {
+            return media_type;
         }
+        if let Self::Source(language) = self {
+            return language.media_type();
+        }
+        // Only encrypted files are left, which are compound files.
+        self.known().map_or("application/x-ole-storage", |(media_type, _)| media_type)
     }
 
     /// Returns the format's short name for messages.
     #[must_use]
     pub fn format(&self) -> &'static str {
-        match self {
-            Self::Other(_) => "unknown",
-            Self::EncryptedOffice => "encrypted office",
-            Self::Source(_) => "source code",
-            known => known.known().map_or("unknown", |(_, format)| format),
+        if matches!(self, Self::Other(_)) {
+            return "unknown";
         }
+        if matches!(self, Self::Source(_)) {
+            return "source code";
+        }
+        self.known().map_or("encrypted office", |(_, format)| format)
     }
 
     /// Returns the kind that files with this extension, without the dot and in lower case, usually are.

@@ -252,15 +252,17 @@ impl Walk<'_> {
             .filter(|row| row.at(&["trPr", "del"]).is_none());
         let cells: Vec<Vec<&Element>> = kept.map(cells_of).collect();
         // A table of one column frames its content; its paragraphs and lists are worth more than the frame.
-        if cells.iter().all(|row| row.len() < 2) {
-            for cell in cells.into_iter().flatten() {
-                self.blocks(cell);
-            }
-            return;
-        }
         let background = self.background;
         let is_styled = table.at(&["tblPr", "tblStyle"]).is_some();
         let around = background.filter(|_| !is_styled);
+        if cells.iter().all(|row| row.len() < 2) {
+            for cell in cells.into_iter().flatten() {
+                self.background = cell_background(cell, around);
+                self.blocks(cell);
+            }
+            self.background = background;
+            return;
+        }
         for row in cells {
             let mut texts: Vec<String> = Vec::new();
             for cell in row {

@@ -158,7 +158,12 @@ fn text_of(node: NodeRef<'_>) -> String {
     let texts = node.descendants().filter_map(|node| match node.value() {
         Node::Text(text) => Some(&**text),
         Node::Element(element) if element.name() == "br" => Some(" "),
-        _ => None,
+        Node::Element(_)
+        | Node::Document
+        | Node::Fragment
+        | Node::Doctype(_)
+        | Node::Comment(_)
+        | Node::ProcessingInstruction(_) => None,
     });
     texts.collect()
 }

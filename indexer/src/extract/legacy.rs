@@ -69,10 +69,11 @@ fn reason(error: &OfficeError, format: &'static str) -> Error {
     if is_encrypted {
         return Error::Encrypted;
     }
-    let reason = match error {
+    let reason = if matches!(error, OfficeError::Panic(_)) {
         // The message of a panic may quote the document.
-        OfficeError::Panic(_) => "its structure is damaged".to_owned(),
-        error => error.to_string(),
+        "its structure is damaged".to_owned()
+    } else {
+        error.to_string()
     };
     Error::Malformed { format, reason }
 }
@@ -115,6 +116,7 @@ impl Walk {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is non-exhaustive")]
     fn element(&mut self, element: &Element, depth: u8) {
         match element {
             Element::Heading(heading) => {
@@ -191,6 +193,7 @@ impl Walk {
     }
 
     /// The text of elements on one line each.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is non-exhaustive")]
     fn text_of(&mut self, elements: &[Element], depth: u8) -> String {
         if depth >= MAX_DEPTH {
             return String::new();
@@ -222,6 +225,7 @@ impl Walk {
     }
 
     /// Running text without what readers cannot see.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is non-exhaustive")]
     fn inline(&mut self, content: &[InlineContent], is_shaded: bool) -> String {
         let mut out = String::new();
         for part in content {

@@ -11,7 +11,7 @@ use crate::extract::sheet::{self, Rows};
 use styles::Styles;
 
 /// A cell or row with content that is said to repeat more often is repeated no more than this.
-const MAX_REPEATED: usize = 1000;
+const MAX_REPEATED: u32 = 200;
 
 /// Extracts the document, whichever of the three it is.
 pub(crate) fn extract(bytes: &[u8], format: &'static str) -> Result<Extracted> {
@@ -400,6 +400,7 @@ impl Walk {
         let mut found = Vec::new();
         table.descendants_named("table-row", &mut found);
         let mut at = 0_u32;
+        let mut is_cut = false;
         for row in found {
             let repeated = |element: &Element, name: &str| {
                 let times = element.attr(name).and_then(|times| times.parse::<u32>().ok());
@@ -411,7 +412,8 @@ impl Walk {
                 let times = repeated(cell, "number-columns-repeated");
                 let text = self.sheet_cell(cell);
                 if !text.trim().is_empty() {
-                    for offset in 0..times.min(MAX_REPEATED as u32) {
+                    is_cut |= times > MAX_REPEATED;
+                    for offset in 0..times.min(MAX_REPEATED) {
                         cells.insert(column.saturating_add(offset), text.clone());
                     }
                 }
@@ -419,7 +421,8 @@ impl Walk {
             }
             let times = repeated(row, "number-rows-repeated");
             if !cells.is_empty() {
-                for offset in 0..times.min(MAX_REPEATED as u32) {
+                is_cut |= times > MAX_REPEATED;
+                for offset in 0..times.min(MAX_REPEATED) {
                     *n_cells += cells.len();
                     if *n_cells > sheet::MAX_CELLS {
                         return (rows, false);
@@ -428,6 +431,10 @@ impl Walk {
                 }
             }
             at = at.saturating_add(times);
+        }
+        if is_cut {
+            let name = table.attr("name").unwrap_or_default();
+            self.outline.warn(format!("sheet `{name}`: what is repeated more than {MAX_REPEATED} times was read so often only"));
         }
         (rows, true)
     }

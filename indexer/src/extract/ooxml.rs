@@ -12,6 +12,9 @@ use zip::ZipArchive;
 /// XML nested deeper than this is no office document.
 const MAX_DEPTH: usize = 512;
 
+/// Most elements of one part: each takes about a hundred bytes, however short it is in the file.
+const MAX_ELEMENTS: usize = 3_000_000;
+
 /// An open package.
 pub(crate) struct Package<'b> {
     archive: ZipArchive<Cursor<&'b [u8]>>,
@@ -227,7 +230,14 @@ pub(crate) fn parse(bytes: &[u8], format: &'static str, name: &str) -> Result<El
     };
     let mut reader = quick_xml::Reader::from_str(text.trim_start_matches('\u{FEFF}'));
     let mut open: Vec<Element> = vec![Element::default()];
+    let mut n_elements = 0_usize;
     loop {
+        n_elements += 1;
+        if n_elements > MAX_ELEMENTS {
+            return Err(Error::TooLarge {
+                reason: format!("its part `{name}` has more than {MAX_ELEMENTS} elements"),
+            });
+        }
         let event = reader
             .read_event()
             .map_err(|error| malformed(error.to_string()))?;

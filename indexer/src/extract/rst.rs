@@ -468,7 +468,7 @@ mod tests {
             (BlockKind::ListItem, "- two"),
             (BlockKind::ListItem, "- sub"),
             (BlockKind::ListItem, "1. first"),
-            (BlockKind::Paragraph, "note:"),
+            (BlockKind::Paragraph, "note"),
             (BlockKind::Paragraph, "Mind `this`."),
             (BlockKind::Paragraph, "A map"),
             (BlockKind::Heading(3), "Deeper"),

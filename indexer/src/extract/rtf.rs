@@ -22,6 +22,12 @@ const MAX_DEPTH: usize = 2000;
 
 /// Extracts the document.
 pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
+    if !bytes.trim_ascii_start().starts_with(b"{\\rtf") {
+        return Err(Error::Malformed {
+            format: "RTF",
+            reason: "it does not begin as one".to_owned(),
+        });
+    }
     let mut reader = Reader::new();
     for token in Lexer::new(bytes) {
         reader.take(token)?;
@@ -437,38 +443,30 @@ impl Reader {
 
     /// Ends the destination of a group that closes; `outer` is where text goes next.
     fn end_group(&mut self, outer: Destination) {
-        if self.state.destination == outer {
+        let ended = self.state.destination;
+        let is_aside = matches!(ended, Destination::Note | Destination::Comment | Destination::Margin);
+        if ended == outer || !is_aside {
             return;
         }
-        let aside = |text: &mut String| std::mem::take(text).trim().to_owned();
-        match self.state.destination {
-            Destination::Note => {
-                let note = aside(&mut self.aside);
-                self.notes.push(note);
-            }
-            Destination::Comment => {
-                let comment = aside(&mut self.aside);
-                self.comments.push(comment);
-            }
-            Destination::Margin => {
-                let margin = aside(&mut self.aside);
-                // Page numbers alone say nothing.
-                if margin.chars().any(char::is_alphabetic) && !self.margins.contains(&margin) {
-                    self.margins.push(margin);
-                }
-            }
-            _ => {}
+        let text = std::mem::take(&mut self.aside).trim().to_owned();
+        if ended == Destination::Note {
+            self.notes.push(text);
+        } else if ended == Destination::Comment {
+            self.comments.push(text);
+        } else if text.chars().any(char::is_alphabetic) && !self.margins.contains(&text) {
+            // Page numbers alone say nothing.
+            self.margins.push(text);
         }
     }
 
     fn line_or_paragraph(&mut self) {
-        match self.state.destination {
-            Destination::Body if self.paragraph.in_table => self.text.push('\n'),
-            Destination::Body => {
-                self.end_table();
-                self.end_paragraph();
-            }
-            _ => self.push("\n"),
+        if self.state.destination != Destination::Body {
+            self.push("\n");
+        } else if self.paragraph.in_table {
+            self.text.push('\n');
+        } else {
+            self.end_table();
+            self.end_paragraph();
         }
     }
 

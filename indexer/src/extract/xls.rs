@@ -10,12 +10,14 @@ use std::io::Cursor;
 /// Extracts every worksheet that is shown.
 pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
     let mut outline = Outline::default();
-    let mut workbook = Xls::new(Cursor::new(bytes)).map_err(|error| match error {
-        XlsError::Password => Error::Encrypted,
-        error => Error::Malformed {
+    let mut workbook = Xls::new(Cursor::new(bytes)).map_err(|error| {
+        if matches!(error, XlsError::Password) {
+            return Error::Encrypted;
+        }
+        Error::Malformed {
             format: "XLS",
             reason: error.to_string(),
-        },
+        }
     })?;
     for calamine::Sheet { name, visible, .. } in workbook.sheets_metadata().to_vec() {
         if visible != SheetVisible::Visible {
