@@ -11,7 +11,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// kura cannot read this kind of file.
     #[error(
-        "unsupported format `{media_type}`; supported are Markdown, text, HTML, CSV, PDF, DOCX, PPTX, XLSX and EML"
+        "unsupported format `{media_type}`; supported are text, Markdown, AsciiDoc, reStructuredText, source code, HTML, \
+        CSV, JSON, XML, PDF, Word, PowerPoint, Excel, OpenDocument, RTF, EPUB, EML, MSG, MBOX and ZIP"
     )]
     UnsupportedFormat {
         /// The media type found.

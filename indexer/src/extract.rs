@@ -1,29 +1,46 @@
 //! Bytes of a file → blocks of text.
 
+mod archive;
+mod asciidoc;
 mod clean;
+mod data;
 mod delimited;
 mod detect;
 mod docx;
+mod epub;
 mod front_matter;
 mod guard;
+mod hidden;
 mod html;
+mod invisible;
 pub mod isolation;
+mod legacy;
 mod mail;
 mod markdown;
+mod mbox;
+mod msg;
+mod odf;
 mod ooxml;
 mod outline;
 mod pdf;
 mod pptx;
+mod rst;
+mod rtf;
+mod sheet;
+mod source;
 mod table;
 mod text;
+mod unpacked;
+mod xls;
 mod xlsx;
 
 pub use detect::{MediaType, detect};
+pub use source::Language;
 pub(crate) use text::decode;
 
 pub(crate) use clean::is_cjk;
 
-use crate::document::Extracted;
+use crate::document::{Extracted, Warning};
 use crate::error::{Error, Result};
 
 /// Extracts the text of a file.
@@ -58,23 +75,56 @@ fn extract_nested(
 }
 
 fn extract_as(bytes: &[u8], media_type: &MediaType, depth: usize) -> Result<Extracted> {
+    let outer = invisible::replace_count(0);
+    let extracted = read(bytes, media_type, depth);
+    let n_invisible = invisible::replace_count(outer);
+    let mut extracted = extracted?;
+    if n_invisible > 0 {
+        extracted.warnings.push(Warning {
+            message: format!("invisible characters were left out: {n_invisible}"),
+        });
+    }
+    Ok(extracted)
+}
+
+fn read(bytes: &[u8], media_type: &MediaType, depth: usize) -> Result<Extracted> {
     match media_type {
         MediaType::Markdown => Ok(markdown::extract(bytes)),
+        MediaType::AsciiDoc => Ok(asciidoc::extract(bytes)),
+        MediaType::Rst => Ok(rst::extract(bytes)),
         MediaType::Text => Ok(text::extract(bytes)),
+        MediaType::Source(language) => Ok(source::extract(bytes, *language)),
         MediaType::Html => Ok(html::extract(bytes)),
         MediaType::Csv => Ok(delimited::extract(bytes, b',')),
         MediaType::Tsv => Ok(delimited::extract(bytes, b'\t')),
+        MediaType::Json => data::extract_json(bytes),
+        MediaType::JsonLines => Ok(data::extract_json_lines(bytes)),
+        MediaType::Xml => data::extract_xml(bytes),
         MediaType::EncryptedOffice => Err(Error::Encrypted),
         MediaType::Pdf => pdf::extract(bytes),
         MediaType::Docx => docx::extract(bytes),
+        MediaType::Doc => legacy::extract_doc(bytes),
         MediaType::Pptx => pptx::extract(bytes),
+        MediaType::Ppt => legacy::extract_ppt(bytes),
         MediaType::Xlsx => xlsx::extract(bytes),
+        MediaType::Xls => xls::extract(bytes),
+        MediaType::Odt => odf::extract(bytes, "ODT"),
+        MediaType::Odp => odf::extract(bytes, "ODP"),
+        MediaType::Ods => odf::extract(bytes, "ODS"),
+        MediaType::Rtf => rtf::extract(bytes),
+        MediaType::Epub => epub::extract(bytes),
         MediaType::Eml => mail::extract(bytes, depth),
+        MediaType::Msg => msg::extract(bytes, depth),
+        MediaType::Mbox => mbox::extract(bytes, depth),
+        MediaType::Zip => archive::extract(bytes, depth),
         MediaType::Other(_) => Err(Error::UnsupportedFormat {
             media_type: media_type.as_str().to_owned(),
         }),
     }
 }
+
+#[cfg(test)]
+mod robust_tests;
 
 #[cfg(test)]
 mod tests {

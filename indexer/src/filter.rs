@@ -267,25 +267,20 @@ impl Condition {
 pub fn media_type(text: &str) -> Result<String> {
     let text = key(text);
     let known = match text.trim_start_matches('.') {
-        "md" | "markdown" => MediaType::Markdown,
-        "txt" | "text" => MediaType::Text,
-        "html" | "htm" => MediaType::Html,
-        "csv" => MediaType::Csv,
-        "tsv" => MediaType::Tsv,
-        "pdf" => MediaType::Pdf,
-        "docx" | "word" => MediaType::Docx,
-        "pptx" | "powerpoint" => MediaType::Pptx,
-        "xlsx" | "excel" => MediaType::Xlsx,
-        "eml" | "mail" => MediaType::Eml,
         other if other.contains('/') => return Ok(essence(other)),
-        other => {
-            return Err(invalid(format!(
-                "`{other}` is no type of document; use `md`, `txt`, `html`, `csv`, `tsv`, `pdf`, `docx`, `pptx`, \
-                 `xlsx`, `eml`, or a media type such as `application/pdf`"
-            )));
-        }
+        "word" => Some(MediaType::Docx),
+        "powerpoint" => Some(MediaType::Pptx),
+        "excel" => Some(MediaType::Xlsx),
+        "mail" => Some(MediaType::Eml),
+        extension => MediaType::of_extension(extension),
     };
-    Ok(known.as_str().to_owned())
+    match known {
+        Some(known) => Ok(known.as_str().to_owned()),
+        None => Err(invalid(format!(
+            "`{text}` is no type of document; use an extension such as `pdf`, `docx`, `md` or `csv`, or a media type \
+             such as `application/pdf`"
+        ))),
+    }
 }
 
 /// Returns a media type without its parameters.
@@ -550,8 +545,9 @@ mod tests {
         assert_eq!(media_type("PDF").unwrap(), "application/pdf");
         assert_eq!(media_type(".md").unwrap(), "text/markdown");
         assert_eq!(media_type("Text/HTML; charset=x").unwrap(), "text/html");
-        let error = media_type("doc").unwrap_err().to_string();
-        assert!(error.contains("`doc`") && error.contains("docx"), "{error}");
+        assert_eq!(media_type("doc").unwrap(), "application/msword");
+        let error = media_type("wpd").unwrap_err().to_string();
+        assert!(error.contains("`wpd`") && error.contains("docx"), "{error}");
     }
 
     #[test]

@@ -43,6 +43,8 @@ impl TextTokenizer {
         inner
             .with_truncation(None)
             .map_err(|e| Error::Tokenizer(e.to_string()))?;
+        // What a document says is text, though it looks like a special token.
+        inner.set_encode_special_tokens(true);
         Ok(Self { inner, max_tokens })
     }
 
@@ -113,5 +115,24 @@ impl TextTokenizer {
             ids: encoding.get_ids().to_vec(),
             types: encoding.get_type_ids().to_vec(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORDS: &str = r#"{"version":"1.0","added_tokens":[
+        {"id":0,"content":"[SEP]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],
+        "normalizer":null,"pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,
+        "model":{"type":"WordLevel","vocab":{"[SEP]":0,"[UNK]":1,"pay":2,"SEP":3,"[":4,"]":5},"unk_token":"[UNK]"}}"#;
+
+    #[test]
+    fn a_text_never_becomes_a_special_token() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::write(dir.path().join("tokenizer.json"), WORDS).unwrap();
+        let tokenizer = TextTokenizer::load(dir.path(), 16).unwrap();
+        assert_eq!(tokenizer.encode("", "pay [SEP] pay").unwrap().ids, [2, 4, 3, 5, 2]);
+        assert_eq!(tokenizer.encode_pair("pay", "[SEP]").unwrap().ids, [2, 4, 3, 5]);
     }
 }

@@ -1,5 +1,7 @@
 //! Text as it is kept: NFKC, without invisible characters, with tidy whitespace.
 
+use super::invisible;
+use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
 /// Returns `text` as one line: NFKC, invisible characters dropped, runs of whitespace made one space.
@@ -61,44 +63,19 @@ fn is_hyphenated(text: &str) -> bool {
 }
 
 /// NFKC with every kind of line end as `\n` and without characters that cannot be seen.
-fn visible(text: &str) -> String {
-    let text = text.replace("\r\n", "\n");
-    text.chars()
-        .map(|c| match c {
-            '\r' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => '\n',
-            other => other,
-        })
-        .filter(|&c| !is_invisible(c))
-        .nfkc()
-        // Normalization can bring some back (U+FFA0 becomes the Hangul filler).
-        .filter(|&c| !is_invisible(c))
-        .collect()
-}
-
-/// Controls, zero-width and bidirectional marks, variation selectors, and the tag characters that hide text.
-fn is_invisible(c: char) -> bool {
-    match c {
-        '\n' | '\t' => false,
-        '\u{AD}'
-        | '\u{34F}'
-        | '\u{61C}'
-        | '\u{115F}'
-        | '\u{1160}'
-        | '\u{17B4}'
-        | '\u{17B5}'
-        | '\u{180B}'..='\u{180F}'
-        | '\u{200B}'..='\u{200F}'
-        | '\u{202A}'..='\u{202E}'
-        | '\u{2060}'..='\u{206F}'
-        | '\u{3164}'
-        | '\u{FE00}'..='\u{FE0F}'
-        | '\u{FEFF}'
-        | '\u{FFF9}'..='\u{FFFB}'
-        | '\u{FFFE}'
-        | '\u{FFFF}'
-        | '\u{E0000}'..='\u{E0FFF}' => true,
-        other => other.is_control(),
+fn visible(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b'\n' | b'\t' | b' '..=b'~')) {
+        return Cow::Borrowed(text);
     }
+    let text = text.replace("\r\n", "\n");
+    let shown = invisible::strip(&text);
+    let lines = shown.iter().map(|c| match c {
+        '\r' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => '\n',
+        other => *other,
+    });
+    // Normalization can bring some back: U+FFA0 becomes the Hangul filler.
+    let normal = lines.nfkc().filter(|c| !matches!(c, '\u{115F}' | '\u{1160}'));
+    Cow::Owned(normal.collect())
 }
 
 #[cfg(test)]

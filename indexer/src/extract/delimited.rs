@@ -45,6 +45,12 @@ pub(crate) fn extract(bytes: &[u8], preferred: u8) -> Extracted {
     outline.finish()
 }
 
+/// The records of a text without damage.
+pub(crate) fn rows(text: &str, delimiter: u8) -> Vec<Vec<String>> {
+    let records = reader(text, delimiter).into_records().flatten();
+    records.map(|record| record.iter().map(str::to_owned).collect()).collect()
+}
+
 /// The delimiter that splits the first records most evenly.
 fn sniff(text: &str, preferred: u8) -> u8 {
     let evenness = |delimiter: u8| {

@@ -1,7 +1,9 @@
 //! What kind of file some bytes are: by content first, then by name, then by what the sender says.
 
+use crate::extract::source::Language;
 use crate::extract::text;
 use std::borrow::Cow;
+use std::io::Read;
 
 /// The kind of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,81 +18,182 @@ pub enum MediaType {
     Csv,
     /// Tab-separated values.
     Tsv,
+    /// JSON.
+    Json,
+    /// One JSON value a line.
+    JsonLines,
+    /// XML of any vocabulary.
+    Xml,
+    /// `AsciiDoc`.
+    AsciiDoc,
+    /// `reStructuredText`.
+    Rst,
+    /// Source code.
+    Source(Language),
     /// PDF.
     Pdf,
     /// Word document.
     Docx,
+    /// Word document of the binary format.
+    Doc,
     /// PowerPoint presentation.
     Pptx,
+    /// PowerPoint presentation of the binary format.
+    Ppt,
     /// Excel workbook.
     Xlsx,
+    /// Excel workbook of the binary format.
+    Xls,
+    /// `OpenDocument` text.
+    Odt,
+    /// `OpenDocument` presentation.
+    Odp,
+    /// `OpenDocument` spreadsheet.
+    Ods,
+    /// Rich Text Format.
+    Rtf,
+    /// Electronic book.
+    Epub,
     /// E-mail message.
     Eml,
+    /// E-mail message as Outlook saves it.
+    Msg,
+    /// Mailbox: messages one after the other.
+    Mbox,
+    /// Zip archive.
+    Zip,
     /// Any office file under a password.
     EncryptedOffice,
     /// Anything else, by its media type.
     Other(Cow<'static, str>),
 }
 
-impl MediaType {
-    /// Those that are read.
-    const READ: &[Self] = &[
-        Self::Markdown,
-        Self::Text,
-        Self::Html,
-        Self::Csv,
-        Self::Tsv,
-        Self::Pdf,
-        Self::Docx,
-        Self::Pptx,
-        Self::Xlsx,
-        Self::Eml,
-    ];
+/// Every kind that has a name of its own, with its media type, short name and file extensions.
+pub(crate) static KNOWN: [(MediaType, &str, &str, &[&str]); 26] = [
+    (MediaType::Markdown, "text/markdown", "Markdown", &["md", "markdown", "mdown", "mkd"]),
+    (MediaType::Text, "text/plain", "text", &["txt", "text", "log"]),
+    (MediaType::Html, "text/html", "HTML", &["html", "htm", "xhtml"]),
+    (MediaType::Csv, "text/csv", "CSV", &["csv"]),
+    (MediaType::Tsv, "text/tab-separated-values", "TSV", &["tsv", "tab"]),
+    (MediaType::Json, "application/json", "JSON", &["json", "geojson", "ipynb"]),
+    (MediaType::JsonLines, "application/jsonl", "JSONL", &["jsonl", "ndjson"]),
+    (MediaType::Xml, "application/xml", "XML", &["xml", "rss", "atom", "xsd", "xsl"]),
+    (MediaType::AsciiDoc, "text/asciidoc", "AsciiDoc", &["adoc", "asciidoc", "asc"]),
+    (MediaType::Rst, "text/x-rst", "reStructuredText", &["rst"]),
+    (MediaType::Pdf, "application/pdf", "PDF", &["pdf"]),
+    (
+        MediaType::Docx,
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "DOCX",
+        &["docx", "docm", "dotx", "dotm"],
+    ),
+    (MediaType::Doc, "application/msword", "DOC", &["doc", "dot"]),
+    (
+        MediaType::Pptx,
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        "PPTX",
+        &["pptx", "pptm", "ppsx", "potx"],
+    ),
+    (MediaType::Ppt, "application/vnd.ms-powerpoint", "PPT", &["ppt", "pps", "pot"]),
+    (
+        MediaType::Xlsx,
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "XLSX",
+        &["xlsx", "xlsm", "xltx", "xltm"],
+    ),
+    (MediaType::Xls, "application/vnd.ms-excel", "XLS", &["xls", "xlt"]),
+    (MediaType::Odt, "application/vnd.oasis.opendocument.text", "ODT", &["odt", "ott"]),
+    (MediaType::Odp, "application/vnd.oasis.opendocument.presentation", "ODP", &["odp", "otp"]),
+    (MediaType::Ods, "application/vnd.oasis.opendocument.spreadsheet", "ODS", &["ods", "ots"]),
+    (MediaType::Rtf, "application/rtf", "RTF", &["rtf"]),
+    (MediaType::Epub, "application/epub+zip", "EPUB", &["epub"]),
+    (MediaType::Eml, "message/rfc822", "EML", &["eml"]),
+    (MediaType::Msg, "application/vnd.ms-outlook", "MSG", &["msg"]),
+    (MediaType::Mbox, "application/mbox", "MBOX", &["mbox", "mbx"]),
+    (MediaType::Zip, "application/zip", "ZIP", &["zip"]),
+];
 
+
+impl MediaType {
     /// Returns the format of this [`format()`](Self::format) name.
     pub(crate) fn format_named(name: &str) -> &'static str {
-        let mut known = Self::READ.iter().map(Self::format);
-        known.find(|known| *known == name).unwrap_or("unknown")
+        let found = KNOWN.iter().find(|(_, _, format, _)| *format == name);
+        found.map_or("unknown", |(_, _, format, _)| format)
     }
 
-    /// Returns the media type as registered, such as `text/html`.
+    fn known(&self) -> Option<(&'static str, &'static str)> {
+        let found = KNOWN.iter().find(|(kind, ..)| kind == self);
+        found.map(|(_, media_type, format, _)| (*media_type, *format))
+    }
+
+    /// Returns the media type, as registered where it is, such as `text/html`.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match self {
-            Self::Markdown => "text/markdown",
-            Self::Text => "text/plain",
-            Self::Html => "text/html",
-            Self::Csv => "text/csv",
-            Self::Tsv => "text/tab-separated-values",
-            Self::Pdf => "application/pdf",
-            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-            Self::Pptx => {
-                "application/vnd.openxmlformats-officedocument.presentationml.presentation"
-            }
-            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            Self::Eml => "message/rfc822",
-            Self::EncryptedOffice => "application/x-ole-storage",
-            Self::Other(media_type) => media_type,
+        if let Self::Other(media_type) = self {
+            return media_type;
         }
+        if let Self::Source(language) = self {
+            return language.media_type();
+        }
+        // Only encrypted files are left, which are compound files.
+        self.known().map_or("application/x-ole-storage", |(media_type, _)| media_type)
     }
 
     /// Returns the format's short name for messages.
     #[must_use]
     pub fn format(&self) -> &'static str {
-        match self {
-            Self::Markdown => "Markdown",
-            Self::Text => "text",
-            Self::Html => "HTML",
-            Self::Csv => "CSV",
-            Self::Tsv => "TSV",
-            Self::Pdf => "PDF",
-            Self::Docx => "DOCX",
-            Self::Pptx => "PPTX",
-            Self::Xlsx => "XLSX",
-            Self::Eml => "EML",
-            Self::EncryptedOffice => "encrypted office",
-            Self::Other(_) => "unknown",
+        if matches!(self, Self::Other(_)) {
+            return "unknown";
         }
+        if matches!(self, Self::Source(_)) {
+            return "source code";
+        }
+        self.known().map_or("encrypted office", |(_, format)| format)
+    }
+
+    /// Returns the kind that files with this extension, without the dot and in lower case, usually are.
+    #[must_use]
+    pub fn of_extension(extension: &str) -> Option<Self> {
+        let known = KNOWN.iter().find(|(.., extensions)| extensions.contains(&extension));
+        match known {
+            Some((kind, ..)) => Some(kind.clone()),
+            None => Language::of_extension(extension).map(Self::Source),
+        }
+    }
+
+    /// Returns the kind of a media type, its parameters passed over.
+    fn of_media_type(media_type: &str) -> Option<Self> {
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = match essence.as_str() {
+            "text/rtf" => "application/rtf",
+            "text/xml" => "application/xml",
+            "application/x-ndjson" | "application/x-jsonlines" => "application/jsonl",
+            "application/x-zip-compressed" => "application/zip",
+            other => other,
+        };
+        KNOWN.iter().find(|(_, known, ..)| *known == essence).map(|(kind, ..)| kind.clone())
+    }
+
+    /// Whether such a file is bytes that begin with a signature, not text.
+    fn is_binary(&self) -> bool {
+        matches!(
+            self,
+            Self::Pdf
+                | Self::Docx
+                | Self::Doc
+                | Self::Pptx
+                | Self::Ppt
+                | Self::Xlsx
+                | Self::Xls
+                | Self::Odt
+                | Self::Odp
+                | Self::Ods
+                | Self::Rtf
+                | Self::Epub
+                | Self::Msg
+                | Self::Zip
+                | Self::EncryptedOffice
+        )
     }
 }
 
@@ -103,23 +206,19 @@ pub fn detect(bytes: &[u8], name: &str, media_type: Option<&str>) -> MediaType {
     if let Some(found) = by_signature(bytes) {
         return found;
     }
-    let extension = name
-        .rsplit_once('.')
-        .map(|(_, extension)| extension.to_ascii_lowercase());
-    let by_name = extension.as_deref().and_then(by_extension);
-    let by_sender = media_type.and_then(by_media_type);
-    let hinted = by_name.or(by_sender);
-    match hinted {
-        // These have no signature of their own but would have matched one above if they were sound.
-        Some(binary @ (MediaType::Pdf | MediaType::Docx | MediaType::Pptx | MediaType::Xlsx)) => {
-            binary
-        }
+    let file_name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let by_name = match file_name.rsplit_once('.') {
+        Some((_, extension)) => MediaType::of_extension(&extension.to_ascii_lowercase()),
+        None => Language::of_file_name(file_name).map(MediaType::Source),
+    };
+    let by_sender = media_type.and_then(MediaType::of_media_type);
+    match by_name.or(by_sender) {
+        // These would have matched a signature above if they were sound.
+        Some(binary) if binary.is_binary() => binary,
         Some(MediaType::Other(other)) => MediaType::Other(other),
+        // What one writes in a program or in a table may well begin like a page or a mail.
         Some(text @ (MediaType::Csv | MediaType::Tsv | MediaType::Eml)) => text,
-        Some(
-            MediaType::Markdown | MediaType::Text | MediaType::Html | MediaType::EncryptedOffice,
-        )
-        | None => by_text(bytes, hinted),
+        hinted => by_text(bytes, hinted),
     }
 }
 
@@ -134,6 +233,9 @@ fn by_signature(bytes: &[u8]) -> Option<MediaType> {
     if head.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1") {
         return Some(by_ole_entries(bytes));
     }
+    if head.trim_ascii_start().starts_with(b"{\\rtf") {
+        return Some(MediaType::Rtf);
+    }
     let other = SIGNATURES
         .iter()
         .find(|(signature, _)| head.starts_with(signature));
@@ -141,7 +243,6 @@ fn by_signature(bytes: &[u8]) -> Option<MediaType> {
 }
 
 const SIGNATURES: &[(&[u8], &str)] = &[
-    (b"{\\rtf", "application/rtf"),
     (b"\x89PNG", "image/png"),
     (b"\xFF\xD8\xFF", "image/jpeg"),
     (b"GIF8", "image/gif"),
@@ -161,41 +262,37 @@ const SIGNATURES: &[(&[u8], &str)] = &[
 
 /// Office formats by the names in the zip directory. A zip of nothing known is left to the other hints when damaged.
 fn by_zip_members(bytes: &[u8]) -> Option<MediaType> {
-    let Ok(archive) = zip::ZipArchive::new(std::io::Cursor::new(bytes)) else {
-        return None;
-    };
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).ok()?;
     let has = |prefix: &str| {
         archive
             .file_names()
             .any(|name| name.is_ok_and(|name| name.trim_start_matches('/').starts_with(prefix)))
     };
-    let found = if has("word/") {
-        MediaType::Docx
+    let by_name = if has("word/") {
+        Some(MediaType::Docx)
     } else if has("ppt/") {
-        MediaType::Pptx
+        Some(MediaType::Pptx)
     } else if has("xl/") {
-        MediaType::Xlsx
+        Some(MediaType::Xlsx)
+    } else if has("META-INF/container.xml") {
+        Some(MediaType::Epub)
     } else {
-        MediaType::Other(declared_in_zip(bytes))
+        None
     };
-    Some(found)
-}
-
-/// EPUB and `OpenDocument` store their media type as an uncompressed first member named `mimetype`.
-fn declared_in_zip(bytes: &[u8]) -> Cow<'static, str> {
-    let head = &bytes[..bytes.len().min(256)];
-    let declared = head
-        .get(30..38)
-        .filter(|name| *name == b"mimetype")
-        .map(|_| {
-            let value = head[38..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_graphic() && **byte != b'P');
-            String::from_utf8_lossy(&value.copied().collect::<Vec<u8>>()).into_owned()
-        });
-    match declared {
-        Some(declared) if declared.starts_with("application/") => Cow::Owned(declared),
-        Some(_) | None => Cow::Borrowed("application/zip"),
+    if by_name.is_some() {
+        return by_name;
+    }
+    // `OpenDocument` files and electronic books name their media type in a member of their own.
+    let mut declared = String::new();
+    if let Ok(member) = archive.by_name("mimetype") {
+        let _ = member.take(256).read_to_string(&mut declared);
+    }
+    match declared.trim() {
+        "" => Some(MediaType::Zip),
+        declared => Some(
+            MediaType::of_media_type(declared.trim_end_matches("-template"))
+                .unwrap_or_else(|| MediaType::Other(Cow::Owned(declared.to_owned()))),
+        ),
     }
 }
 
@@ -209,49 +306,15 @@ fn by_ole_entries(bytes: &[u8]) -> MediaType {
         return MediaType::EncryptedOffice;
     }
     let known = [
-        ("WordDocument", "application/msword"),
-        ("PowerPoint Document", "application/vnd.ms-powerpoint"),
-        ("__substg1.0_", "application/vnd.ms-outlook"),
-        ("Workbook", "application/vnd.ms-excel"),
-        ("Book", "application/vnd.ms-excel"),
+        ("__substg1.0_", MediaType::Msg),
+        ("WordDocument", MediaType::Doc),
+        ("PowerPoint Document", MediaType::Ppt),
+        ("Workbook", MediaType::Xls),
+        ("Book", MediaType::Xls),
     ];
-    let found = known.iter().find(|(entry, _)| has(entry));
-    MediaType::Other(Cow::Borrowed(
-        found.map_or("application/x-ole-storage", |(_, media_type)| media_type),
-    ))
-}
-
-fn by_extension(extension: &str) -> Option<MediaType> {
-    let found = match extension {
-        "md" | "markdown" | "mdown" | "mkd" => MediaType::Markdown,
-        "txt" | "text" | "log" => MediaType::Text,
-        "html" | "htm" | "xhtml" => MediaType::Html,
-        "csv" => MediaType::Csv,
-        "tsv" | "tab" => MediaType::Tsv,
-        "pdf" => MediaType::Pdf,
-        "docx" | "docm" | "dotx" => MediaType::Docx,
-        "pptx" | "pptm" | "ppsx" => MediaType::Pptx,
-        "xlsx" | "xlsm" | "xltx" => MediaType::Xlsx,
-        "eml" => MediaType::Eml,
-        "zip" => MediaType::Other(Cow::Borrowed("application/zip")),
-        "doc" => MediaType::Other(Cow::Borrowed("application/msword")),
-        "xls" => MediaType::Other(Cow::Borrowed("application/vnd.ms-excel")),
-        "ppt" => MediaType::Other(Cow::Borrowed("application/vnd.ms-powerpoint")),
-        "msg" => MediaType::Other(Cow::Borrowed("application/vnd.ms-outlook")),
-        _ => return None,
-    };
-    Some(found)
-}
-
-fn by_media_type(media_type: &str) -> Option<MediaType> {
-    let essence = media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    let known = MediaType::READ.iter();
-    known.cloned().find(|known| known.as_str() == essence)
+    let found = known.into_iter().find(|(entry, _)| has(entry));
+    let other = MediaType::Other(Cow::Borrowed("application/x-ole-storage"));
+    found.map_or(other, |(_, kind)| kind)
 }
 
 /// Tells HTML and mail from other text by how it begins, and text from binary.
@@ -264,10 +327,13 @@ fn by_text(bytes: &[u8], hinted: Option<MediaType>) -> MediaType {
     let start = text::decode(head).0;
     let start = start.trim_start_matches('\u{FEFF}').trim_start();
     match hinted {
-        Some(MediaType::Markdown) => MediaType::Markdown,
-        _ if begins_html(start) => MediaType::Html,
-        _ if begins_mail(start) => MediaType::Eml,
+        Some(MediaType::Text | MediaType::Html | MediaType::Xml) | None if begins_html(start) => {
+            MediaType::Html
+        }
+        Some(MediaType::Text) | None if begins_mailbox(start) => MediaType::Mbox,
+        Some(MediaType::Text) | None if begins_mail(start) => MediaType::Eml,
         Some(hinted) => hinted,
+        None if start.starts_with("<?xml") => MediaType::Xml,
         None => MediaType::Text,
     }
 }
@@ -292,6 +358,14 @@ fn begins_html(start: &str) -> bool {
         || ["<!doctype html", "<html", "<head", "<body"]
             .iter()
             .any(|tag| start.starts_with(tag))
+}
+
+/// Whether the text begins with the line that parts the messages of a mailbox, and headers after it.
+fn begins_mailbox(start: &str) -> bool {
+    let Some((first, rest)) = start.split_once('\n') else {
+        return false;
+    };
+    first.starts_with("From ") && begins_mail(rest)
 }
 
 /// Whether the text begins with at least two mail headers, one of them of the kind every message has.
@@ -349,10 +423,7 @@ mod tests {
             MediaType::Html
         );
         assert_eq!(detect(b"\x89PNG\r\n", "a.md", None).as_str(), "image/png");
-        assert_eq!(
-            detect(b"{\\rtf1 x}", "a.docx", None).as_str(),
-            "application/rtf"
-        );
+        assert_eq!(detect(b"{\\rtf1 x}", "a.docx", None), MediaType::Rtf);
         let mail = b"Received: x\r\nFrom: a@b.example\r\nSubject: s\r\n\r\nbody";
         assert_eq!(detect(mail, "mail.txt", None), MediaType::Eml);
     }
@@ -367,7 +438,11 @@ mod tests {
             detect(b"a,b\n", "a", Some("text/csv; charset=utf-8")),
             MediaType::Csv
         );
-        assert_eq!(detect(b"{\"a\":1}", "a.json", None), MediaType::Text);
+        assert_eq!(detect(b"{\"a\":1}", "a.json", None), MediaType::Json);
+        assert_eq!(
+            detect(b"<html>", "page.py", None),
+            MediaType::Source(Language::Python)
+        );
         assert_eq!(detect(b"not a zip", "a.docx", None), MediaType::Docx);
     }
 
@@ -395,12 +470,12 @@ mod tests {
             MediaType::EncryptedOffice
         );
         assert_eq!(
-            detect(&ole("WordDocument"), "a.doc", None).as_str(),
-            "application/msword"
+            detect(&ole("WordDocument"), "a.doc", None),
+            MediaType::Doc
         );
         assert_eq!(
-            detect(&ole("Workbook"), "a.doc", None).as_str(),
-            "application/vnd.ms-excel"
+            detect(&ole("Workbook"), "a.doc", None),
+            MediaType::Xls
         );
     }
 }

@@ -1,12 +1,15 @@
-//! Word documents: headings by style, lists with their numbers, tables, notes, headers and text boxes.
+//! Word documents: headings by style, lists with their numbers, tables, notes, comments, headers and text boxes.
 
+mod look;
 mod numbering;
 mod styles;
 
 use crate::document::Extracted;
 use crate::error::Result;
+use crate::extract::hidden::{Look, WHITE};
 use crate::extract::ooxml::{Element, Node, Package, Relation};
 use crate::extract::outline::Outline;
+use look::{Declared, cell_background};
 use numbering::Numbering;
 use std::collections::HashMap;
 use styles::Styles;
@@ -31,6 +34,9 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
         .map(|root| Numbering::read(&root))
         .unwrap_or_default();
     let notes = [part("footnotes"), part("endnotes")];
+    let comments = part("comments").map(|root| comments(&root)).unwrap_or_default();
+    // A page of a color of its own may show white text.
+    let background = document.child("background").is_none().then_some(WHITE);
 
     let mut outline = Outline::default();
     let title = package.properties(&mut outline);
@@ -40,6 +46,10 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
         numbering,
         relations: &relations,
         boxes: Vec::new(),
+        comments,
+        commented: Vec::new(),
+        background,
+        look: Look::default(),
     };
     let mut shown = Vec::new();
     walk.add_margins(&mut package, "header", &mut shown);
@@ -64,6 +74,14 @@ struct Walk<'r> {
     relations: &'r HashMap<String, Relation>,
     /// Text boxes met within the paragraph under way.
     boxes: Vec<Element>,
+    /// Comments by their ids, with their authors.
+    comments: HashMap<String, String>,
+    /// Ids of the comments on the paragraph under way.
+    commented: Vec<String>,
+    /// What is behind the paragraph under way, if it is known.
+    background: Option<[u8; 3]>,
+    /// How that paragraph looks.
+    look: Look,
 }
 
 impl Walk<'_> {
@@ -90,6 +108,7 @@ impl Walk<'_> {
             .and_then(|p| p.child("pStyle"))
             .and_then(|style| style.attr("val"));
         let mut text = String::new();
+        self.begin(paragraph);
         self.inline(paragraph, &mut text);
         let list = properties.and_then(|p| p.child("numPr")).map_or_else(
             || self.styles.list(style),
@@ -122,9 +141,44 @@ impl Walk<'_> {
         } else {
             self.outline.paragraph(&text);
         }
+        self.add_asides();
+    }
+
+    /// Adds the comments on what was just added, and its text boxes.
+    fn add_asides(&mut self) {
+        for id in std::mem::take(&mut self.commented) {
+            if let Some(comment) = self.comments.remove(&id) {
+                self.outline.paragraph(&comment);
+            }
+        }
+        // A text box may have any fill.
+        let background = self.background.take();
         for text_box in std::mem::take(&mut self.boxes) {
             self.blocks(&text_box);
         }
+        self.background = background;
+    }
+
+    /// Notes how a paragraph looks before its runs are read.
+    fn begin(&mut self, paragraph: &Element) {
+        let properties = paragraph.child("pPr");
+        let style = properties.and_then(|p| p.child("pStyle")).and_then(|style| style.attr("val"));
+        let around = Look {
+            background: self.background,
+            ..Look::default()
+        };
+        let styled = self.styles.look(style, around);
+        self.look = Declared::read(None, properties).within(styled);
+    }
+
+    /// Whether readers can see a run.
+    fn is_unseen(&self, run: &Element) -> bool {
+        let Some(properties) = run.child("rPr") else {
+            return self.look.is_unseen();
+        };
+        let style = properties.child("rStyle").and_then(|style| style.attr("val"));
+        let styled = self.styles.look(style, self.look);
+        Declared::read(Some(properties), None).within(styled).is_unseen()
     }
 
     /// Gathers the text of runs; text boxes are put aside.
@@ -140,7 +194,11 @@ impl Walk<'_> {
                         out.push_str(&format!("[^{id}]"));
                     }
                 }
-                "r" if is_hidden(element) => {}
+                "r" if self.is_unseen(element) => {
+                    let texts: String = element.children_named("t").map(Element::text).collect();
+                    self.outline.hide(&texts);
+                }
+                "commentReference" => self.commented.extend(element.attr("id").map(str::to_owned)),
                 "ruby" => self.ruby(element, out),
                 "hyperlink" => self.hyperlink(element, out),
                 "txbxContent" => self.boxes.push(element.clone()),
@@ -194,10 +252,15 @@ impl Walk<'_> {
             .filter(|row| row.at(&["trPr", "del"]).is_none());
         let cells: Vec<Vec<&Element>> = kept.map(cells_of).collect();
         // A table of one column frames its content; its paragraphs and lists are worth more than the frame.
+        let background = self.background;
+        let is_styled = table.at(&["tblPr", "tblStyle"]).is_some();
+        let around = background.filter(|_| !is_styled);
         if cells.iter().all(|row| row.len() < 2) {
             for cell in cells.into_iter().flatten() {
+                self.background = cell_background(cell, around);
                 self.blocks(cell);
             }
+            self.background = background;
             return;
         }
         for row in cells {
@@ -215,7 +278,10 @@ impl Walk<'_> {
                         .and_then(|above| above.get(texts.len()))
                         .cloned()
                         .unwrap_or_default(),
-                    Some(true) | None => self.cell(cell),
+                    Some(true) | None => {
+                        self.background = cell_background(cell, around);
+                        self.cell(cell)
+                    }
                 };
                 let width = texts.len() + span.unwrap_or(1_usize).clamp(1, 64);
                 // Only a header must name every column; elsewhere a repetition would read as a second value.
@@ -229,7 +295,9 @@ impl Walk<'_> {
             }
             rows.push(texts);
         }
+        self.background = background;
         self.outline.table(rows);
+        self.add_asides();
     }
 
     /// A cell's paragraphs on one line, those of tables within it too.
@@ -241,6 +309,7 @@ impl Walk<'_> {
             if !out.is_empty() {
                 out.push('\n');
             }
+            self.begin(paragraph);
             self.inline(paragraph, &mut out);
         }
         out
@@ -288,9 +357,18 @@ fn cells_of(row: &Element) -> Vec<&Element> {
     cells
 }
 
-fn is_hidden(run: &Element) -> bool {
-    let vanish = run.at(&["rPr", "vanish"]);
-    vanish.is_some_and(|vanish| !matches!(vanish.attr("val"), Some("0" | "false")))
+/// Comments by their ids, as they are shown.
+fn comments(root: &Element) -> HashMap<String, String> {
+    let comments = root.children_named("comment").filter_map(|comment| {
+        let mut paragraphs = Vec::new();
+        comment.descendants_named("p", &mut paragraphs);
+        let text: Vec<String> = paragraphs.into_iter().map(Element::text).collect();
+        let text = text.join(" ");
+        let author = comment.attr("author").unwrap_or_default().trim();
+        let by = if author.is_empty() { String::new() } else { format!(" ({author})") };
+        (!text.trim().is_empty()).then_some((comment.attr("id")?.to_owned(), format!("Comment{by}: {text}")))
+    });
+    comments.collect()
 }
 
 /// The version of some content meant for current readers.

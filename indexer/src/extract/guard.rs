@@ -3,6 +3,7 @@
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::detect::MediaType;
+use crate::extract::unpacked;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -39,6 +40,7 @@ pub(crate) fn run(
         .name(THREAD_NAME.to_owned())
         .stack_size(STACK_SIZE)
         .spawn(move || {
+            unpacked::begin(bytes.len());
             // The receiver is gone only after a timeout; then nobody waits for the outcome.
             let _ = sender.send(caught(format, || extractor(&bytes, &media_type, depth)));
         })?;

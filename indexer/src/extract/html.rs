@@ -1,11 +1,18 @@
 //! HTML: the main content, without navigation, scripts and what is hidden.
 
+mod look;
+mod parse;
+mod table;
+
 use crate::document::Extracted;
 use crate::extract::outline::Outline;
 use crate::extract::{clean, text};
 use encoding_rs::Encoding;
+use look::Looks;
+use parse::parse;
 use scraper::node::{Element, Node};
 use scraper::{Html, Selector};
+use table::data_tables;
 
 /// A main element must hold at least this share of the body's text to stand for the page.
 const MIN_MAIN_SHARE: usize = 30;
@@ -19,12 +26,12 @@ pub(crate) fn extract(bytes: &[u8]) -> Extracted {
     if damaged {
         outline.warn("some bytes are not text in the declared encoding and were replaced");
     }
-    let html = Html::parse_document(&text);
+    let html = parse(&text);
     if let Some(title) = first_text(&html, "title").or_else(|| first_text(&html, "h1")) {
         outline.set_title(&title);
     }
     add_metadata(&mut outline, &html);
-    Walk::new(&mut outline).walk(main_content(&html));
+    add_main_content(&mut outline, &html);
     outline.finish()
 }
 
@@ -59,10 +66,22 @@ fn add_metadata(outline: &mut Outline, html: &Html) {
     }
 }
 
+/// Adds the main content of a page that is part of another document.
+pub(crate) fn add_document(outline: &mut Outline, bytes: &[u8]) {
+    let (text, _) = decode(bytes);
+    add_main_content(outline, &parse(&text));
+}
+
+fn add_main_content(outline: &mut Outline, html: &Html) {
+    let looks = Looks::read(html);
+    let main = main_content(html, &looks);
+    Walk::new(outline).walk(main, &looks);
+}
+
 /// Adds the blocks of HTML found inside another document.
 pub(crate) fn add_fragment(outline: &mut Outline, text: &str) {
-    let html = Html::parse_fragment(text);
-    Walk::new(outline).walk(html.tree.root());
+    let html = parse(text);
+    Walk::new(outline).walk(html.tree.root(), &Looks::read(&html));
 }
 
 /// Decodes by byte order mark, declared charset, or guess, in this order.
@@ -93,13 +112,13 @@ fn declared_charset(bytes: &[u8]) -> Option<&'static Encoding> {
 }
 
 /// The element that holds the content: `main`, the only `article`, or the body when these are missing or nearly empty.
-fn main_content(html: &Html) -> NodeRef<'_> {
+fn main_content<'h>(html: &'h Html, looks: &Looks) -> NodeRef<'h> {
     let body = first(html, "body").unwrap_or_else(|| html.tree.root());
-    let enough = text_len(body) * MIN_MAIN_SHARE / 100;
+    let enough = text_len(body, looks) * MIN_MAIN_SHARE / 100;
     for selector in ["main", "[role=main]", "article"] {
         let mut found = select(html, selector);
         if let (Some(element), None) = (found.next(), found.next())
-            && text_len(element) > enough
+            && text_len(element, looks) > enough
         {
             return element;
         }
@@ -125,9 +144,9 @@ fn first_text(html: &Html, selector: &str) -> Option<String> {
 }
 
 /// The length of visible text.
-fn text_len(node: NodeRef<'_>) -> usize {
+fn text_len(node: NodeRef<'_>, looks: &Looks) -> usize {
     let mut len = 0;
-    visit(node, &mut |edge| {
+    visit(node, looks, &mut |edge| {
         if let Visit::Text(text) = edge {
             len += text.trim().len();
         }
@@ -136,50 +155,61 @@ fn text_len(node: NodeRef<'_>) -> usize {
 }
 
 fn text_of(node: NodeRef<'_>) -> String {
-    let mut out = String::new();
-    visit(node, &mut |edge| match edge {
-        Visit::Text(text) => out.push_str(text),
-        Visit::Open(element) | Visit::Close(element) => {
-            if is_block(element.name()) || matches!(element.name(), "br" | "td" | "th") {
-                out.push('\n');
-            }
-        }
+    let texts = node.descendants().filter_map(|node| match node.value() {
+        Node::Text(text) => Some(&**text),
+        Node::Element(element) if element.name() == "br" => Some(" "),
+        Node::Element(_)
+        | Node::Document
+        | Node::Fragment
+        | Node::Doctype(_)
+        | Node::Comment(_)
+        | Node::ProcessingInstruction(_) => None,
     });
-    out
+    texts.collect()
 }
 
 enum Visit<'a> {
     Open(&'a Element),
     Close(&'a Element),
     Text(&'a str),
+    /// Text that readers cannot see.
+    Hidden(&'a str),
 }
 
 /// Visits what is shown below `root`, itself included, without recursion: depth is the page author's choice.
-fn visit<'a>(root: NodeRef<'a>, f: &mut dyn FnMut(Visit<'a>)) {
-    let mut hidden_by = None;
+fn visit<'a>(root: NodeRef<'a>, looks: &Looks, f: &mut dyn FnMut(Visit<'a>)) {
+    // What is skipped, and whether because it is hidden.
+    let mut skipped_by = None;
+    let mut open = vec![looks.ground()];
     for edge in root.traverse() {
         match edge {
-            ego_tree::iter::Edge::Open(node) => match node.value() {
-                Node::Element(element) if hidden_by.is_none() => {
-                    if is_hidden(element) && node != root {
-                        hidden_by = Some(node.id());
-                    } else {
-                        f(Visit::Open(element));
+            ego_tree::iter::Edge::Open(node) if skipped_by.is_none() => match node.value() {
+                Node::Element(element) => {
+                    let around = open.last().copied().unwrap_or_default();
+                    let look = looks.look(node.id(), element, around);
+                    if node != root && (look.is_hidden || is_beside(element)) {
+                        skipped_by = Some((node.id(), look.is_hidden && !is_beside(element)));
+                        continue;
                     }
+                    open.push(look);
+                    f(Visit::Open(element));
                 }
-                Node::Text(text) if hidden_by.is_none() => f(Visit::Text(text)),
-                Node::Element(_)
-                | Node::Text(_)
-                | Node::Document
-                | Node::Fragment
-                | Node::Doctype(_)
-                | Node::Comment(_)
-                | Node::ProcessingInstruction(_) => {}
+                Node::Text(text) => {
+                    let is_unseen = open.last().is_some_and(|look| look.is_unseen());
+                    f(if is_unseen { Visit::Hidden(text) } else { Visit::Text(text) });
+                }
+                Node::Document | Node::Fragment | Node::Doctype(_) | Node::Comment(_) | Node::ProcessingInstruction(_) => {}
             },
+            ego_tree::iter::Edge::Open(node) => {
+                if let (Some((_, true)), Some(text)) = (skipped_by, node.value().as_text()) {
+                    f(Visit::Hidden(text));
+                }
+            }
             ego_tree::iter::Edge::Close(node) => {
-                if hidden_by == Some(node.id()) {
-                    hidden_by = None;
-                } else if let (None, Some(element)) = (hidden_by, node.value().as_element()) {
+                if skipped_by.is_some_and(|(skipped, _)| skipped == node.id()) {
+                    skipped_by = None;
+                } else if let (None, Some(element)) = (skipped_by, node.value().as_element()) {
+                    open.pop();
                     f(Visit::Close(element));
                 }
             }
@@ -187,7 +217,8 @@ fn visit<'a>(root: NodeRef<'a>, f: &mut dyn FnMut(Visit<'a>)) {
     }
 }
 
-fn is_hidden(element: &Element) -> bool {
+/// Whether an element is no content of the page: navigation, controls, programs, decoration.
+fn is_beside(element: &Element) -> bool {
     let by_name = matches!(
         element.name(),
         "head"
@@ -211,30 +242,9 @@ fn is_hidden(element: &Element) -> bool {
     );
     let by_role = matches!(
         element.attr("role"),
-        Some(
-            "navigation"
-                | "banner"
-                | "contentinfo"
-                | "search"
-                | "menu"
-                | "menubar"
-                | "toolbar"
-                | "dialog"
-        )
+        Some("navigation" | "banner" | "contentinfo" | "search" | "menu" | "menubar" | "toolbar" | "dialog")
     );
-    let style: String = element
-        .attr("style")
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .collect::<String>()
-        .to_ascii_lowercase();
-    by_name
-        || by_role
-        || element.attr("hidden").is_some()
-        || element.attr("aria-hidden") == Some("true")
-        || style.contains("display:none")
-        || style.contains("visibility:hidden")
+    by_name || by_role || element.attr("aria-hidden") == Some("true")
 }
 
 fn is_block(name: &str) -> bool {
@@ -320,12 +330,15 @@ impl<'o> Walk<'o> {
         }
     }
 
-    fn walk(&mut self, root: NodeRef<'_>) {
-        let tables = data_tables(root);
+    fn walk(&mut self, root: NodeRef<'_>, looks: &Looks) {
+        let tables = data_tables(root, looks);
         let mut table_rows = tables.into_iter();
         let mut in_table = 0_usize;
         let mut rows = Vec::new();
-        visit(root, &mut |edge| {
+        visit(root, looks, &mut |edge| {
+            if let Visit::Hidden(text) = &edge {
+                self.outline.hide(text);
+            }
             if let Visit::Open(element) = &edge
                 && element.name() == "table"
             {
@@ -355,6 +368,7 @@ impl<'o> Walk<'o> {
     fn take(&mut self, edge: Visit<'_>) {
         match edge {
             Visit::Text(text) => self.inline.push_str(text),
+            Visit::Hidden(_) => {}
             Visit::Open(element) => self.open(element),
             Visit::Close(element) => self.close(element),
         }
@@ -430,171 +444,6 @@ impl<'o> Walk<'o> {
             }
             Some(None) | None => "-".to_owned(),
         }
-    }
-}
-
-/// The rows of each table met outside a data table, in order; `None` for one that only lays out the page.
-fn data_tables(root: NodeRef<'_>) -> Vec<Option<DataTable>> {
-    let mut found = Vec::new();
-    // Tables by nesting: a table that holds another is layout.
-    let mut open: Vec<OpenTable> = Vec::new();
-    visit(root, &mut |edge| match edge {
-        Visit::Open(element) if element.name() == "table" => {
-            if let Some(outer) = open.last_mut() {
-                outer.holds_table = true;
-            }
-            open.push(OpenTable {
-                slot: found.len(),
-                ..OpenTable::default()
-            });
-            found.push(None);
-        }
-        Visit::Close(element) if element.name() == "table" => {
-            if let Some(table) = open.pop()
-                && !table.holds_table
-            {
-                let slot = table.slot;
-                found[slot] = table.into_data();
-            }
-        }
-        edge @ (Visit::Open(_) | Visit::Close(_) | Visit::Text(_)) => {
-            if let Some(table) = open.last_mut() {
-                table.take(&edge);
-            }
-        }
-    });
-    found
-}
-
-struct DataTable {
-    caption: String,
-    rows: Vec<Vec<String>>,
-}
-
-#[derive(Default)]
-struct OpenTable {
-    slot: usize,
-    holds_table: bool,
-    holds_heading: bool,
-    caption: String,
-    in_caption: bool,
-    cells: Vec<Vec<String>>,
-    /// Cells still covered by a rowspan: column, rows left, text.
-    spans: Vec<(usize, usize, String)>,
-    /// Columns and rows spanned by the open cell.
-    cell: Option<(usize, usize)>,
-}
-
-impl OpenTable {
-    fn take(&mut self, edge: &Visit<'_>) {
-        match edge {
-            Visit::Text(text) => {
-                if self.in_caption {
-                    self.caption.push_str(text);
-                } else if let Some(cell) = self.open_cell() {
-                    cell.push_str(text);
-                }
-            }
-            Visit::Open(element) => match element.name() {
-                "tr" => self.begin_row(),
-                "td" | "th" => self.begin_cell(element),
-                "caption" => self.in_caption = true,
-                name => self.inside_cell(name, element),
-            },
-            Visit::Close(element) => match element.name() {
-                "td" | "th" => self.end_cell(element.name() == "th"),
-                "caption" => self.in_caption = false,
-                name => self.inside_cell(name, element),
-            },
-        }
-    }
-
-    fn begin_row(&mut self) {
-        self.cells.push(Vec::new());
-        self.fill_spans();
-    }
-
-    fn begin_cell(&mut self, element: &Element) {
-        if self.cells.is_empty() {
-            self.begin_row();
-        }
-        let span = |name| {
-            let value: Option<usize> = element
-                .attr(name)
-                .and_then(|value| value.trim().parse().ok());
-            value.unwrap_or(1).clamp(1, 100)
-        };
-        self.cell = Some((span("colspan"), span("rowspan")));
-        if let Some(row) = self.cells.last_mut() {
-            row.push(String::new());
-        }
-    }
-
-    /// Repeats the cell's text over the rows it spans, so that every row can be read alone, and a header's over columns.
-    fn end_cell(&mut self, is_header: bool) {
-        let is_header = is_header || self.cells.len() == 1;
-        let Some((columns, rows)) = self.cell.take() else {
-            return;
-        };
-        let Some(row) = self.cells.last_mut() else {
-            return;
-        };
-        let text = row.last().cloned().unwrap_or_default();
-        let first = row.len() - 1;
-        // Only a header must name every column; elsewhere a repetition would read as a second value.
-        let repeated = if is_header {
-            text.clone()
-        } else {
-            String::new()
-        };
-        row.resize(first + columns, repeated.clone());
-        if rows > 1 {
-            let texts = std::iter::once(text).chain(std::iter::repeat(repeated));
-            let covered = (first..first + columns).zip(texts);
-            self.spans
-                .extend(covered.map(|(column, text)| (column, rows - 1, text)));
-        }
-        self.fill_spans();
-    }
-
-    fn fill_spans(&mut self) {
-        let Some(row) = self.cells.last_mut() else {
-            return;
-        };
-        self.spans.sort_by_key(|span| span.0);
-        for (column, left, text) in &mut self.spans {
-            if *column == row.len() && *left > 0 {
-                row.push(text.clone());
-                *left -= 1;
-            }
-        }
-        self.spans.retain(|span| span.1 > 0);
-    }
-
-    fn inside_cell(&mut self, name: &str, element: &Element) {
-        self.holds_heading |= heading_level(name).is_some();
-        if let Some(cell) = self.open_cell() {
-            if is_block(name) || name == "br" {
-                cell.push(' ');
-            }
-            if name == "img" {
-                cell.push_str(element.attr("alt").unwrap_or_default());
-            }
-        }
-    }
-
-    fn open_cell(&mut self) -> Option<&mut String> {
-        self.cell.and_then(|_| self.cells.last_mut()?.last_mut())
-    }
-
-    /// The rows, unless the table has a single column or row and so lays out the page.
-    fn into_data(self) -> Option<DataTable> {
-        let width = self.cells.iter().map(Vec::len).max().unwrap_or(0);
-        let is_layout = width < 2 || self.cells.len() < 2 || self.holds_heading;
-        (!is_layout).then_some(DataTable {
-            caption: self.caption,
-            rows: self.cells,
-        })
     }
 }
 

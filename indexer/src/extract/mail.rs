@@ -8,7 +8,7 @@ use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, Par
 use std::borrow::Cow;
 
 /// Deepest nesting of attachments that is read: a mail in a mail in a mail.
-const MAX_DEPTH: usize = 3;
+pub(crate) const MAX_DEPTH: usize = 3;
 
 /// Most attachments of one message that are read.
 const MAX_ATTACHMENTS: usize = 200;
@@ -23,7 +23,7 @@ pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
             reason: "it has no mail headers".to_owned(),
         })?;
     let mut outline = Outline::default();
-    add_headers(&mut outline, &message);
+    letter(&message).add_to(&mut outline);
     add_body(&mut outline, &message);
     for (index, part) in message.attachments().enumerate() {
         let name = part
@@ -35,7 +35,7 @@ pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
             ));
             break;
         }
-        add_attachment(&mut outline, part, &name, depth);
+        add_part(&mut outline, part, &name, depth);
     }
     Ok(outline.finish())
 }
@@ -51,31 +51,47 @@ fn as_ascii_compatible(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Borrowed(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes))
 }
 
-fn add_headers(outline: &mut Outline, message: &Message<'_>) {
-    if let Some(subject) = message.subject() {
-        outline.set_title(subject);
-        outline.heading(1, subject);
-    }
-    let mut lines = Vec::new();
-    for (label, address) in [
-        ("From", message.from()),
-        ("To", message.to()),
-        ("Cc", message.cc()),
-    ] {
-        if let Some(address) = address {
-            lines.push(format!("{label}: {}", addresses(address)));
+/// What stands above the body of a message.
+#[derive(Debug, Default)]
+pub(crate) struct Letter {
+    pub(crate) subject: Option<String>,
+    /// The sender's name, or else address.
+    pub(crate) author: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) to: Option<String>,
+    pub(crate) cc: Option<String>,
+    /// RFC 3339.
+    pub(crate) date: Option<String>,
+}
+
+impl Letter {
+    pub(crate) fn add_to(&self, outline: &mut Outline) {
+        if let Some(subject) = &self.subject {
+            outline.set_title(subject);
+            outline.heading(1, subject);
         }
-    }
-    if let Some(author) = message.from().and_then(Address::first) {
-        outline.set_author(author.name().or(author.address()).unwrap_or_default());
-    }
-    if let Some(date) = message.date() {
+        outline.set_author(self.author.as_deref().unwrap_or_default());
+        let lines = [("From", &self.from), ("To", &self.to), ("Cc", &self.cc), ("Date", &self.date)];
+        for (label, text) in lines {
+            if let Some(text) = text {
+                outline.paragraph(&format!("{label}: {text}"));
+            }
+        }
         // The day where it was sent.
-        outline.set_date(&format!("{:04}-{}-{}", date.year, date.month, date.day));
-        lines.push(format!("Date: {}", date.to_rfc3339()));
+        let day = self.date.as_deref().and_then(|date| date.split('T').next());
+        outline.set_date(day.unwrap_or_default());
     }
-    for line in lines {
-        outline.paragraph(&line);
+}
+
+fn letter(message: &Message<'_>) -> Letter {
+    let author = message.from().and_then(Address::first);
+    Letter {
+        subject: message.subject().map(str::to_owned),
+        author: author.and_then(|author| author.name().or(author.address())).map(str::to_owned),
+        from: message.from().map(addresses),
+        to: message.to().map(addresses),
+        cc: message.cc().map(addresses),
+        date: message.date().map(|date| date.to_rfc3339()),
     }
 }
 
@@ -120,31 +136,36 @@ fn add_text(outline: &mut Outline, part: &MessagePart<'_>) -> bool {
     true
 }
 
-fn add_attachment(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: usize) {
-    if depth >= MAX_DEPTH {
-        outline.warn(format!("attachment `{name}`: nested too deeply to be read"));
-        return;
-    }
+fn add_part(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: usize) {
     let media_type = part.content_type().map(|kind| match kind.subtype() {
         Some(subtype) => format!("{}/{subtype}", kind.ctype()),
         None => kind.ctype().to_owned(),
     });
-    let outcome = match &part.body {
-        PartType::Message(message) => extract_nested(
-            message.raw_message(),
-            "message.eml",
-            Some("message/rfc822"),
-            depth + 1,
-        ),
-        PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
-            extract_nested(part.contents(), name, media_type.as_deref(), depth + 1)
+    match &part.body {
+        PartType::Message(message) => {
+            // A message has no name but its subject.
+            let name = if name.starts_with("attachment ") { message.subject().unwrap_or(name) } else { name };
+            add_attachment(outline, message.raw_message(), name, Some("message/rfc822"), depth);
         }
-        PartType::Multipart(_) => return,
-    };
-    match outcome {
+        PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
+            add_attachment(outline, part.contents(), name, media_type.as_deref(), depth);
+        }
+        PartType::Multipart(_) => {}
+    }
+}
+
+/// Adds an attachment of a message that lies `depth` files deep, under a heading with its name.
+pub(crate) fn add_attachment(outline: &mut Outline, content: &[u8], name: &str, media_type: Option<&str>, depth: usize) {
+    if depth >= MAX_DEPTH {
+        outline.warn(format!("attachment `{name}`: nested too deeply to be read"));
+        return;
+    }
+    // The name of a message is its subject, whose full stops begin no extension.
+    let hint = if media_type == Some("message/rfc822") { "message.eml" } else { name };
+    match extract_nested(content, hint, media_type, depth + 1) {
         Ok(extracted) => {
             outline.heading(2, name);
-            outline.nest(extracted, name);
+            outline.nest(extracted, &format!("attachment `{name}`"));
         }
         Err(Error::EmptyFile) => {}
         Err(error) => outline.warn(format!("attachment `{name}`: {error}")),

@@ -2,75 +2,45 @@
 
 use crate::error::{Error, Result};
 use crate::extract::outline::Outline;
-use crate::extract::text;
+use crate::extract::{text, unpacked};
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
-/// Most bytes that one file may unpack to, over all its members.
-const MAX_UNPACKED: u64 = 512 << 20;
-
-/// A member larger than this must not be packed tighter than [`MAX_RATIO`].
-const RATIO_FREE_BYTES: u64 = 16 << 20;
-
-/// Office XML is rarely packed tighter than 1:60; a zip bomb reaches 1:1000.
-const MAX_RATIO: u64 = 250;
-
 /// XML nested deeper than this is no office document.
 const MAX_DEPTH: usize = 512;
+
+/// Most elements of one part: each takes about a hundred bytes, however short it is in the file.
+const MAX_ELEMENTS: usize = 3_000_000;
 
 /// An open package.
 pub(crate) struct Package<'b> {
     archive: ZipArchive<Cursor<&'b [u8]>>,
     format: &'static str,
-    n_unpacked: u64,
 }
 
 impl<'b> Package<'b> {
-    /// Opens a package and checks the sizes that its directory declares.
+    /// Opens a package.
     pub(crate) fn open(bytes: &'b [u8], format: &'static str) -> Result<Self> {
         let archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| Error::Malformed {
             format,
             reason: format!("not a readable zip archive: {error}"),
         })?;
-        let mut package = Self {
-            archive,
-            format,
-            n_unpacked: 0,
-        };
-        let mut total = 0_u64;
-        for index in 0..package.archive.len() {
-            let Ok(member) = package.archive.by_index_raw(index) else {
-                continue;
-            };
-            total = total.saturating_add(member.size());
-            check_ratio(member.size(), member.compressed_size())?;
-        }
-        if total > MAX_UNPACKED {
-            Err(too_large())
-        } else {
-            Ok(package)
-        }
+        Ok(Self { archive, format })
     }
 
-    /// Unpacks every member once, only to see that none is larger than it says.
+    /// Unpacks every member once, only to see that they are not too large for a reader that knows no bounds.
     pub(crate) fn check_members(&mut self) -> Result<()> {
         for index in 0..self.archive.len() {
-            let Ok(mut member) = self.archive.by_index(index) else {
+            let Ok(member) = self.archive.by_index(index) else {
                 continue;
             };
-            let packed = member.compressed_size();
-            let left = MAX_UNPACKED - self.n_unpacked;
+            let limit = unpacked::left() + 1;
             // A member that breaks off is for the reader of that member to report.
-            let n_read =
-                std::io::copy(&mut (&mut member).take(left + 1), &mut std::io::sink()).unwrap_or(0);
-            check_ratio(n_read, packed)?;
-            self.n_unpacked += n_read;
-            if self.n_unpacked > MAX_UNPACKED {
-                return Err(too_large());
-            }
+            let n_read = std::io::copy(&mut member.take(limit), &mut std::io::sink()).unwrap_or(0);
+            unpacked::spend(n_read)?;
         }
         Ok(())
     }
@@ -140,7 +110,8 @@ impl<'b> Package<'b> {
         main.map_or_else(|| default.to_owned(), |relation| relation.target)
     }
 
-    fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
+    /// Unpacks a part; `None` when the package has no such part.
+    pub(crate) fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
         let name = name.trim_start_matches('/');
         let names = [name.to_owned(), format!("/{name}"), name.replace('/', "\\")];
         let Some(index) = names
@@ -154,22 +125,13 @@ impl<'b> Package<'b> {
             reason: format!("its part `{name}` cannot be unpacked: {error}"),
         };
         let mut bytes = Vec::new();
-        let left = MAX_UNPACKED - self.n_unpacked;
-        let mut member = self
+        let member = self
             .archive
             .by_index(index)
             .map_err(|error| malformed(&error))?;
-        let packed = member.compressed_size();
-        (&mut member)
-            .take(left + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| malformed(&error))?;
-        let n_read = bytes.len() as u64;
-        if n_read > left {
-            return Err(too_large());
-        }
-        check_ratio(n_read, packed)?;
-        self.n_unpacked += n_read;
+        let outcome = member.take(unpacked::left() + 1).read_to_end(&mut bytes);
+        unpacked::spend(bytes.len() as u64)?;
+        outcome.map_err(|error| malformed(&error))?;
         Ok(Some(bytes))
     }
 }
@@ -257,7 +219,7 @@ impl Element {
 }
 
 /// Parses XML into a tree. Entities other than the five of XML are dropped, so nothing expands.
-fn parse(bytes: &[u8], format: &'static str, name: &str) -> Result<Element> {
+pub(crate) fn parse(bytes: &[u8], format: &'static str, name: &str) -> Result<Element> {
     let malformed = |reason: String| Error::Malformed {
         format,
         reason: format!("its part `{name}` is not sound XML: {reason}"),
@@ -268,7 +230,14 @@ fn parse(bytes: &[u8], format: &'static str, name: &str) -> Result<Element> {
     };
     let mut reader = quick_xml::Reader::from_str(text.trim_start_matches('\u{FEFF}'));
     let mut open: Vec<Element> = vec![Element::default()];
+    let mut n_elements = 0_usize;
     loop {
+        n_elements += 1;
+        if n_elements > MAX_ELEMENTS {
+            return Err(Error::TooLarge {
+                reason: format!("its part `{name}` has more than {MAX_ELEMENTS} elements"),
+            });
+        }
         let event = reader
             .read_event()
             .map_err(|error| malformed(error.to_string()))?;
@@ -356,7 +325,7 @@ fn predefined(name: &str) -> &'static str {
 }
 
 /// Resolves a relative target against the folder of the part it is in.
-fn resolve(folder: &str, target: &str) -> String {
+pub(crate) fn resolve(folder: &str, target: &str) -> String {
     let base = if target.starts_with('/') { "" } else { folder };
     let mut path: Vec<&str> = Vec::new();
     for segment in base.split('/').chain(target.split('/')) {
@@ -369,21 +338,6 @@ fn resolve(folder: &str, target: &str) -> String {
         }
     }
     path.join("/")
-}
-
-fn check_ratio(unpacked: u64, packed: u64) -> Result<()> {
-    if unpacked > RATIO_FREE_BYTES && unpacked / packed.max(1) > MAX_RATIO {
-        return Err(Error::TooLarge {
-            reason: format!("a part unpacks to more than {MAX_RATIO} times its size"),
-        });
-    }
-    Ok(())
-}
-
-fn too_large() -> Error {
-    Error::TooLarge {
-        reason: format!("it unpacks to more than {} MiB", MAX_UNPACKED >> 20),
-    }
 }
 
 #[cfg(test)]
@@ -430,10 +384,10 @@ pub(crate) mod tests {
     fn zip_bombs_are_refused() {
         let bomb = package(&[("word/document.xml", &"0".repeat(64 << 20))]);
         assert!(bomb.len() < 1 << 20);
-        assert!(matches!(
-            Package::open(&bomb, "DOCX"),
-            Err(Error::TooLarge { .. })
-        ));
+        unpacked::begin(bomb.len());
+        let mut package = Package::open(&bomb, "DOCX").unwrap();
+        let outcome = package.part("word/document.xml");
+        assert!(matches!(outcome, Err(Error::TooLarge { .. })));
     }
 
     #[test]

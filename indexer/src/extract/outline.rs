@@ -15,6 +15,9 @@ pub(crate) struct Outline {
     headings: Vec<(u8, String)>,
     page: Option<u32>,
     range: Option<String>,
+    n_hidden: usize,
+    /// Whether what was met last was hidden.
+    is_hiding: bool,
 }
 
 impl Outline {
@@ -67,6 +70,20 @@ impl Outline {
         });
     }
 
+    /// Whether no block was added yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.extracted.blocks.is_empty()
+    }
+
+    /// Counts a passage that readers cannot see and that is therefore left out. What follows it without anything
+    /// visible in between is the same passage.
+    pub(crate) fn hide(&mut self, text: &str) {
+        if !text.trim().is_empty() && !self.is_hiding {
+            self.n_hidden += 1;
+            self.is_hiding = true;
+        }
+    }
+
     /// Adds a heading of `level` 1 to 6; what follows stands under it.
     pub(crate) fn heading(&mut self, level: u8, text: &str) {
         let level = level.clamp(1, 6);
@@ -111,7 +128,7 @@ impl Outline {
         }
     }
 
-    /// Adds what was extracted from a part (an attachment) under the current headings, one level down.
+    /// Adds what was extracted from a part, such as "attachment `a.csv`", under the current headings, one level down.
     pub(crate) fn nest(&mut self, part: Extracted, name: &str) {
         let above: Vec<String> = self.headings.iter().map(|(_, text)| text.clone()).collect();
         let depth = self.headings.last().map_or(0, |(level, _)| *level);
@@ -123,11 +140,20 @@ impl Outline {
             self.extracted.blocks.push(block);
         }
         for warning in part.warnings {
-            self.warn(format!("attachment `{name}`: {}", warning.message));
+            self.warn(format!("{name}: {}", warning.message));
         }
     }
 
-    pub(crate) fn finish(self) -> Extracted {
+    /// Adds what was extracted from one of several parts of the same rank, such as the messages of a mailbox.
+    pub(crate) fn nest_beside(&mut self, part: Extracted, name: &str) {
+        self.headings.clear();
+        self.nest(part, name);
+    }
+
+    pub(crate) fn finish(mut self) -> Extracted {
+        if self.n_hidden > 0 {
+            self.warn(format!("hidden text was left out: {}", passages(self.n_hidden)));
+        }
         self.extracted
     }
 
@@ -135,6 +161,7 @@ impl Outline {
         if text.is_empty() {
             return;
         }
+        self.is_hiding = false;
         self.extracted.blocks.push(Block {
             kind,
             text,
@@ -145,4 +172,8 @@ impl Outline {
             },
         });
     }
+}
+
+fn passages(n: usize) -> String {
+    format!("{n} passage{}", if n == 1 { "" } else { "s" })
 }

@@ -1,9 +1,13 @@
 //! PowerPoint presentations: slides in their order, titles as headings, tables and notes.
 
+mod look;
+
 use crate::document::Extracted;
 use crate::error::Result;
+use crate::extract::hidden::Look;
 use crate::extract::ooxml::{Element, Package};
 use crate::extract::outline::Outline;
+use look::Theme;
 
 /// Extracts the slides; a block's page is its slide's number.
 pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
@@ -18,6 +22,9 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
     {
         outline.set_title(&title);
     }
+    let theme = relations.values().find(|relation| relation.kind == "theme");
+    let theme = theme.and_then(|relation| package.optional_part(&relation.target));
+    let theme = theme.map(|root| Theme::read(&root)).unwrap_or_default();
     let slides = presentation
         .child("sldIdLst")
         .into_iter()
@@ -33,7 +40,9 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
     for (number, target) in (1..).zip(targets) {
         outline.set_page(Some(number));
         match package.part(&target.target) {
-            Ok(Some(slide)) => add_slide(&mut outline, &mut package, &target.target, &slide),
+            Ok(Some(slide)) => {
+                add_slide(&mut outline, &mut package, &target.target, &slide, &theme);
+            },
             Ok(None) => outline.warn(format!("slide {number} is missing")),
             Err(error) => outline.warn(format!("slide {number}: {error}")),
         }
@@ -41,7 +50,8 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
     Ok(outline.finish())
 }
 
-fn add_slide(outline: &mut Outline, package: &mut Package<'_>, part: &str, slide: &Element) {
+fn add_slide(outline: &mut Outline, package: &mut Package<'_>, part: &str, slide: &Element, theme: &Theme) {
+    let ground = look::ground(package, part, slide, theme);
     let mut shapes = Vec::new();
     if let Some(tree) = slide.at(&["cSld", "spTree"]) {
         gather_shapes(tree, &mut shapes);
@@ -49,25 +59,36 @@ fn add_slide(outline: &mut Outline, package: &mut Package<'_>, part: &str, slide
     // The title is read first, wherever it was drawn.
     shapes.sort_by_key(|shape| !is_title(shape));
     for shape in &shapes {
-        add_shape(outline, shape);
+        let look = look::of_shape(shape, ground, theme);
+        add_shape(outline, shape, &Painted { look, theme });
     }
+    let plain = Painted {
+        look: Look::default(),
+        theme,
+    };
     let mut relations: Vec<_> = package.relations(part).into_iter().collect();
     relations.sort_by(|a, b| a.0.cmp(&b.0));
     for (_, relation) in relations {
         match relation.kind.as_str() {
             "diagramData" => {
                 if let Some(data) = package.optional_part(&relation.target) {
-                    add_paragraphs(outline, &data, true);
+                    add_paragraphs(outline, &data, true, &plain);
                 }
             }
             "notesSlide" => {
                 if let Some(notes) = package.optional_part(&relation.target) {
-                    add_notes(outline, &notes);
+                    add_notes(outline, &notes, &plain);
                 }
             }
             _ => {}
         }
     }
+}
+
+/// What text is painted with and on.
+struct Painted<'t> {
+    look: Look,
+    theme: &'t Theme,
 }
 
 /// Shapes in drawing order, those of groups too.
@@ -99,36 +120,37 @@ fn is_title(shape: &Element) -> bool {
     matches!(placeholder(shape), Some("title" | "ctrTitle"))
 }
 
-fn add_shape(outline: &mut Outline, shape: &Element) {
+fn add_shape(outline: &mut Outline, shape: &Element, painted: &Painted<'_>) {
     let mut tables = Vec::new();
     shape.descendants_named("tbl", &mut tables);
     for table in &tables {
-        outline.table(rows_of(table));
+        let rows = rows_of(outline, table, painted.theme);
+        outline.table(rows);
     }
     let Some(body) = shape.child("txBody") else {
         return;
     };
     match placeholder(shape) {
         Some("title" | "ctrTitle") => {
-            let paragraphs: Vec<String> = body.children_named("p").map(text_of).collect();
+            let paragraphs: Vec<String> = body.children_named("p").map(|p| text_of(outline, p, painted)).collect();
             let text = paragraphs.join(" ");
             outline.set_title(&text);
             outline.heading(2, &text);
         }
         // Numbers, dates and footers repeat on every slide.
         Some("sldNum" | "dt" | "ftr" | "hdr") => {}
-        Some("" | "body" | "obj") => add_paragraphs(outline, body, true),
-        Some(_) | None => add_paragraphs(outline, body, false),
+        Some("" | "body" | "obj") => add_paragraphs(outline, body, true, painted),
+        Some(_) | None => add_paragraphs(outline, body, false, painted),
     }
 }
 
 /// Adds text paragraphs; several of an outline placeholder are its list.
-fn add_paragraphs(outline: &mut Outline, body: &Element, is_list: bool) {
+fn add_paragraphs(outline: &mut Outline, body: &Element, is_list: bool, painted: &Painted<'_>) {
     let mut paragraphs = Vec::new();
     body.descendants_named("p", &mut paragraphs);
     let texts: Vec<String> = paragraphs
         .into_iter()
-        .map(text_of)
+        .map(|paragraph| text_of(outline, paragraph, painted))
         .filter(|text| !text.trim().is_empty())
         .collect();
     let is_list = is_list && texts.len() > 1;
@@ -141,7 +163,7 @@ fn add_paragraphs(outline: &mut Outline, body: &Element, is_list: bool) {
     }
 }
 
-fn add_notes(outline: &mut Outline, notes: &Element) {
+fn add_notes(outline: &mut Outline, notes: &Element, painted: &Painted<'_>) {
     let mut shapes = Vec::new();
     if let Some(tree) = notes.at(&["cSld", "spTree"]) {
         gather_shapes(tree, &mut shapes);
@@ -150,11 +172,16 @@ fn add_notes(outline: &mut Outline, notes: &Element) {
         .into_iter()
         .filter(|shape| placeholder(shape) == Some("body"))
     {
-        add_paragraphs(outline, shape, false);
+        add_paragraphs(outline, shape, false, painted);
     }
 }
 
-fn rows_of(table: &Element) -> Vec<Vec<String>> {
+fn rows_of(outline: &mut Outline, table: &Element, theme: &Theme) -> Vec<Vec<String>> {
+    // The table's style may color its cells.
+    let painted = Painted {
+        look: Look::default(),
+        theme,
+    };
     let mut rows: Vec<Vec<String>> = Vec::new();
     for row in table.children_named("tr") {
         let mut texts: Vec<String> = Vec::new();
@@ -177,7 +204,7 @@ fn rows_of(table: &Element) -> Vec<Vec<String>> {
                 cell.descendants_named("p", &mut paragraphs);
                 paragraphs
                     .into_iter()
-                    .map(text_of)
+                    .map(|paragraph| text_of(outline, paragraph, &painted))
                     .collect::<Vec<_>>()
                     .join("\n")
             };
@@ -188,19 +215,22 @@ fn rows_of(table: &Element) -> Vec<Vec<String>> {
     rows
 }
 
-/// The text of a paragraph's runs.
-fn text_of(paragraph: &Element) -> String {
+/// The text of a paragraph's runs, without what cannot be seen.
+fn text_of(outline: &mut Outline, paragraph: &Element, painted: &Painted<'_>) -> String {
     let mut out = String::new();
-    push_runs(paragraph, &mut out);
+    push_runs(outline, paragraph, painted, &mut out);
     out
 }
 
-fn push_runs(parent: &Element, out: &mut String) {
+fn push_runs(outline: &mut Outline, parent: &Element, painted: &Painted<'_>, out: &mut String) {
     for element in parent.elements() {
         match element.name.as_str() {
             "t" => out.push_str(&element.text()),
             "br" | "tab" => out.push(' '),
-            _ => push_runs(element, out),
+            "r" | "fld" if look::of_run(element, painted.look, painted.theme).is_unseen() => {
+                outline.hide(&element.text());
+            }
+            _ => push_runs(outline, element, painted, out),
         }
     }
 }
@@ -276,5 +306,33 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn text_in_the_color_of_what_is_behind_it_is_left_out() {
+        let run = |properties: &str, text: &str| {
+            format!("<a:p><a:r><a:rPr>{properties}</a:rPr><a:t>{text}</a:t></a:r></a:p>")
+        };
+        let white = "<a:solidFill><a:srgbClr val=\"FFFFFF\"/></a:solidFill>";
+        let black_box = "<p:spPr><a:solidFill><a:srgbClr val=\"000000\"/></a:solidFill></p:spPr>";
+        let shape = |properties: &str, runs: &str| format!("<p:sp>{properties}<p:txBody>{runs}</p:txBody></p:sp>");
+        let read = |shapes: &str| {
+            let bytes = package(&[
+                ("ppt/presentation.xml", "<p:presentation><p:sldIdLst><p:sldId r:id=\"ra\"/></p:sldIdLst></p:presentation>"),
+                (
+                    "ppt/_rels/presentation.xml.rels",
+                    "<R><Relationship Id=\"ra\" Type=\"x/slide\" Target=\"slides/slide1.xml\"/></R>",
+                ),
+                ("ppt/slides/slide1.xml", &slide(shapes)),
+            ]);
+            let extracted = extract(&bytes).unwrap();
+            let texts: Vec<String> = extracted.blocks.into_iter().map(|block| block.text).collect();
+            (texts, extracted.warnings.len())
+        };
+        let hidden = shape("", &(run("", "seen") + &run(white, "white") + "<a:p><a:r><a:rPr sz=\"100\"/><a:t>tiny</a:t></a:r></a:p>"));
+        assert_eq!(read(&hidden), (vec!["seen".to_owned()], 1));
+        assert_eq!(read(&shape(black_box, &run(white, "on black"))), (vec!["on black".to_owned()], 0));
+        // What lies behind the text is not known.
+        assert_eq!(read(&(shape(black_box, "") + &shape("", &run(white, "w")))), (vec!["w".to_owned()], 0));
     }
 }

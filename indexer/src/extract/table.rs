@@ -50,6 +50,21 @@ pub(crate) fn render(rows: Vec<Vec<String>>) -> Rendered {
     Rendered::Table(out)
 }
 
+/// Adds rows, the first of them the header, as tables of bounded height that all have the header.
+pub(crate) fn add_rows(outline: &mut Outline, rows: Vec<Vec<String>>) {
+    let mut rows = rows.into_iter();
+    let Some(header) = rows.next() else { return };
+    let body: Vec<Vec<String>> = rows.collect();
+    if body.is_empty() {
+        outline.table(vec![header]);
+        return;
+    }
+    for group in body.chunks(ROWS_PER_BLOCK) {
+        let table = std::iter::once(&header).chain(group);
+        outline.table(table.cloned().collect());
+    }
+}
+
 /// A rectangle of cells whose top left corner is `origin` (row, column), from 0.
 pub(crate) struct Grid {
     pub(crate) sheet: Option<String>,

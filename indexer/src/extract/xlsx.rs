@@ -4,15 +4,9 @@ use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::ooxml::Package;
 use crate::extract::outline::Outline;
-use crate::extract::table::Grid;
-use calamine::{DataRef, ExcelDateTime, Reader, Xlsx};
-use std::collections::BTreeMap;
+use crate::extract::sheet::{self, MAX_CELLS, Rows, date_time, number};
+use calamine::{DataRef, Reader, SheetVisible, Xlsx};
 use std::io::Cursor;
-
-/// Most cells read from one sheet; more are reported as left out.
-const MAX_CELLS: usize = 2_000_000;
-
-type Rows = BTreeMap<u32, BTreeMap<u32, String>>;
 
 /// Extracts every worksheet. Cells without text are never laid out, so a far-off cell costs nothing.
 pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
@@ -27,15 +21,17 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
         reason: error.to_string(),
     };
     let mut workbook = Xlsx::new(Cursor::new(bytes)).map_err(malformed)?;
-    for name in workbook.sheet_names() {
+    for calamine::Sheet { name, visible, .. } in workbook.sheets_metadata().to_vec() {
+        if visible != SheetVisible::Visible {
+            outline.warn(sheet::hidden_sheet(&name));
+            continue;
+        }
         match read_sheet(&mut workbook, &name) {
             Ok((rows, complete)) => {
                 if !complete {
-                    outline.warn(format!(
-                        "sheet `{name}`: only the first {MAX_CELLS} cells were read"
-                    ));
+                    outline.warn(sheet::too_many_cells(&name));
                 }
-                add_sheet(&mut outline, &name, rows);
+                sheet::add(&mut outline, &name, rows);
             }
             Err(calamine::XlsxError::NotAWorksheet(_)) => {}
             Err(error) => outline.warn(format!("sheet `{name}` could not be read: {error}")),
@@ -66,60 +62,6 @@ fn read_sheet(
     Ok((rows, true))
 }
 
-fn add_sheet(outline: &mut Outline, name: &str, rows: Rows) {
-    if rows.is_empty() {
-        return;
-    }
-    outline.heading(2, name);
-    for (first, block) in tables(rows) {
-        let left = block
-            .iter()
-            .filter_map(|row| row.keys().next())
-            .min()
-            .copied()
-            .unwrap_or(0);
-        // Columns far to the right of everything else are brought near: only those with text are laid out.
-        let mut columns: Vec<u32> = block.iter().flat_map(|row| row.keys().copied()).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let rows = block.iter().map(|row| {
-            let cell = |column: &u32| row.get(column).cloned().unwrap_or_default();
-            columns.iter().map(cell).collect()
-        });
-        let grid = Grid {
-            sheet: Some(name.to_owned()),
-            origin: (first as usize, left as usize),
-            last_column: columns.last().map_or(0, |&column| column as usize),
-            rows: rows.collect(),
-        };
-        grid.add_to(outline);
-    }
-}
-
-/// Parts a sheet at its empty rows. Rows that begin with a number after such a gap go on with the table above.
-fn tables(rows: Rows) -> Vec<(u32, Vec<BTreeMap<u32, String>>)> {
-    let mut found: Vec<(u32, Vec<BTreeMap<u32, String>>)> = Vec::new();
-    let mut next = None;
-    for (at, row) in rows {
-        let is_data = row.values().any(|cell| cell.parse::<f64>().is_ok());
-        match found.last_mut() {
-            Some((first, table)) if next == Some(at) || (is_data && table.len() > 1) => {
-                // Empty rows are kept within a table, so that ranges count right.
-                let height = (at - *first) as usize;
-                if height <= table.len() + 100 {
-                    table.resize(height, BTreeMap::new());
-                    table.push(row);
-                } else {
-                    found.push((at, vec![row]));
-                }
-            }
-            Some(_) | None => found.push((at, vec![row])),
-        }
-        next = Some(at + 1);
-    }
-    found
-}
-
 fn display(value: &DataRef<'_>) -> String {
     match value {
         DataRef::Int(value) => value.to_string(),
@@ -131,32 +73,6 @@ fn display(value: &DataRef<'_>) -> String {
         DataRef::DateTimeIso(value) | DataRef::DurationIso(value) => value.clone(),
         DataRef::Error(value) => value.to_string(),
         DataRef::Empty => String::new(),
-    }
-}
-
-/// The shortest text of the 15 digits that Excel keeps.
-fn number(value: f64) -> String {
-    let rounded = format!("{value:.14e}").parse::<f64>().unwrap_or(value);
-    rounded.to_string()
-}
-
-fn date_time(value: &ExcelDateTime) -> String {
-    let (year, month, day, hour, minute, second, _) = value.to_ymd_hms_milli();
-    let time = if second > 0 {
-        format!("{hour:02}:{minute:02}:{second:02}")
-    } else {
-        format!("{hour:02}:{minute:02}")
-    };
-    if value.is_duration() || value.as_f64() < 1.0 {
-        let total = (value.as_f64() * 86_400.0).round();
-        let (hours, rest) = ((total / 3600.0).floor(), total % 3600.0);
-        return format!("{hours}:{:02}:{:02}", (rest / 60.0).floor(), rest % 60.0);
-    }
-    let date = format!("{year:04}-{month:02}-{day:02}");
-    if (hour, minute, second) == (0, 0, 0) {
-        date
-    } else {
-        format!("{date} {time}")
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the styles of a Word document say about structure.
 
+use super::look::Declared;
+use crate::extract::hidden::Look;
 use crate::extract::ooxml::Element;
 use std::collections::HashMap;
 
@@ -19,6 +21,7 @@ struct Style {
     based_on: Option<String>,
     level: Option<u8>,
     list: Option<(String, usize)>,
+    look: Declared,
 }
 
 impl Styles {
@@ -33,6 +36,7 @@ impl Styles {
                 based_on: value(&["basedOn"]).map(str::to_owned),
                 level: value(&["pPr", "outlineLvl"]).and_then(outline_level),
                 list: value(&["pPr", "numPr", "numId"]).map(|id| (id.to_owned(), level)),
+                look: Declared::read(style.child("rPr"), style.child("pPr")),
             };
             Some((style.attr("styleId")?.to_owned(), read))
         });
@@ -61,6 +65,14 @@ impl Styles {
     /// The numbering id and level that a style brings.
     pub(crate) fn list(&self, id: Option<&str>) -> Option<(String, usize)> {
         self.chain(id).find_map(|style| style.list.clone())
+    }
+
+    /// The look of text of this style within text that looks like `around`.
+    pub(crate) fn look(&self, id: Option<&str>, around: Look) -> Look {
+        // From the oldest ancestor down, so that the nearest has the last word.
+        let chain: Vec<&Style> = self.chain(id).collect();
+        let styles = chain.iter().rev();
+        styles.fold(around, |look, style| style.look.within(look))
     }
 
     fn chain(&self, id: Option<&str>) -> impl Iterator<Item = &Style> {

@@ -156,3 +156,48 @@ fn a_package_without_document_is_malformed() {
         Err(Error::Malformed { format: "DOCX", .. })
     ));
 }
+
+#[test]
+fn what_readers_cannot_see_is_left_out_and_said() {
+    let run = |properties: &str, text: &str| format!("<w:r><w:rPr>{properties}</w:rPr><w:t>{text}</w:t></w:r>");
+    let white = "<w:color w:val=\"FFFFFF\"/>";
+    let body = format!(
+        "<w:p>{}{}{}{}</w:p><w:tbl><w:tr><w:tc><w:tcPr><w:shd w:val=\"clear\" w:fill=\"1F3864\"/></w:tcPr><w:p>{}</w:p></w:tc>\
+        <w:tc><w:p>{}</w:p></w:tc></w:tr></w:tbl>",
+        run("", "seen "),
+        run(white, "white"),
+        run("<w:sz w:val=\"2\"/>", "tiny"),
+        run("<w:vanish/>", "vanished"),
+        run(white, "white on blue"),
+        run("", "b"),
+    );
+    assert_eq!(
+        blocks(&body),
+        [
+            (BlockKind::Paragraph, "seen".to_owned()),
+            (BlockKind::Table, "| white on blue | b |\n| --- | --- |".to_owned()),
+        ]
+    );
+    let warnings = extract(&docx(&body)).unwrap().warnings;
+    assert_eq!(warnings[0].message, "hidden text was left out: 1 passage");
+}
+
+#[test]
+fn comments_follow_what_they_are_on() {
+    let bytes = package(&[
+        (
+            "word/document.xml",
+            "<w:document><w:body><w:p><w:r><w:t>One.</w:t></w:r><w:r><w:commentReference w:id=\"7\"/></w:r></w:p><w:p><w:r><w:t>Two.</w:t></w:r></w:p></w:body></w:document>",
+        ),
+        (
+            "word/_rels/document.xml.rels",
+            "<Relationships><Relationship Id=\"c\" Type=\"x/comments\" Target=\"comments.xml\"/></Relationships>",
+        ),
+        (
+            "word/comments.xml",
+            "<w:comments><w:comment w:id=\"7\" w:author=\"Abe\"><w:p><w:r><w:t>Why?</w:t></w:r></w:p></w:comment></w:comments>",
+        ),
+    ]);
+    let texts: Vec<String> = extract(&bytes).unwrap().blocks.into_iter().map(|block| block.text).collect();
+    assert_eq!(texts, ["One.", "Comment (Abe): Why?", "Two."]);
+}
