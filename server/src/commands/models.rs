@@ -155,6 +155,7 @@ fn row(listed: Listed, configured: &[Option<&str>]) -> ListedRow {
             ModelKind::Embedder { .. } => "embedder",
             ModelKind::Reranker => "reranker",
             ModelKind::Generator { .. } => "generator",
+            ModelKind::Recognizer => "recognizer",
         },
         configured: configured.contains(&Some(spec.id.0.as_str())),
         id: spec.id.0,

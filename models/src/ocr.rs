@@ -1,0 +1,311 @@
+//! Text recognition in pictures: PP-OCR detection, direction and recognition networks on a pure Rust ONNX runtime.
+//!
+//! In reading order: [`Picture`] holds pixels; `detect` finds lines of text as rectangles at any angle; `read` turns
+//! one rectangle into text. [`PpOcr`] joins them and finds out which way up the page is. Lines come with their places
+//! and in no particular order: what a page's reading order is, the layout decides.
+
+mod detect;
+mod picture;
+mod read;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rten::{Model, RunOptions, ThreadPool, Value, ValueView};
+
+use crate::registry::Installed;
+use crate::{Error, ModelKind, Result};
+use detect::TextBox;
+pub use picture::Picture;
+use read::Direction;
+
+const DETECTOR: &str = "det.onnx";
+const READER: &str = "rec.onnx";
+const DIRECTION: &str = "cls.onnx";
+
+/// Lines read with less confidence than this are noise.
+const MIN_CONFIDENCE: f32 = 0.5;
+
+/// Lines that are looked at to find out which way up a page is.
+const PROBES: usize = 8;
+
+/// Reads the text in pictures.
+///
+/// CPU-bound: call it where blocking is allowed.
+pub trait Recognizer: Send + Sync {
+    /// Returns the model's name, for people and for what is recorded of a document.
+    fn id(&self) -> &str;
+
+    /// Returns the lines of text in a picture. One without text gives none.
+    ///
+    /// # Errors
+    /// When the model cannot be loaded or run.
+    fn recognize(&self, picture: &Picture) -> Result<Recognized>;
+}
+
+/// What was read in a picture.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Recognized {
+    /// Width in pixels of the picture once it is upright; places are in it.
+    pub width: f32,
+    /// Height in pixels of the picture once it is upright.
+    pub height: f32,
+    /// Clockwise quarter turns that made the picture upright.
+    pub quarter_turns: u8,
+    /// The lines, in no particular order.
+    pub lines: Vec<RecognizedLine>,
+}
+
+/// One line of text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecognizedLine {
+    /// What it says.
+    pub text: String,
+    /// Mean probability of its characters, 0 to 1.
+    pub confidence: f32,
+    /// Top left, top right, bottom right and bottom left, in pixels; y grows downwards.
+    pub corners: [(f32, f32); 4],
+    /// Whether it is written from top to bottom.
+    pub is_vertical: bool,
+}
+
+/// PP-OCR in a folder: `det.onnx`, `rec.onnx` and `cls.onnx`. The networks are loaded at the first picture.
+pub struct PpOcr {
+    id: String,
+    dir: PathBuf,
+    threads: Option<usize>,
+    networks: Mutex<Option<Arc<Networks>>>,
+}
+
+struct Networks {
+    detector: Model,
+    reader: Model,
+    direction: Model,
+    alphabet: Vec<String>,
+    options: RunOptions,
+}
+
+impl PpOcr {
+    /// Prepares the model in `dir`; nothing is read yet. `threads`: the most that one picture uses, or one per core.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when a file is missing.
+    pub fn load(dir: &Path, threads: Option<usize>) -> Result<Self> {
+        for file in [DETECTOR, READER, DIRECTION] {
+            if !dir.join(file).is_file() {
+                return Err(Error::Malformed {
+                    path: dir.join(file),
+                    reason: "it is missing; pull the model again".to_owned(),
+                });
+            }
+        }
+        Ok(Self {
+            id: dir
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            dir: dir.to_owned(),
+            threads,
+            networks: Mutex::default(),
+        })
+    }
+
+    fn networks(&self) -> Result<Arc<Networks>> {
+        let mut networks = self
+            .networks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = networks.as_ref() {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Arc::new(Networks::load(&self.dir, self.threads)?);
+        *networks = Some(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+}
+
+/// Prepares an installed recognizer.
+///
+/// # Errors
+/// [`Error::WrongKind`] for other models; those of [`PpOcr::load`].
+pub fn load_recognizer(
+    installed: &Installed,
+    threads: Option<usize>,
+) -> Result<Arc<dyn Recognizer>> {
+    if installed.spec.kind != ModelKind::Recognizer {
+        return Err(Error::WrongKind {
+            id: installed.spec.id.0.clone(),
+            actual: installed.spec.kind.noun(),
+            wanted: "a recognizer",
+        });
+    }
+    Ok(Arc::new(PpOcr::load(&installed.dir, threads)?))
+}
+
+impl Recognizer for PpOcr {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn recognize(&self, picture: &Picture) -> Result<Recognized> {
+        self.networks()?.recognize(picture)
+    }
+}
+
+impl Networks {
+    fn load(dir: &Path, threads: Option<usize>) -> Result<Self> {
+        let open = |file: &str| {
+            let path = dir.join(file);
+            Model::load_file(&path).map_err(|error| Error::Malformed {
+                path,
+                reason: error.to_string(),
+            })
+        };
+        let reader = open(READER)?;
+        let alphabet = reader.metadata().get("character");
+        let alphabet = alphabet.map(read::alphabet).ok_or_else(|| Error::Malformed {
+            path: dir.join(READER),
+            reason: "it does not say which characters it reads".to_owned(),
+        })?;
+        let threads = threads.map(|n| Arc::new(ThreadPool::with_num_threads(n.max(1))));
+        Ok(Self {
+            detector: open(DETECTOR)?,
+            reader,
+            direction: open(DIRECTION)?,
+            alphabet,
+            options: RunOptions {
+                thread_pool: threads,
+                ..RunOptions::default()
+            },
+        })
+    }
+
+    fn recognize(&self, picture: &Picture) -> Result<Recognized> {
+        let mut boxes = detect::boxes(picture, |input, shape| {
+            self.run(&self.detector, input, shape)
+        })?;
+        let quarter_turns = self.quarter_turns(picture, &boxes)?;
+        let turned;
+        let mut upright = picture;
+        if quarter_turns > 0 {
+            turned = picture.turned(quarter_turns);
+            upright = &turned;
+            boxes = detect::boxes(upright, |input, shape| {
+                self.run(&self.detector, input, shape)
+            })?;
+        }
+        let mut lines = Vec::with_capacity(boxes.len());
+        for found in &boxes {
+            let direction = if found.is_tall() {
+                Direction::Down
+            } else {
+                Direction::Right
+            };
+            let (text, confidence) = self.read(upright, found, direction)?;
+            if confidence >= MIN_CONFIDENCE && !text.trim().is_empty() {
+                lines.push(RecognizedLine {
+                    text,
+                    confidence,
+                    corners: found.corners,
+                    is_vertical: found.is_tall() && text_is_long(found),
+                });
+            }
+        }
+        Ok(Recognized {
+            #[expect(clippy::cast_precision_loss, reason = "pixels of a page")]
+            width: upright.width() as f32,
+            #[expect(clippy::cast_precision_loss, reason = "pixels of a page")]
+            height: upright.height() as f32,
+            quarter_turns,
+            lines,
+        })
+    }
+
+    /// Returns the clockwise quarter turns that make the picture upright.
+    ///
+    /// Tall boxes are lines of a page on its side, or lines of vertical writing. The former read well one way round and
+    /// not at all the other way; the latter are read worse from the side than upright text is, and are Chinese or
+    /// Japanese.
+    fn quarter_turns(&self, picture: &Picture, boxes: &[TextBox]) -> Result<u8> {
+        let length = |found: &&TextBox| found.length();
+        let total: f32 = boxes.iter().map(TextBox::length).sum();
+        let tall: f32 = boxes.iter().filter(|b| b.is_tall()).map(TextBox::length).sum();
+        let on_side = tall > total * 0.5;
+        let mut probes: Vec<&TextBox> = boxes.iter().filter(|b| b.is_tall() == on_side).collect();
+        probes.sort_by(|a, b| length(b).total_cmp(&length(a)));
+        probes.truncate(PROBES);
+        if probes.is_empty() {
+            return Ok(0);
+        }
+        if !on_side {
+            let mut n_upside_down = 0;
+            for found in &probes {
+                n_upside_down += usize::from(self.is_upside_down(picture, found)?);
+            }
+            return Ok(if n_upside_down * 3 > probes.len() * 2 { 2 } else { 0 });
+        }
+        let (mut down, mut up) = ((0.0, 0, 0), (0.0, 0, 0));
+        for found in &probes {
+            for (direction, sum) in [(Direction::Down, &mut down), (Direction::Up, &mut up)] {
+                let (text, confidence) = self.read(picture, found, direction)?;
+                sum.0 += confidence;
+                sum.1 += text.chars().filter(|c| is_ideographic(*c)).count();
+                sum.2 += text.chars().filter(|c| c.is_alphanumeric()).count();
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most PROBES")]
+        let n = probes.len() as f32;
+        tracing::debug!(?down, ?up, "lines lie on their side");
+        Ok(if up.0 > down.0 + 0.1 * n {
+            1
+        } else if down.1 * 2 > down.2 {
+            // Vertical writing runs down, and so do lines of a page that lies on its right side; only the latter
+            // are upright once they are turned.
+            let upright = down.0 / n > 0.97;
+            if upright { 3 } else { 0 }
+        } else {
+            3
+        })
+    }
+
+    fn is_upside_down(&self, picture: &Picture, found: &TextBox) -> Result<bool> {
+        let (input, width) = read::direction_input(picture, found);
+        let output = self.run(&self.direction, &input, [1, 3, read::HEIGHT, width])?;
+        let (_, scores) = output
+            .into_shape_vec::<f32, 2>()
+            .map_err(|error| Error::Recognition(error.to_string()))?;
+        Ok(scores.get(1).is_some_and(|&score| score > 0.9))
+    }
+
+    fn read(
+        &self,
+        picture: &Picture,
+        found: &TextBox,
+        direction: Direction,
+    ) -> Result<(String, f32)> {
+        let (input, width) = read::input(picture, found, direction);
+        let output = self.run(&self.reader, &input, [1, 3, read::HEIGHT, width])?;
+        let ([_, _, n_classes], scores) = output
+            .into_shape_vec::<f32, 3>()
+            .map_err(|error| Error::Recognition(error.to_string()))?;
+        Ok(read::decode(&scores, n_classes, &self.alphabet))
+    }
+
+    fn run(&self, model: &Model, input: &[f32], shape: [usize; 4]) -> Result<Value> {
+        let failed = |error: String| Error::Recognition(error);
+        let input = ValueView::from_shape(shape, input).map_err(|e| failed(e.to_string()))?;
+        model
+            .run_one(input.into(), Some(self.options.clone()))
+            .map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// Whether a tall box holds more than one character, which is tall by itself.
+fn text_is_long(found: &TextBox) -> bool {
+    found.length() > found.thickness() * 1.8
+}
+
+fn is_ideographic(c: char) -> bool {
+    matches!(c, '\u{3040}'..='\u{30FF}' | '\u{3400}'..='\u{9FFF}' | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{3FFFF}')
+}
