@@ -12,7 +12,7 @@ use crate::pipeline::{Pipeline, blocking};
 use crate::store::{IndexOp, StoredChunk};
 use crate::{
     AccessFilter, Acl, Attributes, ChunkId, CollectionId, DocumentId, Error, Extracted, Metadata,
-    MetadataChange, Result, extract,
+    MetadataChange, Result, Tools, extract,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -361,6 +361,7 @@ impl Pipeline {
             Arc::clone(&self.embedder),
         );
         let (job, mut config) = (job.clone(), self.config.chunking);
+        let tools = self.tools.clone();
         // What the embedder would cut off could not be found: room is left for its prompt, the title and the headings.
         let limit = self
             .embedder
@@ -382,7 +383,7 @@ impl Pipeline {
                 }
                 Err(error) => return Err(error),
             };
-            match read(&bytes, &job.source, &target.attributes.media_type) {
+            match read(&bytes, &job.source, &target.attributes.media_type, &tools) {
                 Ok(extracted) => {
                     let title = title(&extracted, &job.source);
                     let found = extracted.metadata.tidied();
@@ -568,7 +569,7 @@ pub(crate) fn stored_chunks<'a>(
         .collect()
 }
 
-fn read(bytes: &[u8], source: &str, media_type: &str) -> Result<Extracted> {
+fn read(bytes: &[u8], source: &str, media_type: &str, tools: &Tools) -> Result<Extracted> {
     if media_type == EXTRACTED_MEDIA_TYPE {
         let reason = |error: serde_json::Error| Error::Malformed {
             format: "extracted JSON",
@@ -576,7 +577,7 @@ fn read(bytes: &[u8], source: &str, media_type: &str) -> Result<Extracted> {
         };
         return serde_json::from_slice(bytes).map_err(reason);
     }
-    extract::extract(bytes, source, Some(media_type))
+    extract::extract(bytes, source, Some(media_type), tools)
 }
 
 /// Returns the title a file gives itself, else its first heading, else its name.
@@ -606,6 +607,7 @@ fn is_about_file(error: &Error) -> bool {
         Error::UnsupportedFormat { .. }
         | Error::EmptyFile
         | Error::NoText
+        | Error::NoRecognizer
         | Error::Encrypted
         | Error::Malformed { .. }
         | Error::TooLarge { .. } => true,

@@ -11,8 +11,8 @@ use crate::fuse::Fusion;
 use crate::late::TokenCodec;
 use crate::rerank::Reranking;
 use crate::store::{Bm25, EmbeddedStore, Store, StoreSpec};
-use crate::{AccessFilter, DocumentId, Error, Result, SearchFilter, room};
-use kura_models::{Embedder, Reranker};
+use crate::{AccessFilter, DocumentId, Error, Result, SearchFilter, Tools, room};
+use kura_models::{Embedder, Recognizer, Reranker};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -52,6 +52,8 @@ pub struct IndexModels {
     pub embedder: Arc<dyn Embedder>,
     /// Orders the best candidates of a search; without one, fusion has the last word.
     pub reranker: Option<Arc<dyn Reranker>>,
+    /// Recognizes the text of pictures and scanned pages; without one they have none.
+    pub recognizer: Option<Arc<dyn Recognizer>>,
 }
 
 impl From<Arc<dyn Embedder>> for IndexModels {
@@ -59,6 +61,7 @@ impl From<Arc<dyn Embedder>> for IndexModels {
         Self {
             embedder,
             reranker: None,
+            recognizer: None,
         }
     }
 }
@@ -76,6 +79,8 @@ pub struct Pipeline {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) embedder: Arc<dyn Embedder>,
     pub(crate) reranker: Option<Arc<dyn Reranker>>,
+    /// What files are read with.
+    pub(crate) tools: Tools,
     pub(crate) codec: TokenCodec,
     pub(crate) config: IndexConfig,
     pub(crate) dictionaries: Dictionaries,
@@ -98,7 +103,11 @@ impl Pipeline {
         models: impl Into<IndexModels>,
         config: IndexConfig,
     ) -> Result<Arc<Self>> {
-        let IndexModels { embedder, reranker } = models.into();
+        let IndexModels {
+            embedder,
+            reranker,
+            recognizer,
+        } = models.into();
         let (dir, spec) = (data_dir.to_owned(), store_spec(embedder.as_ref()));
         let name = embedder_name(embedder.as_ref());
         let (lock, catalog, blobs, store, dictionaries) = blocking(move || {
@@ -137,6 +146,7 @@ impl Pipeline {
             store: Arc::new(store),
             embedder,
             reranker,
+            tools: Tools::new(recognizer),
             config,
             dictionaries,
             changing: tokio::sync::Mutex::default(),

@@ -47,6 +47,7 @@ async fn open(dir: &Path, reranker: Option<FakeReranker>, reranking: Reranking) 
     let models = IndexModels {
         embedder: Arc::new(FakeEmbedder::new()),
         reranker: reranker.map(|reranker| Arc::new(reranker) as Arc<dyn Reranker>),
+        recognizer: None,
     };
     Pipeline::open(dir, models, config).await.unwrap()
 }

@@ -17,7 +17,7 @@ use crate::registry::Installed;
 use crate::{Error, ModelKind, Result};
 use detect::TextBox;
 pub use picture::Picture;
-use read::Direction;
+use read::{Direction, Reading};
 
 const DETECTOR: &str = "det.onnx";
 const READER: &str = "rec.onnx";
@@ -28,6 +28,9 @@ const MIN_CONFIDENCE: f32 = 0.5;
 
 /// Lines that are looked at to find out which way up a page is.
 const PROBES: usize = 8;
+
+/// Characters of such a line that are looked at one by one.
+const MAX_CELLS: usize = 12;
 
 /// Reads the text in pictures.
 ///
@@ -112,10 +115,7 @@ impl PpOcr {
     }
 
     fn networks(&self) -> Result<Arc<Networks>> {
-        let mut networks = self
-            .networks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(loaded) = networks.as_ref() {
             return Ok(Arc::clone(loaded));
         }
@@ -164,20 +164,19 @@ impl Networks {
         };
         let reader = open(READER)?;
         let alphabet = reader.metadata().get("character");
-        let alphabet = alphabet.map(read::alphabet).ok_or_else(|| Error::Malformed {
-            path: dir.join(READER),
-            reason: "it does not say which characters it reads".to_owned(),
-        })?;
+        let alphabet = alphabet
+            .map(read::alphabet)
+            .ok_or_else(|| Error::Malformed {
+                path: dir.join(READER),
+                reason: "it does not say which characters it reads".to_owned(),
+            })?;
         let threads = threads.map(|n| Arc::new(ThreadPool::with_num_threads(n.max(1))));
         Ok(Self {
             detector: open(DETECTOR)?,
             reader,
             direction: open(DIRECTION)?,
             alphabet,
-            options: RunOptions {
-                thread_pool: threads,
-                ..RunOptions::default()
-            },
+            options: RunOptions::default().with_thread_pool(threads),
         })
     }
 
@@ -202,11 +201,11 @@ impl Networks {
             } else {
                 Direction::Right
             };
-            let (text, confidence) = self.read(upright, found, direction)?;
-            if confidence >= MIN_CONFIDENCE && !text.trim().is_empty() {
+            let reading = self.read(upright, found, direction)?;
+            if reading.confidence >= MIN_CONFIDENCE && !reading.text.trim().is_empty() {
                 lines.push(RecognizedLine {
-                    text,
-                    confidence,
+                    text: reading.text,
+                    confidence: reading.confidence,
                     corners: found.corners,
                     is_vertical: found.is_tall() && text_is_long(found),
                 });
@@ -224,49 +223,72 @@ impl Networks {
 
     /// Returns the clockwise quarter turns that make the picture upright.
     ///
-    /// Tall boxes are lines of a page on its side, or lines of vertical writing. The former read well one way round and
-    /// not at all the other way; the latter are read worse from the side than upright text is, and are Chinese or
-    /// Japanese.
+    /// Tall boxes are lines of a page on its side, or lines of vertical writing. The reader reads both, the latter with
+    /// its characters lying; so these are looked at upright: only vertical writing says the same then.
     fn quarter_turns(&self, picture: &Picture, boxes: &[TextBox]) -> Result<u8> {
-        let length = |found: &&TextBox| found.length();
         let total: f32 = boxes.iter().map(TextBox::length).sum();
-        let tall: f32 = boxes.iter().filter(|b| b.is_tall()).map(TextBox::length).sum();
-        let on_side = tall > total * 0.5;
+        let tall = boxes.iter().filter(|found| found.is_tall());
+        let on_side = tall.map(TextBox::length).sum::<f32>() > total * 0.5;
         let mut probes: Vec<&TextBox> = boxes.iter().filter(|b| b.is_tall() == on_side).collect();
-        probes.sort_by(|a, b| length(b).total_cmp(&length(a)));
+        probes.sort_by(|a, b| b.length().total_cmp(&a.length()));
         probes.truncate(PROBES);
-        if probes.is_empty() {
-            return Ok(0);
-        }
         if !on_side {
             let mut n_upside_down = 0;
             for found in &probes {
                 n_upside_down += usize::from(self.is_upside_down(picture, found)?);
             }
-            return Ok(if n_upside_down * 3 > probes.len() * 2 { 2 } else { 0 });
+            return Ok(if n_upside_down * 3 > probes.len() * 2 {
+                2
+            } else {
+                0
+            });
         }
-        let (mut down, mut up) = ((0.0, 0, 0), (0.0, 0, 0));
+        let (mut down, mut up) = (0.0, 0.0);
+        let (mut n_same, mut n_compared) = (0, 0);
         for found in &probes {
-            for (direction, sum) in [(Direction::Down, &mut down), (Direction::Up, &mut up)] {
-                let (text, confidence) = self.read(picture, found, direction)?;
-                sum.0 += confidence;
-                sum.1 += text.chars().filter(|c| is_ideographic(*c)).count();
-                sum.2 += text.chars().filter(|c| c.is_alphanumeric()).count();
-            }
+            let read_down = self.read(picture, found, Direction::Down)?;
+            down += read_down.confidence;
+            up += self.read(picture, found, Direction::Up)?.confidence;
+            let (same, compared) = self.same_when_upright(picture, found, &read_down)?;
+            n_same += same;
+            n_compared += compared;
         }
-        #[expect(clippy::cast_precision_loss, reason = "at most PROBES")]
-        let n = probes.len() as f32;
-        tracing::debug!(?down, ?up, "lines lie on their side");
-        Ok(if up.0 > down.0 + 0.1 * n {
+        tracing::debug!(down, up, n_same, n_compared, "lines lie on their side");
+        Ok(if up > down {
             1
-        } else if down.1 * 2 > down.2 {
-            // Vertical writing runs down, and so do lines of a page that lies on its right side; only the latter
-            // are upright once they are turned.
-            let upright = down.0 / n > 0.97;
-            if upright { 3 } else { 0 }
+        } else if n_same * 3 > n_compared {
+            0
         } else {
             3
         })
+    }
+
+    /// Returns how many ideographs and kana of a line read downwards are read again when they are seen upright, and how
+    /// many were looked at.
+    fn same_when_upright(
+        &self,
+        picture: &Picture,
+        found: &TextBox,
+        reading: &Reading,
+    ) -> Result<(usize, usize)> {
+        let is_full = |text: &str| text.chars().all(is_ideographic);
+        let some: Vec<&(String, f32)> = reading
+            .places
+            .iter()
+            .filter(|(text, _)| is_full(text))
+            .take(MAX_CELLS)
+            .collect();
+        if some.is_empty() {
+            return Ok((0, 0));
+        }
+        let places: Vec<f32> = some.iter().map(|(_, place)| *place).collect();
+        let (input, width) = read::upright_cells(picture, found, &places);
+        let again = self.decoded(&input, width)?;
+        let n_same = some
+            .iter()
+            .filter(|(text, _)| again.text.contains(text.as_str()))
+            .count();
+        Ok((n_same, some.len()))
     }
 
     fn is_upside_down(&self, picture: &Picture, found: &TextBox) -> Result<bool> {
@@ -278,14 +300,13 @@ impl Networks {
         Ok(scores.get(1).is_some_and(|&score| score > 0.9))
     }
 
-    fn read(
-        &self,
-        picture: &Picture,
-        found: &TextBox,
-        direction: Direction,
-    ) -> Result<(String, f32)> {
+    fn read(&self, picture: &Picture, found: &TextBox, direction: Direction) -> Result<Reading> {
         let (input, width) = read::input(picture, found, direction);
-        let output = self.run(&self.reader, &input, [1, 3, read::HEIGHT, width])?;
+        self.decoded(&input, width)
+    }
+
+    fn decoded(&self, input: &[f32], width: usize) -> Result<Reading> {
+        let output = self.run(&self.reader, input, [1, 3, read::HEIGHT, width])?;
         let ([_, _, n_classes], scores) = output
             .into_shape_vec::<f32, 3>()
             .map_err(|error| Error::Recognition(error.to_string()))?;

@@ -10,7 +10,7 @@ use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
 use kura_indexer::{DocumentId, IndexConfig, IndexModels, Pipeline, Reranking};
-use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry, Reranker};
+use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Recognizer, Registry, Reranker};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -50,6 +50,8 @@ pub struct Models {
     pub embedder: Arc<dyn Embedder>,
     /// Orders what was found; without one, fusion does.
     pub reranker: Option<Arc<dyn Reranker>>,
+    /// Recognizes the text of pictures and scanned pages; without one, they have none.
+    pub recognizer: Option<Arc<dyn Recognizer>>,
     /// Writes answers; without one, answers are extracted.
     pub generator: Option<Arc<dyn Generator>>,
 }
@@ -73,6 +75,7 @@ impl App {
         let index_models = IndexModels {
             embedder: models.embedder,
             reranker: models.reranker,
+            recognizer: models.recognizer,
         };
         let pipeline = open_pipeline(&config, index_models).await?;
         let conversations = Conversations::open(&config.data_dir.join("conversations.db"))?;
@@ -192,7 +195,45 @@ pub fn load_index_models(config: &Config) -> anyhow::Result<IndexModels> {
     Ok(IndexModels {
         embedder: load_embedder(config)?,
         reranker: load_reranker(config)?,
+        recognizer: None, // a search reads no files
     })
+}
+
+/// Loads what indexing needs.
+///
+/// # Errors
+/// Those of [`load_embedder`] and [`load_recognizer`].
+pub fn load_ingest_models(config: &Config) -> anyhow::Result<IndexModels> {
+    Ok(IndexModels {
+        embedder: load_embedder(config)?,
+        reranker: None,
+        recognizer: load_recognizer(config)?,
+    })
+}
+
+/// Prepares the configured recognizer: `None` if recognition is off or the model is not installed, which is logged. Its
+/// networks are loaded with the first picture.
+///
+/// # Errors
+/// When it is installed but damaged, or is no recognizer.
+pub fn load_recognizer(config: &Config) -> anyhow::Result<Option<Arc<dyn Recognizer>>> {
+    let Some(id) = config.recognizer() else {
+        return Ok(None);
+    };
+    let installed = match registry(config)?.locate(id) {
+        Ok(installed) => installed,
+        Err(kura_models::Error::NotInstalled { .. }) => {
+            tracing::info!(
+                "the recognizer `{id}` is not installed, so pictures and scans have no text; run `kura models pull {id}`"
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let threads = Some(config.models.threads).filter(|n| *n > 0);
+    let recognizer = kura_models::load_recognizer(&installed, threads)
+        .with_context(|| format!("cannot load the recognizer `{id}`"))?;
+    Ok(Some(recognizer))
 }
 
 /// Loads the configured generator: `None` if none is configured or it is not installed, which is logged.

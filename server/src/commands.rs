@@ -111,10 +111,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Search(args) => runtime()?.block_on(search::run(configured(&flags)?, args)),
         Command::Explain(args) => runtime()?.block_on(explain::run(configured(&flags)?, args)),
         Command::Ask(args) => runtime()?.block_on(ask::run(configured(&flags)?, args)),
-        Command::Extract(args) => {
-            configured(&flags)?;
-            extract::run(&args)
-        }
+        Command::Extract(args) => extract::run(&configured(&flags)?, &args),
         Command::Models(args) => models::run(&configured(&flags)?, args),
         Command::Admin(args) => runtime()?.block_on(admin::run(configured(&flags)?, args)),
         Command::Dictionary(args) => {

@@ -32,6 +32,8 @@ pub struct Config {
     pub models: ModelsConfig,
     /// How the data directory is used.
     pub storage: StorageConfig,
+    /// How files are read.
+    pub ingest: IngestConfig,
     /// How documents are cut.
     pub chunking: ChunkingConfig,
     /// How chunks are found.
@@ -72,6 +74,8 @@ pub struct ModelsConfig {
     pub reranker: String,
     /// Registry name of the generator; empty: none.
     pub generator: String,
+    /// Registry name of the recognizer; empty: none.
+    pub recognizer: String,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
     /// Base URL of the model hub.
@@ -88,6 +92,24 @@ pub struct ModelsConfig {
 pub struct StorageConfig {
     /// Room that must be left before anything is added.
     pub min_free_bytes: u64,
+}
+
+/// How files are read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestConfig {
+    /// Whether the text of pictures and scanned pages is recognized.
+    pub ocr: OcrMode,
+}
+
+/// Whether the text of pictures and scanned pages is recognized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OcrMode {
+    /// Where there is no sound text, if the model is installed.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// How documents are cut.
@@ -213,6 +235,13 @@ impl Config {
     #[must_use]
     pub fn reranker(&self) -> Option<&str> {
         Some(self.models.reranker.as_str()).filter(|id| !id.is_empty())
+    }
+
+    /// Returns the recognizer's name, if recognition is on and one is configured.
+    #[must_use]
+    pub fn recognizer(&self) -> Option<&str> {
+        let is_on = self.ingest.ocr == OcrMode::Auto;
+        Some(self.models.recognizer.as_str()).filter(|id| is_on && !id.is_empty())
     }
 
     /// Returns the generator's name, if one is configured.

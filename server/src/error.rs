@@ -471,7 +471,7 @@ impl From<kura_indexer::Error> for ApiError {
         let code = match error {
             E::Model(model) => return (*model).into(),
             E::UnsupportedFormat { .. } => Code::UnsupportedMediaType,
-            E::EmptyFile | E::NoText | E::Encrypted | E::Malformed { .. } => {
+            E::EmptyFile | E::NoText | E::NoRecognizer | E::Encrypted | E::Malformed { .. } => {
                 Code::UnreadableDocument
             }
             E::TooLarge { .. } => Code::PayloadTooLarge,

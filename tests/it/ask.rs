@@ -168,6 +168,7 @@ fn a_client_that_goes_away_cancels_the_generation() {
     let app = with_fact(Models {
         embedder: Arc::new(FakeEmbedder::new()),
         reranker: None,
+        recognizer: None,
         generator: Some(Arc::new(generator)),
     });
     let mut stream = app

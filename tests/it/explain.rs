@@ -45,6 +45,7 @@ async fn open_with(
     let models = IndexModels {
         embedder: models::embedder("multilingual-e5-small"),
         reranker,
+        recognizer: None,
     };
     Pipeline::open(dir, models, config).await.unwrap()
 }

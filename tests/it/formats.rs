@@ -1,6 +1,6 @@
 //! Extraction measured over real files of many formats, with the snippets that must be found in them.
 
-use kura_indexer::{Error, extract};
+use kura_indexer::{Error, Tools, extract};
 use kura_tests::Kura;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -102,7 +102,7 @@ fn real_files_are_read() {
 
 fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>) {
     let start = Instant::now();
-    let outcome = extract(bytes, &entry.file, None);
+    let outcome = extract(bytes, &entry.file, None, &Tools::default());
     let took = start.elapsed();
     let tagged = |tag: &str| entry.tags.iter().any(|own| own.starts_with(tag));
     let is_supported = SUPPORTED.contains(&entry.ext.as_str());
@@ -169,7 +169,7 @@ fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>)
 ///
 /// The reference extractors write cells apart by blanks, commas or pipes, and keep or drop Markdown's marks.
 fn folded(text: &str) -> String {
-    let normal = extract(text.as_bytes(), "snippet.log", None)
+    let normal = extract(text.as_bytes(), "snippet.log", None, &Tools::default())
         .map(|extracted| {
             extracted
                 .blocks

@@ -33,6 +33,7 @@ pub fn fake_models(script: &[&str]) -> Models {
     Models {
         embedder: Arc::new(FakeEmbedder::new()),
         reranker: None,
+        recognizer: None,
         generator: Some(Arc::new(FakeGenerator::new(script.iter().copied()))),
     }
 }

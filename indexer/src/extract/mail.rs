@@ -3,7 +3,7 @@
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::outline::Outline;
-use crate::extract::{extract_nested, html, text};
+use crate::extract::{Tools, extract_nested, html, text};
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ const MAX_DEPTH: usize = 3;
 const MAX_ATTACHMENTS: usize = 200;
 
 /// Extracts a message that lies `depth` messages deep.
-pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
+pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extracted> {
     let bytes = as_ascii_compatible(bytes);
     let message = MessageParser::default()
         .parse(bytes.as_ref())
@@ -35,7 +35,7 @@ pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
             ));
             break;
         }
-        add_attachment(&mut outline, part, &name, depth);
+        add_attachment(&mut outline, part, &name, depth, tools);
     }
     Ok(outline.finish())
 }
@@ -120,7 +120,13 @@ fn add_text(outline: &mut Outline, part: &MessagePart<'_>) -> bool {
     true
 }
 
-fn add_attachment(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: usize) {
+fn add_attachment(
+    outline: &mut Outline,
+    part: &MessagePart<'_>,
+    name: &str,
+    depth: usize,
+    tools: &Tools,
+) {
     if depth >= MAX_DEPTH {
         outline.warn(format!("attachment `{name}`: nested too deeply to be read"));
         return;
@@ -135,9 +141,16 @@ fn add_attachment(outline: &mut Outline, part: &MessagePart<'_>, name: &str, dep
             "message.eml",
             Some("message/rfc822"),
             depth + 1,
+            tools,
         ),
         PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
-            extract_nested(part.contents(), name, media_type.as_deref(), depth + 1)
+            extract_nested(
+                part.contents(),
+                name,
+                media_type.as_deref(),
+                depth + 1,
+                tools,
+            )
         }
         PartType::Multipart(_) => return,
     };
@@ -167,7 +180,7 @@ mod tests {
 
     #[test]
     fn headers_body_and_attachments_are_read() {
-        let extracted = extract(MAIL.as_bytes(), 0).unwrap();
+        let extracted = extract(MAIL.as_bytes(), 0, &Tools::default()).unwrap();
         assert_eq!(extracted.title.as_deref(), Some("経費のお知らせ"));
         assert_eq!(extracted.metadata.author.as_deref(), Some("Sato"));
         assert_eq!(
@@ -201,7 +214,9 @@ mod tests {
         assert_eq!(extracted.warnings.len(), 1);
         assert!(
             extracted.warnings[0].message.contains("x.png")
-                && extracted.warnings[0].message.contains("image/png")
+                && extracted.warnings[0]
+                    .message
+                    .contains("text recognition is off")
         );
     }
 
@@ -209,7 +224,7 @@ mod tests {
     fn japanese_bodies_are_decoded() {
         let mut mail = b"From: a@b.example\r\nSubject: s\r\nContent-Type: text/plain; charset=ISO-2022-JP\r\n\r\n".to_vec();
         mail.extend_from_slice(&encoding_rs::ISO_2022_JP.encode("会議は火曜日です。").0);
-        let extracted = extract(&mail, 0).unwrap();
+        let extracted = extract(&mail, 0, &Tools::default()).unwrap();
         assert_eq!(extracted.blocks.last().unwrap().text, "会議は火曜日です。");
     }
 
@@ -222,7 +237,7 @@ mod tests {
                  boundary=b{level}\r\n\r\n--b{level}\r\nContent-Type: message/rfc822\r\n\r\n{mail}\r\n--b{level}--\r\n"
             );
         }
-        let extracted = extract(mail.as_bytes(), 0).unwrap();
+        let extracted = extract(mail.as_bytes(), 0, &Tools::default()).unwrap();
         assert!(
             extracted
                 .warnings

@@ -105,8 +105,8 @@ impl Picture {
 
     /// Adds the color at a point between pixels; the edge goes on beyond the picture.
     fn add(&self, x: f32, y: f32, sum: &mut [f32; 3]) {
-        let (x0, fx) = self.cell(x, self.width);
-        let (y0, fy) = self.cell(y, self.height);
+        let (x0, fx) = cell(x, self.width);
+        let (y0, fy) = cell(y, self.height);
         let x1 = (x0 + 1).min(self.width - 1);
         let y1 = (y0 + 1).min(self.height - 1);
         let at = |x: usize, y: usize| (y * self.width + x) * 3;
@@ -118,18 +118,18 @@ impl Picture {
             *sum += top + (bottom - top) * fy;
         }
     }
+}
 
-    #[expect(clippy::unused_self, reason = "reads as what it is")]
-    fn cell(&self, at: f32, len: usize) -> (usize, f32) {
-        let at = at.clamp(0.0, to_f32(len - 1));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped to the picture"
-        )]
-        let whole = at as usize;
-        (whole, at - to_f32(whole))
-    }
+/// Returns the pixel before a place between pixels, and how far beyond it the place is.
+fn cell(at: f32, len: usize) -> (usize, f32) {
+    let at = at.clamp(0.0, to_f32(len - 1));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the picture"
+    )]
+    let whole = at as usize;
+    (whole, at - to_f32(whole))
 }
 
 fn samples(step: (f32, f32)) -> f32 {

@@ -41,7 +41,10 @@ pub(super) fn direction_input(picture: &Picture, found: &TextBox) -> (Vec<f32>, 
     let ratio = distance(top_left, top_right) / distance(top_left, bottom_left).max(1.0);
     let used = scaled_width(ratio).min(DIRECTION_WIDTH);
     let corners = (top_left, top_right, bottom_left);
-    (planes(picture, corners, used, DIRECTION_WIDTH), DIRECTION_WIDTH)
+    (
+        planes(picture, corners, used, DIRECTION_WIDTH),
+        DIRECTION_WIDTH,
+    )
 }
 
 #[expect(
@@ -61,12 +64,7 @@ fn planes(
     used: usize,
     width: usize,
 ) -> Vec<f32> {
-    let part = |to: Point, n: usize| {
-        (
-            (to.0 - origin.0) / to_f32(n),
-            (to.1 - origin.1) / to_f32(n),
-        )
-    };
+    let part = |to: Point, n: usize| ((to.0 - origin.0) / to_f32(n), (to.1 - origin.1) / to_f32(n));
     let patch = Patch {
         origin,
         step: part(end, used),
@@ -90,14 +88,26 @@ pub(super) fn alphabet(list: &str) -> Vec<String> {
         .collect()
 }
 
-/// Decodes scores `[steps, n_classes]`: the best class of each step, repetitions and blanks left out. Returns the text
-/// and the mean probability of its characters.
-pub(super) fn decode(scores: &[f32], n_classes: usize, alphabet: &[String]) -> (String, f32) {
-    let mut text = String::new();
+/// What the reader made of a line.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Reading {
+    pub(super) text: String,
+    /// Mean probability of the characters.
+    pub(super) confidence: f32,
+    /// The characters with their places, in pixels of the reader's input.
+    pub(super) places: Vec<(String, f32)>,
+}
+
+/// Pixels of the reader's input to a step of its output.
+const STEP: f32 = 8.0;
+
+/// Decodes scores `[steps, n_classes]`: the best class of each step, repetitions and blanks left out.
+pub(super) fn decode(scores: &[f32], n_classes: usize, alphabet: &[String]) -> Reading {
+    let mut reading = Reading::default();
     let mut sum = 0.0;
     let mut n = 0_u16;
     let mut last = 0;
-    for step in scores.chunks_exact(n_classes.max(1)) {
+    for (index, step) in scores.chunks_exact(n_classes.max(1)).enumerate() {
         let best = step
             .iter()
             .enumerate()
@@ -107,13 +117,52 @@ pub(super) fn decode(scores: &[f32], n_classes: usize, alphabet: &[String]) -> (
             && best.0 > 0
             && let Some(character) = alphabet.get(best.0)
         {
-            text.push_str(character);
+            reading.text.push_str(character);
+            let place = (to_f32(index) + 0.5) * STEP;
+            reading.places.push((character.clone(), place));
             sum += best.1;
             n = n.saturating_add(1);
         }
         last = best.0;
     }
-    (text, if n == 0 { 0.0 } else { sum / f32::from(n) })
+    if n > 0 {
+        reading.confidence = sum / f32::from(n);
+    }
+    reading
+}
+
+/// Returns the planes of some characters of a tall line, each upright, one beside the other, and their width. `places`
+/// are those of the line read downwards.
+pub(super) fn upright_cells(
+    picture: &Picture,
+    found: &TextBox,
+    places: &[f32],
+) -> (Vec<f32>, usize) {
+    let [top_left, top_right, _, bottom_left] = found.corners;
+    let unit = |to: Point| {
+        let length = distance(top_left, to).max(1.0);
+        ((to.0 - top_left.0) / length, (to.1 - top_left.1) / length)
+    };
+    let (right, down) = (unit(top_right), unit(bottom_left));
+    let thickness = distance(top_left, top_right);
+    let per_pixel = thickness / to_f32(HEIGHT);
+    let width = (places.len() * HEIGHT).max(MIN_WIDTH).next_multiple_of(8);
+    let mut all = vec![0.0; 3 * HEIGHT * width];
+    for (index, place) in places.iter().enumerate() {
+        let from = place * per_pixel - thickness / 2.0;
+        let patch = Patch {
+            origin: (top_left.0 + down.0 * from, top_left.1 + down.1 * from),
+            step: (right.0 * per_pixel, right.1 * per_pixel),
+            row: (down.0 * per_pixel, down.1 * per_pixel),
+        };
+        let mut cell = vec![0.0; 3 * HEIGHT * HEIGHT];
+        picture.fill(patch, (HEIGHT, HEIGHT), HEIGHT, &mut cell);
+        for (row, values) in cell.chunks_exact(HEIGHT).enumerate() {
+            let at = row * width + index * HEIGHT;
+            all[at..at + HEIGHT].copy_from_slice(values);
+        }
+    }
+    (all, width)
 }
 
 #[cfg(test)]
@@ -129,12 +178,21 @@ mod tests {
             step[class] = score;
             step
         };
-        let classes = [(0, 0.9), (1, 0.8), (1, 0.7), (0, 0.9), (1, 0.6), (3, 1.0), (2, 0.8)];
+        let classes = [
+            (0, 0.9),
+            (1, 0.8),
+            (1, 0.7),
+            (0, 0.9),
+            (1, 0.6),
+            (3, 1.0),
+            (2, 0.8),
+        ];
         let scores: Vec<f32> = classes.iter().flat_map(|&(c, s)| step(c, s)).collect();
-        let (text, confidence) = decode(&scores, 4, &alphabet);
-        assert_eq!(text, "aa b");
-        assert!((confidence - 0.8).abs() < 1e-6, "{confidence}");
-        assert_eq!(decode(&[], 4, &alphabet), (String::new(), 0.0));
+        let reading = decode(&scores, 4, &alphabet);
+        assert_eq!(reading.text, "aa b");
+        assert!((reading.confidence - 0.8).abs() < 1e-6, "{reading:?}");
+        assert_eq!(reading.places[0], ("a".to_owned(), 12.0));
+        assert_eq!(decode(&[], 4, &alphabet), Reading::default());
     }
 
     #[test]

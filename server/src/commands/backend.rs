@@ -19,7 +19,7 @@ pub(super) enum Backend {
 impl Backend {
     /// Finds the server that holds the data directory, or opens the directory.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
-        Self::open_with(config, |config| Ok(app::load_embedder(config)?.into())).await
+        Self::open_with(config, app::load_ingest_models).await
     }
 
     /// The same for a command that searches.

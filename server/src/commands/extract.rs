@@ -1,7 +1,9 @@
 //! `kura extract`
 
 use super::{Outcome, print_json};
-use kura_indexer::{Block, BlockKind, Extracted, Locator, Metadata};
+use crate::app;
+use crate::config::Config;
+use kura_indexer::{Block, BlockKind, Extracted, Locator, Metadata, PageQuality, Tools};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -20,6 +22,7 @@ struct Output {
     title: Option<String>,
     metadata: Metadata,
     blocks: Vec<BlockOutput>,
+    pages: Vec<PageQuality>,
     warnings: Vec<String>,
 }
 
@@ -38,10 +41,11 @@ struct BlockOutput {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+pub fn run(config: &Config, args: &Args) -> anyhow::Result<Outcome> {
     let bytes = fs_err::read(&args.file)?;
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let extracted = kura_indexer::extract::extract(&bytes, &name, None)?;
+    let tools = Tools::new(app::load_recognizer(config)?);
+    let extracted = kura_indexer::extract(&bytes, &name, None, &tools)?;
     if args.json {
         print_json(&Output::from(extracted))?;
     } else {
@@ -70,6 +74,7 @@ impl From<Extracted> for Output {
             title: extracted.title,
             metadata: extracted.metadata.tidied(),
             blocks: extracted.blocks.into_iter().map(Into::into).collect(),
+            pages: extracted.pages,
             warnings: extracted
                 .warnings
                 .into_iter()

@@ -111,6 +111,7 @@ fn list(config: &Config, registry: &Registry, json: bool) -> anyhow::Result<Outc
         Some(config.models.embedder.as_str()),
         config.reranker(),
         config.generator(),
+        config.recognizer(),
     ];
     let rows: Vec<ListedRow> = registry
         .list()

@@ -35,6 +35,7 @@ pub async fn run(config: Config) -> anyhow::Result<Outcome> {
         Ok(Models {
             embedder: app::load_embedder(&loading)?,
             reranker: app::load_reranker(&loading)?,
+            recognizer: app::load_recognizer(&loading)?,
             generator: app::load_generator(&loading)?,
         })
     })
