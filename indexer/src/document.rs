@@ -68,6 +68,55 @@ pub struct Extracted {
     /// What the file says about itself.
     #[serde(default)]
     pub metadata: Metadata,
+    /// How well each page could be read, for formats that have pages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pages: Vec<PageQuality>,
+}
+
+/// How well a page could be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageQuality {
+    /// Number, from 1.
+    pub page: u32,
+    /// What the document calls it, where that is not its number: `iv`, `A-3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Where its text comes from.
+    pub source: PageSource,
+    /// 0 to 100: the share of characters that mean something; for recognized text, how sure the recognizer is.
+    pub score: u8,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<PageProblem>,
+    /// Characters, blanks aside.
+    pub n_chars: usize,
+    /// Characters left out because nobody can see them on paper.
+    #[serde(default)]
+    pub n_hidden: usize,
+}
+
+/// Where a page's text comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageSource {
+    /// The file holds it as text.
+    Text,
+    /// It was recognized in a picture of the page.
+    Recognized,
+    /// There is none.
+    None,
+}
+
+/// What is wrong with a page's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageProblem {
+    /// It is a picture, and its text was not recognized.
+    Scanned,
+    /// Many of its characters mean nothing, or the recognizer was not sure.
+    Garbled,
+    /// Its structure is damaged.
+    Damaged,
 }
 
 /// A paragraph, heading, list item, table or piece of code.

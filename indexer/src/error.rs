@@ -22,8 +22,14 @@ pub enum Error {
     #[error("the file is empty")]
     EmptyFile,
     /// The file is sound, but no text was found in it.
-    #[error("no text found in the file; a scanned document needs text recognition first")]
+    #[error("no text found in the file")]
     NoText,
+    /// The file is a picture or made of pictures, and there is nothing to recognize their text with.
+    #[error(
+        "the file is a picture or a scan, and text recognition is off; install a model with `kura models pull \
+         pp-ocrv6-small`, leave `ingest.ocr` at `auto`, and ingest it again"
+    )]
+    NoRecognizer,
     /// The file is encrypted.
     #[error("the file is encrypted; remove the password and ingest it again")]
     Encrypted,

@@ -12,8 +12,10 @@ mod front_matter;
 mod guard;
 mod hidden;
 mod html;
+mod image;
 mod invisible;
 pub mod isolation;
+mod layout;
 mod legacy;
 mod mail;
 mod markdown;
@@ -24,8 +26,10 @@ mod ooxml;
 mod outline;
 mod pdf;
 mod pptx;
+mod quality;
 mod rst;
 mod rtf;
+mod scan;
 mod sheet;
 mod source;
 mod table;
@@ -35,6 +39,7 @@ mod xls;
 mod xlsx;
 
 pub use detect::{MediaType, detect};
+pub use pdf::{Engine, extract_with as extract_pdf_with};
 pub use source::Language;
 pub(crate) use text::decode;
 
@@ -42,18 +47,77 @@ pub(crate) use clean::is_cjk;
 
 use crate::document::{Extracted, Warning};
 use crate::error::{Error, Result};
+use kura_models::Recognizer;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What extraction may use besides the file.
+#[derive(Clone, Default)]
+pub struct Tools {
+    /// Recognizes the text of pictures and scanned pages; without it they have none.
+    pub recognizer: Option<Arc<dyn Recognizer>>,
+    /// Grows with each step that takes long for a good reason, so that a watcher need not give up.
+    steps: Arc<AtomicUsize>,
+    on_step: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Tools {
+    /// Returns tools with a recognizer, if there is one.
+    #[must_use]
+    pub fn new(recognizer: Option<Arc<dyn Recognizer>>) -> Self {
+        Self {
+            recognizer,
+            ..Self::default()
+        }
+    }
+
+    /// The same, and `on_step` is called before and after each picture that is read.
+    #[must_use]
+    pub fn with_progress(self, on_step: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self {
+            on_step: Some(on_step),
+            ..self
+        }
+    }
+
+    /// Returns how many long steps began or ended: a file for which this grows is being worked on.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    fn progressed(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        if let Some(on_step) = &self.on_step {
+            on_step();
+        }
+    }
+
+    /// Returns the same tools with a count of their own.
+    fn for_one_file(&self) -> Self {
+        Self {
+            steps: Arc::default(),
+            ..self.clone()
+        }
+    }
+}
 
 /// Extracts the text of a file.
 ///
 /// `name` and `media_type` are hints; what the bytes are decides first (see [`detect()`]). CPU-bound: call it from the
-/// blocking pool. It returns within about two minutes whatever the bytes are.
+/// blocking pool. It returns within about two minutes whatever the bytes are, recognition of many pages aside.
 ///
 /// # Errors
 ///
-/// [`Error::EmptyFile`], [`Error::NoText`], [`Error::Encrypted`], [`Error::UnsupportedFormat`], [`Error::Malformed`] or
+/// [`Error::EmptyFile`], [`Error::NoText`], [`Error::NoRecognizer`], [`Error::Encrypted`], [`Error::UnsupportedFormat`], [`Error::Malformed`] or
 /// [`Error::TooLarge`]. A part that cannot be read (a page, an attachment) is a warning instead.
-pub fn extract(bytes: &[u8], name: &str, media_type: Option<&str>) -> Result<Extracted> {
-    extract_nested(bytes, name, media_type, 0)
+pub fn extract(
+    bytes: &[u8],
+    name: &str,
+    media_type: Option<&str>,
+    tools: &Tools,
+) -> Result<Extracted> {
+    extract_nested(bytes, name, media_type, 0, tools)
 }
 
 /// Extracts a file that lies `depth` files deep: 0 for an upload, 1 for its attachment.
@@ -62,21 +126,27 @@ fn extract_nested(
     name: &str,
     media_type: Option<&str>,
     depth: usize,
+    tools: &Tools,
 ) -> Result<Extracted> {
     if bytes.is_empty() {
         return Err(Error::EmptyFile);
     }
     let media_type = detect(bytes, name, media_type);
-    let extracted = guard::run(bytes, &media_type, depth, extract_as)?;
+    let extracted = guard::run(bytes, &media_type, depth, tools, extract_as)?;
     if extracted.blocks.is_empty() {
         return Err(Error::NoText);
     }
     Ok(extracted)
 }
 
-fn extract_as(bytes: &[u8], media_type: &MediaType, depth: usize) -> Result<Extracted> {
+fn extract_as(
+    bytes: &[u8],
+    media_type: &MediaType,
+    depth: usize,
+    tools: &Tools,
+) -> Result<Extracted> {
     let outer = invisible::replace_count(0);
-    let extracted = read(bytes, media_type, depth);
+    let extracted = read(bytes, media_type, depth, tools);
     let n_invisible = invisible::replace_count(outer);
     let mut extracted = extracted?;
     if n_invisible > 0 {
@@ -87,7 +157,12 @@ fn extract_as(bytes: &[u8], media_type: &MediaType, depth: usize) -> Result<Extr
     Ok(extracted)
 }
 
-fn read(bytes: &[u8], media_type: &MediaType, depth: usize) -> Result<Extracted> {
+fn read(
+    bytes: &[u8],
+    media_type: &MediaType,
+    depth: usize,
+    tools: &Tools,
+) -> Result<Extracted> {
     match media_type {
         MediaType::Markdown => Ok(markdown::extract(bytes)),
         MediaType::AsciiDoc => Ok(asciidoc::extract(bytes)),
@@ -101,7 +176,7 @@ fn read(bytes: &[u8], media_type: &MediaType, depth: usize) -> Result<Extracted>
         MediaType::JsonLines => Ok(data::extract_json_lines(bytes)),
         MediaType::Xml => data::extract_xml(bytes),
         MediaType::EncryptedOffice => Err(Error::Encrypted),
-        MediaType::Pdf => pdf::extract(bytes),
+        MediaType::Pdf => pdf::extract(bytes, tools),
         MediaType::Docx => docx::extract(bytes),
         MediaType::Doc => legacy::extract_doc(bytes),
         MediaType::Pptx => pptx::extract(bytes),
@@ -113,10 +188,11 @@ fn read(bytes: &[u8], media_type: &MediaType, depth: usize) -> Result<Extracted>
         MediaType::Ods => odf::extract(bytes, "ODS"),
         MediaType::Rtf => rtf::extract(bytes),
         MediaType::Epub => epub::extract(bytes),
-        MediaType::Eml => mail::extract(bytes, depth),
-        MediaType::Msg => msg::extract(bytes, depth),
-        MediaType::Mbox => mbox::extract(bytes, depth),
-        MediaType::Zip => archive::extract(bytes, depth),
+        MediaType::Eml => mail::extract(bytes, depth, tools),
+        MediaType::Msg => msg::extract(bytes, depth, tools),
+        MediaType::Mbox => mbox::extract(bytes, depth, tools),
+        MediaType::Zip => archive::extract(bytes, depth, tools),
+        MediaType::Other(kind) if image::reads(kind) => image::extract(bytes, tools),
         MediaType::Other(_) => Err(Error::UnsupportedFormat {
             media_type: media_type.as_str().to_owned(),
         }),
@@ -132,17 +208,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_has_a_reason() {
-        assert!(matches!(extract(b"", "a.txt", None), Err(Error::EmptyFile)));
         assert!(matches!(
-            extract(b" \n\t", "a.txt", None),
+            extract(b"", "a.txt", None, &Tools::default()),
+            Err(Error::EmptyFile)
+        ));
+        assert!(matches!(
+            extract(b" \n\t", "a.txt", None, &Tools::default()),
             Err(Error::NoText)
         ));
         assert!(matches!(
-            extract(b"not a zip", "a.docx", None),
+            extract(b"not a zip", "a.docx", None, &Tools::default()),
             Err(Error::Malformed { format: "DOCX", .. })
         ));
         assert!(
-            matches!(extract(b"\x89PNG\r\n\x1a\n", "a.png", None), Err(Error::UnsupportedFormat { media_type }) if media_type == "image/png")
+            matches!(extract(b"%!PS", "a.ps", None, &Tools::default()), Err(Error::UnsupportedFormat { media_type }) if media_type == "application/postscript")
         );
     }
 
@@ -152,13 +231,19 @@ mod tests {
             "word/document.xml",
             "<document><body><p><r><t>Some text that is long enough.</t></r></p></body></document>",
         )]);
-        assert_eq!(extract(&sound, "a.docx", None).unwrap().blocks.len(), 1);
+        assert_eq!(
+            extract(&sound, "a.docx", None, &Tools::default())
+                .unwrap()
+                .blocks
+                .len(),
+            1
+        );
         for name in [
             "a.docx", "a.pptx", "a.xlsx", "a.eml", "a.html", "a.csv", "a.md", "a.pdf",
         ] {
             for len in (1..sound.len()).step_by(5) {
                 // Whatever comes of it, it must come.
-                let _ = extract(&sound[..len], name, None);
+                let _ = extract(&sound[..len], name, None, &Tools::default());
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::pipeline::{Pipeline, blocking};
 use crate::store::{IndexOp, StoredChunk};
 use crate::{
     AccessFilter, Acl, Attributes, ChunkId, CollectionId, DocumentId, Error, Extracted, Metadata,
-    MetadataChange, Result, extract,
+    MetadataChange, Result, Tools, extract,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -665,6 +665,7 @@ fn is_about_file(error: &Error) -> bool {
         Error::UnsupportedFormat { .. }
         | Error::EmptyFile
         | Error::NoText
+        | Error::NoRecognizer
         | Error::Encrypted
         | Error::Malformed { .. }
         | Error::TooLarge { .. }

@@ -42,10 +42,11 @@ pub use access::{AccessFilter, Acl, Collections, GroupId};
 pub use chunk::{ChunkConfig, Chunks, chunk, sentences};
 pub use dictionary::Dictionary;
 pub use document::{
-    Block, BlockKind, Chunk, ChunkId, CollectionId, DocumentId, Extracted, Locator, Warning,
+    Block, BlockKind, Chunk, ChunkId, CollectionId, DocumentId, Extracted, Locator, PageProblem,
+    PageQuality, PageSource, Warning,
 };
 pub use error::{Error, Result};
-pub use extract::{MediaType, detect, extract};
+pub use extract::{MediaType, Tools, detect, extract};
 pub use filter::SearchFilter;
 pub use metadata::{Attributes, Metadata, MetadataChange};
 pub use pipeline::{IndexConfig, IndexModels, Pipeline};

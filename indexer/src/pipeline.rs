@@ -12,8 +12,8 @@ use crate::fuse::Fusion;
 use crate::late::TokenCodec;
 use crate::rerank::Reranking;
 use crate::store::{Bm25, EmbeddedStore, Store, StoreSpec};
-use crate::{AccessFilter, DocumentId, Error, Result, SearchFilter, room};
-use kura_models::{Embedder, Reranker};
+use crate::{AccessFilter, DocumentId, Error, Result, SearchFilter, Tools, room};
+use kura_models::{Embedder, Recognizer, Reranker};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -62,7 +62,7 @@ impl From<Arc<dyn Embedder>> for IndexModels {
         Self {
             embedder,
             reranker: None,
-            extractor: Arc::new(InProcess),
+            extractor: Arc::new(InProcess::default()),
         }
     }
 }

@@ -48,7 +48,7 @@ async fn open(dir: &Path, reranker: Option<FakeReranker>, reranking: Reranking) 
     let models = IndexModels {
         embedder: Arc::new(FakeEmbedder::new()),
         reranker: reranker.map(|reranker| Arc::new(reranker) as Arc<dyn Reranker>),
-        extractor: Arc::new(InProcess),
+        extractor: Arc::new(InProcess::default()),
     };
     Pipeline::open(dir, models, config).await.unwrap()
 }

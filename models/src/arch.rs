@@ -65,7 +65,10 @@ pub(crate) fn load(
             weights,
             device,
         )?)),
-        Architecture::Qwen2 | Architecture::Llama | Architecture::Gguf => Err(Error::Unsupported {
+        Architecture::Qwen2
+        | Architecture::Llama
+        | Architecture::Gguf
+        | Architecture::PpOcr => Err(Error::Unsupported {
             id: id.to_owned(),
             reason: "only bert, xlm_roberta, modern_bert and qwen3 are encoders".to_owned(),
         }),

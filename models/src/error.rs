@@ -115,6 +115,9 @@ pub enum Error {
     /// An error of the tokenizer library.
     #[error("tokenizing failed: {0}")]
     Tokenizer(String),
+    /// Text recognition failed.
+    #[error("text recognition failed: {0}")]
+    Recognition(String),
     /// The chat template could not be rendered.
     #[error("rendering the chat template failed: {0}")]
     Template(#[from] minijinja::Error),

@@ -1,10 +1,11 @@
-//! Models on Candle: embedders, rerankers and generators, and the registry that knows them.
+//! Models: embedders, rerankers and generators on Candle, text recognition on rten, and the registry that knows them.
 //!
 //! In reading order:
 //! - [`spec`]: what a model is: sources, files, licence, architecture, prompts.
 //! - [`registry`]: the models kura knows and those installed: list, pull, verify, import, locate.
 //! - [`device`]: CPU or GPU, decided once.
 //! - [`embed`], [`rerank`], `generate`: the implementations of the three traits on Candle.
+//! - [`ocr`]: text recognition in pictures.
 //!
 //! Invariants: nothing here knows of documents, users or HTTP servers; nothing reads the environment;
 //! nothing opens a network connection except the registry's explicit `pull`.
@@ -19,6 +20,7 @@ pub mod fake;
 mod fetch;
 pub mod generate;
 mod gguf;
+pub mod ocr;
 pub mod registry;
 pub mod rerank;
 mod sampling;
@@ -34,6 +36,7 @@ pub use embed::{EmbedConfig, load_embedder};
 pub use error::{Error, Result};
 pub use fetch::{PackageClient, Progress};
 pub use generate::{CandleGenerator, load_generator};
+pub use ocr::{Picture, PpOcr, Recognized, RecognizedLine, Recognizer, load_recognizer};
 pub use registry::{InstallState, Installed, Listed, Manifest, ManifestFile, Registry};
 pub use rerank::load_reranker;
 pub use spec::{ModelId, ModelKind, ModelSpec, Pooling};

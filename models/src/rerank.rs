@@ -32,7 +32,7 @@ pub fn load_reranker(
     let spec = installed.spec.clone();
     match spec.kind {
         ModelKind::Reranker => (),
-        ModelKind::Embedder { .. } | ModelKind::Generator { .. } => {
+        ModelKind::Embedder { .. } | ModelKind::Generator { .. } | ModelKind::Recognizer => {
             return Err(Error::WrongKind {
                 id: spec.id.0,
                 actual: spec.kind.noun(),
@@ -46,7 +46,7 @@ pub fn load_reranker(
             classifier::load(&spec, &installed.dir, &device)?
         }
         Architecture::Qwen3 | Architecture::Gguf => judge::load(&spec, &installed.dir, &device)?,
-        Architecture::Qwen2 | Architecture::Llama => {
+        Architecture::Qwen2 | Architecture::Llama | Architecture::PpOcr => {
             return Err(Error::Unsupported {
                 id: spec.id.0,
                 reason: "only bert, xlm_roberta, modern_bert, qwen3 and gguf can rerank".to_owned(),

@@ -29,7 +29,7 @@ pub struct ModelSpec {
     pub languages: Vec<String>,
     /// The code that loads it.
     pub architecture: Architecture,
-    /// Longest input in tokens (embedder, reranker) or context length (generator).
+    /// Longest input in tokens (embedder, reranker) or context length (generator); 0 where there are no tokens.
     pub max_tokens: usize,
     /// What it does.
     pub kind: ModelKind,
@@ -57,6 +57,8 @@ pub enum Architecture {
     Llama,
     /// A GGUF file, which names its own architecture.
     Gguf,
+    /// PP-OCR's three networks as ONNX files.
+    PpOcr,
 }
 
 /// What a model does, and what only that kind needs.
@@ -85,6 +87,8 @@ pub enum ModelKind {
         #[serde(default)]
         stop_tokens: Vec<String>,
     },
+    /// Picture to text.
+    Recognizer,
 }
 
 /// How token states become one vector.
@@ -179,6 +183,7 @@ impl ModelKind {
             Self::Embedder { .. } => "an embedder",
             Self::Reranker => "a reranker",
             Self::Generator { .. } => "a generator",
+            Self::Recognizer => "a recognizer",
         }
     }
 }

@@ -194,6 +194,7 @@ async fn grow(pipeline: &Pipeline, pool: &[String], n_chunks: usize) -> anyhow::
                 }],
                 warnings: Vec::new(),
                 metadata: Metadata::default(),
+                pages: Vec::new(),
             };
             pipeline
                 .add_document(NewDocument {

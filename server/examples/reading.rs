@@ -429,6 +429,7 @@ async fn sections(models: &str, set: &str) -> anyhow::Result<()> {
             blocks,
             warnings: Vec::new(),
             metadata: Metadata::default(),
+            pages: Vec::new(),
         };
         let new = NewDocument {
             collection,

@@ -10,10 +10,12 @@ use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
 use kura_indexer::extract::isolation::{Extractor, InProcess, Limits, Workers};
-use kura_indexer::{DocumentId, IndexConfig, IndexModels, Pipeline, Reranking};
+use kura_indexer::{DocumentId, IndexConfig, IndexModels, Pipeline, Reranking, Tools};
+use kura_models::registry::Installed;
 use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry, Reranker};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
+use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -198,6 +200,38 @@ pub fn load_index_models(config: &Config) -> anyhow::Result<IndexModels> {
     })
 }
 
+/// Loads what indexing needs.
+///
+/// # Errors
+/// Those of [`load_embedder`] and [`extractor`].
+pub fn load_ingest_models(config: &Config) -> anyhow::Result<IndexModels> {
+    Ok(IndexModels {
+        embedder: load_embedder(config)?,
+        reranker: None,
+        extractor: extractor(config)?,
+    })
+}
+
+/// Finds the configured recognizer: `None` if recognition is off or the model is not installed, which is logged.
+///
+/// # Errors
+/// When the registry or the model's folder cannot be read.
+pub fn installed_recognizer(config: &Config) -> anyhow::Result<Option<Installed>> {
+    let Some(id) = config.recognizer() else {
+        return Ok(None);
+    };
+    match registry(config)?.locate(id) {
+        Ok(installed) => Ok(Some(installed)),
+        Err(kura_models::Error::NotInstalled { .. }) => {
+            tracing::info!(
+                "the recognizer `{id}` is not installed, so pictures and scans have no text; run `kura models pull {id}`"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Loads the configured generator: `None` if none is configured or it is not installed, which is logged.
 ///
 /// # Errors
@@ -227,10 +261,14 @@ pub fn load_generator(config: &Config) -> anyhow::Result<Option<Arc<dyn Generato
 /// # Errors
 /// When the path of this program is unknown.
 pub fn extractor(config: &Config) -> anyhow::Result<Arc<dyn Extractor>> {
-    Ok(match workers(config)? {
-        Some(workers) => Arc::new(workers),
-        None => Arc::new(InProcess),
-    })
+    if let Some(workers) = workers(config)? {
+        return Ok(Arc::new(workers));
+    }
+    let installed = installed_recognizer(config)?;
+    let recognizer = installed
+        .map(|installed| kura_models::load_recognizer(&installed, None))
+        .transpose()?;
+    Ok(Arc::new(InProcess::new(Tools::new(recognizer))))
 }
 
 /// Returns the pool of processes that read documents; `None` when the sandbox is off.
@@ -245,7 +283,12 @@ pub fn workers(config: &Config) -> anyhow::Result<Option<Workers>> {
         SandboxName::Required => "required",
     };
     let program = std::env::current_exe().context("cannot find out where this program lies")?;
-    let arguments = ["extract-worker", "--protection", protection];
+    let mut arguments = ["extract-worker", "--protection", protection]
+        .map(OsString::from)
+        .to_vec();
+    if let Some(installed) = installed_recognizer(config)? {
+        arguments.extend(["--recognizer".into(), installed.dir.into()]);
+    }
     let limits = Limits {
         memory_bytes: ingest.worker_memory_bytes,
         cpu: Duration::from_secs(ingest.worker_cpu_secs),
@@ -253,7 +296,7 @@ pub fn workers(config: &Config) -> anyhow::Result<Option<Workers>> {
     };
     Ok(Some(Workers::new(
         program,
-        arguments.map(Into::into).to_vec(),
+        arguments,
         ingest.workers(),
         limits,
     )))

@@ -74,6 +74,8 @@ pub struct ModelsConfig {
     pub reranker: String,
     /// Registry name of the generator; empty: none.
     pub generator: String,
+    /// Registry name of the recognizer; empty: none.
+    pub recognizer: String,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
     /// Base URL of the model hub.
@@ -96,6 +98,8 @@ pub struct StorageConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IngestConfig {
+    /// Whether the text of pictures and scanned pages is recognized.
+    pub ocr: OcrMode,
     /// How the processes that read documents are confined.
     pub sandbox: SandboxName,
     /// Processes that read documents; 0: one per two cores.
@@ -127,6 +131,16 @@ impl IngestConfig {
         }
         std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
     }
+}
+
+/// Whether the text of pictures and scanned pages is recognized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OcrMode {
+    /// Where there is no sound text, if the model is installed.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// How documents are cut.
@@ -252,6 +266,13 @@ impl Config {
     #[must_use]
     pub fn reranker(&self) -> Option<&str> {
         Some(self.models.reranker.as_str()).filter(|id| !id.is_empty())
+    }
+
+    /// Returns the recognizer's name, if recognition is on and one is configured.
+    #[must_use]
+    pub fn recognizer(&self) -> Option<&str> {
+        let is_on = self.ingest.ocr == OcrMode::Auto;
+        Some(self.models.recognizer.as_str()).filter(|id| is_on && !id.is_empty())
     }
 
     /// Returns the generator's name, if one is configured.

@@ -473,6 +473,7 @@ impl From<kura_indexer::Error> for ApiError {
             E::UnsupportedFormat { .. } => Code::UnsupportedMediaType,
             E::EmptyFile
             | E::NoText
+            | E::NoRecognizer
             | E::Encrypted
             | E::Malformed { .. }
             | E::ReaderEnded { .. }

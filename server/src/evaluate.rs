@@ -440,5 +440,6 @@ fn extracted(row: &CorpusRow) -> Extracted {
         blocks: paragraphs.map(block).collect(),
         warnings: Vec::new(),
         metadata: Metadata::default(),
+        pages: Vec::new(),
     }
 }

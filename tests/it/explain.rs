@@ -46,7 +46,7 @@ async fn open_with(
     let models = IndexModels {
         embedder: models::embedder("multilingual-e5-small"),
         reranker,
-        extractor: Arc::new(InProcess),
+        extractor: Arc::new(InProcess::default()),
     };
     Pipeline::open(dir, models, config).await.unwrap()
 }

@@ -1,6 +1,6 @@
 //! Extraction measured over real files of many formats, with the snippets that must be found in them.
 
-use kura_indexer::{Error, extract};
+use kura_indexer::{Error, Tools, extract};
 use kura_tests::Kura;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -149,7 +149,7 @@ fn real_files_cut_off_or_damaged_anywhere_end() {
 
 fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>) {
     let start = Instant::now();
-    let outcome = extract(bytes, &entry.file, None);
+    let outcome = extract(bytes, &entry.file, None, &Tools::default());
     let took = start.elapsed();
     let tagged = |tag: &str| entry.tags.iter().any(|own| own.starts_with(tag));
     let is_supported = SUPPORTED.contains(&entry.ext.as_str());
@@ -217,7 +217,7 @@ fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>)
 /// The reference extractors write cells apart by blanks, commas or pipes, and keep or drop Markdown's marks.
 fn folded(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !is_table_rule(line)).collect();
-    let normal = extract(lines.join("\n").as_bytes(), "snippet.log", None)
+    let normal = extract(lines.join("\n").as_bytes(), "snippet.log", None, &Tools::default())
         .map(|extracted| {
             extracted
                 .blocks

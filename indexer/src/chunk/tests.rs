@@ -27,7 +27,7 @@ fn config(max_tokens: usize) -> ChunkConfig {
 }
 
 fn chunks_of(markdown: &str, max_tokens: usize) -> Chunks {
-    let extracted = extract(markdown.as_bytes(), "x.md", None).unwrap();
+    let extracted = extract(markdown.as_bytes(), "x.md", None, &crate::Tools::default()).unwrap();
     chunk(&extracted.blocks, &count, &config(max_tokens))
 }
 

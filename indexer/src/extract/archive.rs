@@ -3,7 +3,7 @@
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::outline::Outline;
-use crate::extract::{extract_nested, text, unpacked};
+use crate::extract::{Tools, extract_nested, text, unpacked};
 use encoding_rs::SHIFT_JIS;
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
@@ -15,7 +15,7 @@ const MAX_MEMBERS: usize = 2000;
 const MAX_DEPTH: usize = 3;
 
 /// Extracts the members, each under a heading with its path.
-pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
+pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extracted> {
     if depth >= MAX_DEPTH {
         return Err(Error::TooLarge {
             reason: format!("it lies more than {MAX_DEPTH} archives or mails deep"),
@@ -39,7 +39,7 @@ pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
             Err(error @ Error::TooLarge { .. }) => return Err(error),
             content => content,
         };
-        match content.and_then(|content| extract_nested(&content, name, None, depth + 1)) {
+        match content.and_then(|content| extract_nested(&content, name, None, depth + 1, tools)) {
             Ok(extracted) => {
                 outline.heading(1, name);
                 outline.nest(extracted, &format!("member `{name}`"));

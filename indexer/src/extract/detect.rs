@@ -236,6 +236,16 @@ fn by_signature(bytes: &[u8]) -> Option<MediaType> {
     if head.trim_ascii_start().starts_with(b"{\\rtf") {
         return Some(MediaType::Rtf);
     }
+    if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
+        return Some(MediaType::Other(Cow::Borrowed("image/webp")));
+    }
+    // "BM" alone begins many a text: the header's reserved bytes and size must fit.
+    if head.starts_with(b"BM")
+        && head.get(6..10) == Some(&[0; 4])
+        && head.get(15..18) == Some(&[0; 3])
+    {
+        return Some(MediaType::Other(Cow::Borrowed("image/bmp")));
+    }
     let other = SIGNATURES
         .iter()
         .find(|(signature, _)| head.starts_with(signature));

@@ -2,6 +2,7 @@
 
 use crate::document::Extracted;
 use crate::error::{Error, Result};
+use crate::extract::Tools;
 use crate::extract::detect::MediaType;
 use crate::extract::unpacked;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Longest time for one file.
+/// Longest time for one file, or for one step of it that says when it is done.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Address space of the parsers' stack; memory is used only as deep as they go.
@@ -17,7 +18,7 @@ const STACK_SIZE: usize = 256 << 20;
 
 const THREAD_NAME: &str = "extract";
 
-type Extractor = fn(&[u8], &MediaType, usize) -> Result<Extracted>;
+type Extractor = fn(&[u8], &MediaType, usize, &Tools) -> Result<Extracted>;
 
 /// Runs `extractor` on a thread of its own; a panic is [`Error::Malformed`], a timeout [`Error::TooLarge`].
 ///
@@ -26,29 +27,43 @@ pub(crate) fn run(
     bytes: &[u8],
     media_type: &MediaType,
     depth: usize,
+    tools: &Tools,
     extractor: Extractor,
 ) -> Result<Extracted> {
     if depth > 0 {
-        return caught(media_type.format(), || extractor(bytes, media_type, depth));
+        return caught(media_type.format(), || {
+            extractor(bytes, media_type, depth, tools)
+        });
     }
     silence_parsers();
     let (sender, receiver) = mpsc::channel();
     let bytes: Arc<[u8]> = bytes.into();
     let format = media_type.format();
     let media_type = media_type.clone();
+    let tools = tools.for_one_file();
+    let watched = tools.clone();
     std::thread::Builder::new()
         .name(THREAD_NAME.to_owned())
         .stack_size(STACK_SIZE)
         .spawn(move || {
             unpacked::begin(bytes.len());
             // The receiver is gone only after a timeout; then nobody waits for the outcome.
-            let _ = sender.send(caught(format, || extractor(&bytes, &media_type, depth)));
+            let _ = sender.send(caught(format, || {
+                extractor(&bytes, &media_type, depth, &tools)
+            }));
         })?;
-    receiver.recv_timeout(TIMEOUT).unwrap_or_else(|_| {
-        Err(Error::TooLarge {
-            reason: format!("reading it took longer than {} s", TIMEOUT.as_secs()),
-        })
-    })
+    let mut n_steps = 0;
+    loop {
+        match receiver.recv_timeout(TIMEOUT) {
+            Ok(outcome) => return outcome,
+            Err(_) if watched.steps() > n_steps => n_steps = watched.steps(),
+            Err(_) => {
+                return Err(Error::TooLarge {
+                    reason: format!("reading it took longer than {} s", TIMEOUT.as_secs()),
+                });
+            }
+        }
+    }
 }
 
 /// Turns a panic of a parser into [`Error::Malformed`]. The panic's message stays out: it may quote the document.
@@ -82,7 +97,9 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_malformed_file() {
-        let outcome = run(b"x", &MediaType::Pdf, 0, |_, _, _| panic!("boom"));
+        let outcome = run(b"x", &MediaType::Pdf, 0, &Tools::default(), |_, _, _, _| {
+            panic!("boom")
+        });
         assert!(matches!(
             outcome,
             Err(Error::Malformed { format: "PDF", .. })

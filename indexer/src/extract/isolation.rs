@@ -14,6 +14,7 @@ pub use sandbox::{Confinement, Protection};
 
 use crate::document::Extracted;
 use crate::error::Result;
+use crate::extract::Tools;
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -44,14 +45,25 @@ pub trait Extractor: Send + Sync {
 }
 
 /// Reads files in this process: for files that are trusted, and for programs that have no worker to start.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct InProcess;
+#[derive(Clone, Default)]
+pub struct InProcess {
+    tools: Tools,
+}
+
+impl InProcess {
+    /// Reads files with these tools.
+    #[must_use]
+    pub fn new(tools: Tools) -> Self {
+        Self { tools }
+    }
+}
 
 #[async_trait]
 impl Extractor for InProcess {
     async fn extract(&self, file: SourceFile) -> Result<Extracted> {
+        let tools = self.tools.clone();
         crate::pipeline::blocking(move || {
-            super::extract(&file.bytes, &file.name, file.media_type.as_deref())
+            super::extract(&file.bytes, &file.name, file.media_type.as_deref(), &tools)
         })
         .await
     }

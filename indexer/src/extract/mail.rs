@@ -3,7 +3,7 @@
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::outline::Outline;
-use crate::extract::{extract_nested, html, text};
+use crate::extract::{Tools, extract_nested, html, text};
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ pub(crate) const MAX_DEPTH: usize = 3;
 const MAX_ATTACHMENTS: usize = 200;
 
 /// Extracts a message that lies `depth` messages deep.
-pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
+pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extracted> {
     let bytes = as_ascii_compatible(bytes);
     let message = MessageParser::default()
         .parse(bytes.as_ref())
@@ -35,7 +35,7 @@ pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
             ));
             break;
         }
-        add_part(&mut outline, part, &name, depth);
+        add_part(&mut outline, part, &name, depth, tools);
     }
     Ok(outline.finish())
 }
@@ -136,7 +136,7 @@ fn add_text(outline: &mut Outline, part: &MessagePart<'_>) -> bool {
     true
 }
 
-fn add_part(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: usize) {
+fn add_part(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: usize, tools: &Tools) {
     let media_type = part.content_type().map(|kind| match kind.subtype() {
         Some(subtype) => format!("{}/{subtype}", kind.ctype()),
         None => kind.ctype().to_owned(),
@@ -145,24 +145,24 @@ fn add_part(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: us
         PartType::Message(message) => {
             // A message has no name but its subject.
             let name = if name.starts_with("attachment ") { message.subject().unwrap_or(name) } else { name };
-            add_attachment(outline, message.raw_message(), name, Some("message/rfc822"), depth);
+            add_attachment(outline, message.raw_message(), name, Some("message/rfc822"), depth, tools);
         }
         PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
-            add_attachment(outline, part.contents(), name, media_type.as_deref(), depth);
+            add_attachment(outline, part.contents(), name, media_type.as_deref(), depth, tools);
         }
         PartType::Multipart(_) => {}
     }
 }
 
 /// Adds an attachment of a message that lies `depth` files deep, under a heading with its name.
-pub(crate) fn add_attachment(outline: &mut Outline, content: &[u8], name: &str, media_type: Option<&str>, depth: usize) {
+pub(crate) fn add_attachment(outline: &mut Outline, content: &[u8], name: &str, media_type: Option<&str>, depth: usize, tools: &Tools) {
     if depth >= MAX_DEPTH {
         outline.warn(format!("attachment `{name}`: nested too deeply to be read"));
         return;
     }
     // The name of a message is its subject, whose full stops begin no extension.
     let hint = if media_type == Some("message/rfc822") { "message.eml" } else { name };
-    match extract_nested(content, hint, media_type, depth + 1) {
+    match extract_nested(content, hint, media_type, depth + 1, tools) {
         Ok(extracted) => {
             outline.heading(2, name);
             outline.nest(extracted, &format!("attachment `{name}`"));
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn headers_body_and_attachments_are_read() {
-        let extracted = extract(MAIL.as_bytes(), 0).unwrap();
+        let extracted = extract(MAIL.as_bytes(), 0, &Tools::default()).unwrap();
         assert_eq!(extracted.title.as_deref(), Some("経費のお知らせ"));
         assert_eq!(extracted.metadata.author.as_deref(), Some("Sato"));
         assert_eq!(
@@ -222,7 +222,9 @@ mod tests {
         assert_eq!(extracted.warnings.len(), 1);
         assert!(
             extracted.warnings[0].message.contains("x.png")
-                && extracted.warnings[0].message.contains("image/png")
+                && extracted.warnings[0]
+                    .message
+                    .contains("text recognition is off")
         );
     }
 
@@ -230,7 +232,7 @@ mod tests {
     fn japanese_bodies_are_decoded() {
         let mut mail = b"From: a@b.example\r\nSubject: s\r\nContent-Type: text/plain; charset=ISO-2022-JP\r\n\r\n".to_vec();
         mail.extend_from_slice(&encoding_rs::ISO_2022_JP.encode("会議は火曜日です。").0);
-        let extracted = extract(&mail, 0).unwrap();
+        let extracted = extract(&mail, 0, &Tools::default()).unwrap();
         assert_eq!(extracted.blocks.last().unwrap().text, "会議は火曜日です。");
     }
 
@@ -243,7 +245,7 @@ mod tests {
                  boundary=b{level}\r\n\r\n--b{level}\r\nContent-Type: message/rfc822\r\n\r\n{mail}\r\n--b{level}--\r\n"
             );
         }
-        let extracted = extract(mail.as_bytes(), 0).unwrap();
+        let extracted = extract(mail.as_bytes(), 0, &Tools::default()).unwrap();
         assert!(
             extracted
                 .warnings

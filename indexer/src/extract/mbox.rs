@@ -2,14 +2,14 @@
 
 use crate::document::Extracted;
 use crate::error::{Error, Result};
-use crate::extract::extract_nested;
+use crate::extract::{Tools, extract_nested};
 use crate::extract::outline::Outline;
 
 /// Most messages of one mailbox that are read.
 const MAX_MESSAGES: usize = 5000;
 
 /// Extracts the messages, each under its subject.
-pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
+pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extracted> {
     let messages = messages(bytes);
     let mut outline = Outline::default();
     for (number, message) in (1..).zip(&messages) {
@@ -17,7 +17,7 @@ pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
             outline.warn(format!("only the first {MAX_MESSAGES} messages were read"));
             break;
         }
-        match extract_nested(&unquoted(message), "message.eml", Some("message/rfc822"), depth + 1) {
+        match extract_nested(&unquoted(message), "message.eml", Some("message/rfc822"), depth + 1, tools) {
             Ok(extracted) => outline.nest_beside(extracted, &format!("message {number}")),
             Err(Error::EmptyFile) => {}
             Err(error @ Error::TooLarge { .. }) => return Err(error),

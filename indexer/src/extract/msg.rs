@@ -41,19 +41,19 @@ const BINARY: u16 = 0x0102;
 const OBJECT: u16 = 0x000D;
 
 /// Extracts a message that lies `depth` files deep.
-pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
+pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extracted> {
     let reader = CfbReader::new(Cursor::new(bytes)).map_err(|error| Error::Malformed {
         format: "MSG",
         reason: error.to_string(),
     })?;
     let mut file = File { reader };
     let mut outline = Outline::default();
-    add_message(&mut outline, &mut file, "", depth)?;
+    add_message(&mut outline, &mut file, "", depth, tools)?;
     Ok(outline.finish())
 }
 
 /// Adds the message whose properties lie under `at`.
-fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usize) -> Result<()> {
+fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usize, tools: &Tools) -> Result<()> {
     let encoding = file.encoding(at);
     let mut text = |property: u16| file.text(at, property, encoding);
     let name = text(SENDER_NAME);
@@ -71,18 +71,18 @@ fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usiz
         date: file.time(at, SENT).or_else(|| file.time(at, DELIVERED)),
     };
     letter.add_to(outline);
-    add_body(outline, file, at, encoding, depth);
+    add_body(outline, file, at, encoding, depth, tools);
     for (index, name) in file.attachments(at).into_iter().enumerate() {
         if index == MAX_ATTACHMENTS {
             outline.warn(format!("only the first {MAX_ATTACHMENTS} attachments were read"));
             break;
         }
-        add_attachment(outline, file, &format!("{at}{name}/"), index, depth)?;
+        add_attachment(outline, file, &format!("{at}{name}/"), index, depth, tools)?;
     }
     Ok(())
 }
 
-fn add_body(outline: &mut Outline, file: &mut File<'_>, at: &str, encoding: &'static Encoding, depth: usize) {
+fn add_body(outline: &mut Outline, file: &mut File<'_>, at: &str, encoding: &'static Encoding, depth: usize, tools: &Tools) {
     if let Some(body) = file.text(at, BODY, encoding).filter(|body| !body.trim().is_empty()) {
         crate::extract::text::add_paragraphs(outline, &body);
     } else if let Some(body) = file.stream(at, HTML_BODY, BINARY).filter(|body| !body.is_empty()) {
@@ -98,13 +98,13 @@ fn add_body(outline: &mut Outline, file: &mut File<'_>, at: &str, encoding: &'st
     }
 }
 
-fn add_attachment(outline: &mut Outline, file: &mut File<'_>, at: &str, index: usize, depth: usize) -> Result<()> {
+fn add_attachment(outline: &mut Outline, file: &mut File<'_>, at: &str, index: usize, depth: usize, tools: &Tools) -> Result<()> {
     let encoding = file.encoding(at);
     let name = file.text(at, LONG_NAME, encoding).or_else(|| file.text(at, SHORT_NAME, encoding));
     let name = name.unwrap_or_else(|| format!("attachment {}", index + 1));
     if let Some(content) = file.stream(at, ATTACHMENT, BINARY) {
         let media_type = file.text(at, MEDIA_TYPE, encoding);
-        mail::add_attachment(outline, &content, &name, media_type.as_deref(), depth);
+        mail::add_attachment(outline, &content, &name, media_type.as_deref(), depth, tools);
         return Ok(());
     }
     // A message within the message is a storage with properties of its own.

@@ -54,7 +54,10 @@ impl ModelFiles {
         let gguf = match spec.architecture {
             Architecture::Gguf => Some(Gguf::open(&gguf_path(dir, spec)?)?),
             Architecture::Llama | Architecture::Qwen2 | Architecture::Qwen3 => None,
-            Architecture::Bert | Architecture::XlmRoberta | Architecture::ModernBert => {
+            Architecture::Bert
+            | Architecture::XlmRoberta
+            | Architecture::ModernBert
+            | Architecture::PpOcr => {
                 return Err(Error::Unsupported {
                     id: spec.id.0.clone(),
                     reason: format!("{:?} is an encoder and cannot generate", spec.architecture),

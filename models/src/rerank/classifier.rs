@@ -125,7 +125,8 @@ impl Head {
             Architecture::Qwen3
             | Architecture::Qwen2
             | Architecture::Llama
-            | Architecture::Gguf => {
+            | Architecture::Gguf
+            | Architecture::PpOcr => {
                 return Err(Error::Unsupported {
                     id: spec.id.0.clone(),
                     reason: "only bert, xlm_roberta and modern_bert have a classifier here"

@@ -19,14 +19,7 @@ pub(super) enum Backend {
 impl Backend {
     /// Finds the server that holds the data directory, or opens the directory.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
-        let load = |config: &Config| {
-            let models = IndexModels::from(app::load_embedder(config)?);
-            Ok(IndexModels {
-                extractor: app::extractor(config)?,
-                ..models
-            })
-        };
-        Self::open_with(config, load).await
+        Self::open_with(config, app::load_ingest_models).await
     }
 
     /// The same for a command that searches.

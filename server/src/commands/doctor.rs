@@ -241,6 +241,7 @@ fn models(config: &Config) -> Vec<Check> {
     )];
     checks.push(model(&registry, "reranker", config.reranker(), true));
     checks.push(model(&registry, "generator", config.generator(), false));
+    checks.push(model(&registry, "recognizer", config.recognizer(), false));
     checks
 }
 
@@ -272,7 +273,7 @@ fn model(registry: &Registry, name: &'static str, id: Option<&str>, required: bo
         ),
         Some(_) => Check::warning(
             name,
-            format!("{id} is not installed: answers are extracted"),
+            format!("{id} is not installed: {}", without(name)),
             format!("run `kura models pull {id}`"),
         ),
         None => Check::failed(
@@ -280,6 +281,14 @@ fn model(registry: &Registry, name: &'static str, id: Option<&str>, required: bo
             format!("{id} is unknown"),
             "`kura models list` shows the known ones",
         ),
+    }
+}
+
+/// Returns what kura does without a model that it can do without.
+fn without(name: &str) -> &'static str {
+    match name {
+        "recognizer" => "pictures and scanned pages have no text",
+        _ => "answers are extracted",
     }
 }
 

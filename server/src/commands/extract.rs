@@ -4,9 +4,11 @@ use super::{Outcome, print_json};
 use crate::app;
 use crate::config::Config;
 use kura_indexer::extract::isolation::{self, Protection, SourceFile};
-use kura_indexer::{Block, BlockKind, Extracted, Locator, Metadata};
+use kura_indexer::{Block, BlockKind, Extracted, Locator, Metadata, PageQuality, Tools};
+use kura_models::{PpOcr, Recognizer};
 use serde::Serialize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Arguments of `kura extract`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,9 @@ pub struct WorkerArgs {
     /// What must be confined before the first document is read.
     #[arg(long, value_enum)]
     protection: ProtectionArg,
+    /// Folder of the model that recognizes text in pictures.
+    #[arg(long)]
+    recognizer: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -46,6 +51,7 @@ struct Output {
     title: Option<String>,
     metadata: Metadata,
     blocks: Vec<BlockOutput>,
+    pages: Vec<PageQuality>,
     warnings: Vec<String>,
 }
 
@@ -85,7 +91,10 @@ pub async fn run(config: &Config, args: &Args) -> anyhow::Result<Outcome> {
 /// # Errors
 /// When this process cannot be confined as demanded, or the server is gone.
 pub fn work(args: &WorkerArgs) -> anyhow::Result<Outcome> {
-    isolation::serve(args.protection.into())?;
+    // One core each: there are as many workers as may work at the same time.
+    let recognizer = args.recognizer.as_deref().map(|dir| PpOcr::load(dir, Some(1)));
+    let recognizer = recognizer.transpose()?.map(|model| Arc::new(model) as Arc<dyn Recognizer>);
+    isolation::serve(args.protection.into(), Tools::new(recognizer))?;
     Ok(Outcome::Success)
 }
 
@@ -109,6 +118,7 @@ impl From<Extracted> for Output {
             title: extracted.title,
             metadata: extracted.metadata.tidied(),
             blocks: extracted.blocks.into_iter().map(Into::into).collect(),
+            pages: extracted.pages,
             warnings: extracted
                 .warnings
                 .into_iter()

@@ -111,6 +111,7 @@ fn list(config: &Config, registry: &Registry, json: bool) -> anyhow::Result<Outc
         Some(config.models.embedder.as_str()),
         config.reranker(),
         config.generator(),
+        config.recognizer(),
     ];
     let rows: Vec<ListedRow> = registry
         .list()
@@ -155,6 +156,7 @@ fn row(listed: Listed, configured: &[Option<&str>]) -> ListedRow {
             ModelKind::Embedder { .. } => "embedder",
             ModelKind::Reranker => "reranker",
             ModelKind::Generator { .. } => "generator",
+            ModelKind::Recognizer => "recognizer",
         },
         configured: configured.contains(&Some(spec.id.0.as_str())),
         id: spec.id.0,

@@ -2,21 +2,29 @@
 
 use super::sandbox::{self, Protection};
 use super::wire::{Refusal, Request, Tag, read_request, write_frame};
-use std::io::{BufWriter, Read, Write};
+use crate::extract::Tools;
+use serde::Serialize;
+use std::io::{BufWriter, Read, Stdout, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Serves requests from standard input until it ends. Confines this process first, for good.
 ///
+/// `tools` must need no file that is not open yet.
+///
 /// # Errors
 /// When the process cannot be confined as `protection` demands; when the other side is gone.
-pub fn serve(protection: Protection) -> std::io::Result<()> {
+pub fn serve(protection: Protection, tools: Tools) -> std::io::Result<()> {
     let confinement = sandbox::confine(protection)?;
-    let (mut input, mut output) = (
-        std::io::stdin().lock(),
-        BufWriter::new(std::io::stdout().lock()),
-    );
-    write_frame(&mut output, Tag::Ready, &confinement)?;
+    let output = Output::default();
+    output.write(Tag::Ready, &confinement)?;
+    let steps = output.clone();
+    let tools = tools.with_progress(Arc::new(move || {
+        // If the server is gone, the answer will show it.
+        drop(steps.write(Tag::Step, &()));
+    }));
+    let mut input = std::io::stdin().lock();
     while let Some(request) = read_request(&mut input)? {
-        answer(&request, &mut input, &mut output)?;
+        answer(&request, &mut input, &output, &tools)?;
     }
     Ok(())
 }
@@ -24,14 +32,34 @@ pub fn serve(protection: Protection) -> std::io::Result<()> {
 fn answer(
     request: &Request,
     input: &mut impl Read,
-    output: &mut impl Write,
+    output: &Output,
+    tools: &Tools,
 ) -> std::io::Result<()> {
     sandbox::limit_memory(request.memory_bytes)?;
     let n_bytes = usize::try_from(request.n_bytes).map_err(std::io::Error::other)?;
     let mut bytes = vec![0; n_bytes];
     input.read_exact(&mut bytes)?;
-    match crate::extract::extract(&bytes, &request.name, request.media_type.as_deref()) {
-        Ok(extracted) => write_frame(output, Tag::Extracted, &extracted),
-        Err(error) => write_frame(output, Tag::Refused, &Refusal::from(error)),
+    let media_type = request.media_type.as_deref();
+    match crate::extract::extract(&bytes, &request.name, media_type, tools) {
+        Ok(extracted) => output.write(Tag::Extracted, &extracted),
+        Err(error) => output.write(Tag::Refused, &Refusal::from(error)),
+    }
+}
+
+/// Standard output, for one frame at a time.
+#[derive(Clone)]
+struct Output(Arc<Mutex<BufWriter<Stdout>>>);
+
+impl Default for Output {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(BufWriter::new(std::io::stdout()))))
+    }
+}
+
+impl Output {
+    fn write(&self, tag: Tag, content: &impl Serialize) -> std::io::Result<()> {
+        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        write_frame(&mut *output, tag, content)?;
+        output.flush()
     }
 }

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -26,6 +27,10 @@ const SMALL_FILE: u64 = 32 << 20;
 const COPIES: u64 = 3;
 /// A worker that sleeps uses no processor time, but must end some time.
 const WALL_PER_CPU: u32 = 10;
+/// Processor time for recognizing the text of one picture.
+const CPU_PER_PICTURE: Duration = Duration::from_secs(60);
+/// Processor time for a file with very many of them.
+const MAX_CPU_WITH_PICTURES: Duration = Duration::from_secs(3600);
 /// Longest time between the end of a worker's pipes and its own.
 const LAST_MOMENT: Duration = Duration::from_millis(200);
 /// Longest greeting of a worker.
@@ -197,7 +202,7 @@ impl Worker {
                     serde_json::from_slice(&content).map_err(std::io::Error::from)?;
                 Ok(worker)
             }
-            Ok(Ok((Tag::Extracted | Tag::Refused, _))) => Err(Error::ReaderEnded {
+            Ok(Ok((Tag::Extracted | Tag::Refused | Tag::Step, _))) => Err(Error::ReaderEnded {
                 reason: "it answered before it was asked".to_owned(),
             }),
             Ok(Err(_)) => Err(worker.epitaph()),
@@ -218,13 +223,19 @@ impl Worker {
             n_bytes,
             memory_bytes: memory,
         })?;
-        let watch = Watch::new(self.process.id(), memory, cpu);
+        let mut watch = Watch::new(self.process.id(), memory, cpu);
+        let steps = Arc::clone(&watch.steps);
         let (bytes, max_output) = (Arc::clone(&file.bytes), limits.output_bytes);
         let exchange = self.speak(move |pipes| {
             pipes.input.write_all(&head)?;
             pipes.input.write_all(&bytes)?;
             pipes.input.flush()?;
-            pipes.frame(max_output)
+            loop {
+                match pipes.frame(max_output)? {
+                    (Tag::Step, _) => steps.fetch_add(1, Ordering::Relaxed),
+                    last => return Ok(last),
+                };
+            }
         });
         let outcome = tokio::select! {
             outcome = exchange => outcome,
@@ -357,6 +368,8 @@ struct Watch {
     cpu: Duration,
     cpu_before: Duration,
     since: Instant,
+    /// Pictures whose recognition was announced or done.
+    steps: Arc<AtomicUsize>,
 }
 
 impl Watch {
@@ -368,11 +381,13 @@ impl Watch {
             cpu,
             cpu_before,
             since: Instant::now(),
+            steps: Arc::default(),
         }
     }
 
     /// Waits until the process uses more than it may, and says of what.
-    async fn until_crossed(&self) -> Error {
+    async fn until_crossed(&mut self) -> Error {
+        let mut n_steps = 0;
         loop {
             tokio::time::sleep(WATCH).await;
             let now = usage(self.process);
@@ -385,6 +400,12 @@ impl Watch {
                 || self.since.elapsed(),
                 |usage| usage.cpu.saturating_sub(self.cpu_before),
             );
+            let seen = self.steps.load(Ordering::Relaxed);
+            if seen > n_steps {
+                n_steps = seen;
+                // Recognizing a picture takes its time, but not for ever.
+                self.cpu = (used + CPU_PER_PICTURE).min(MAX_CPU_WITH_PICTURES.max(self.cpu));
+            }
             if used > self.cpu || self.since.elapsed() > self.cpu * WALL_PER_CPU {
                 return Error::ReaderTimedOut {
                     limit_s: self.cpu.as_secs(),

@@ -17,6 +17,8 @@ const MAX_HEADER: u32 = 1 << 20;
 pub(super) enum Tag {
     /// The worker is ready: a [`Confinement`](super::Confinement).
     Ready = b'r' as isize,
+    /// A picture's text is about to be recognized, or was: `null`.
+    Step = b's' as isize,
     /// The file was read: an [`Extracted`].
     Extracted = b'e' as isize,
     /// The file was not read: a [`Refusal`].
@@ -25,7 +27,7 @@ pub(super) enum Tag {
 
 impl Tag {
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Ready, Self::Extracted, Self::Refused]
+        [Self::Ready, Self::Step, Self::Extracted, Self::Refused]
             .into_iter()
             .find(|tag| *tag as u8 == byte)
     }
@@ -48,6 +50,7 @@ pub(super) enum Refusal {
     UnsupportedFormat { media_type: String },
     EmptyFile,
     NoText,
+    NoRecognizer,
     Encrypted,
     Malformed { format: String, reason: String },
     TooLarge { reason: String },
@@ -64,6 +67,7 @@ impl From<Error> for Refusal {
             Error::UnsupportedFormat { media_type } => Self::UnsupportedFormat { media_type },
             Error::EmptyFile => Self::EmptyFile,
             Error::NoText => Self::NoText,
+            Error::NoRecognizer => Self::NoRecognizer,
             Error::Encrypted => Self::Encrypted,
             Error::Malformed { format, reason } => Self::Malformed {
                 format: format.to_owned(),
@@ -83,6 +87,7 @@ impl From<Refusal> for Error {
             Refusal::UnsupportedFormat { media_type } => Self::UnsupportedFormat { media_type },
             Refusal::EmptyFile => Self::EmptyFile,
             Refusal::NoText => Self::NoText,
+            Refusal::NoRecognizer => Self::NoRecognizer,
             Refusal::Encrypted => Self::Encrypted,
             Refusal::Malformed { format, reason } => Self::Malformed {
                 format: MediaType::format_named(&format),
@@ -145,7 +150,7 @@ pub(super) fn outcome(tag: Tag, content: &[u8]) -> Result<Extracted> {
         Tag::Refused => Err(serde_json::from_slice::<Refusal>(content)
             .map_err(broken)?
             .into()),
-        Tag::Ready => Err(Error::ReaderEnded {
+        Tag::Ready | Tag::Step => Err(Error::ReaderEnded {
             reason: "it answered out of turn".to_owned(),
         }),
     }
@@ -164,6 +169,7 @@ mod tests {
                 },
                 Error::EmptyFile,
                 Error::NoText,
+                Error::NoRecognizer,
                 Error::Encrypted,
                 Error::Malformed {
                     format: "DOCX",
