@@ -95,6 +95,27 @@ impl Blobs {
         Ok(removed)
     }
 
+    /// Removes those of these blobs that are not in use.
+    pub fn drop_unused(
+        &self,
+        candidates: &[String],
+        in_use: impl FnOnce() -> Result<HashSet<String>>,
+    ) -> Result<()> {
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let _alone = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let used = in_use()?;
+        for sha256 in candidates.iter().filter(|sha256| !used.contains(*sha256)) {
+            match fs_err::remove_file(self.path(sha256)) {
+                // The same bytes may have gone with another version.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, sha256: &str) -> PathBuf {
         self.dir.join(sha256.get(..2).unwrap_or("00")).join(sha256)
     }

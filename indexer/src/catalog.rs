@@ -7,14 +7,21 @@ mod dictionaries;
 mod documents;
 mod jobs;
 mod metadata;
+mod quality;
+mod reason;
+mod requests;
 mod rows;
 mod surroundings;
+mod vectors;
 
 pub(crate) use documents::Hydrated;
-pub use documents::{Deleted, EmbeddedChunk, Indexed, NewVersion, Published};
-pub use jobs::{Job, JobId, JobState, Stage};
+pub use documents::{Deleted, EmbeddedChunk, Flipped, Indexed, NewVersion, Published, RequestKey};
+pub(crate) use jobs::Claim;
+pub use jobs::{Job, JobCounts, JobFilter, JobId, JobState, Priority, Stage};
+pub use reason::{Reason, Retry};
 pub use rows::{Collection, Document, DocumentStatus, Page};
 pub use surroundings::{Place, Surroundings};
+pub(crate) use vectors::{TextHash, text_hash};
 
 use crate::{CollectionId, Error, Result};
 use jiff::Timestamp;
@@ -57,6 +64,7 @@ impl Catalog {
             M::up(include_str!("../migrations/02_dictionaries.sql")),
             M::up(include_str!("../migrations/03_token_codes.sql")),
             M::up(include_str!("../migrations/04_metadata.sql")),
+            M::up(include_str!("../migrations/05_jobs.sql")),
         ])
         .to_latest(&mut writer)?;
         Ok(Self {
@@ -157,7 +165,7 @@ impl Catalog {
                 params![id.to_string(), at],
             )?;
             tx.execute(
-                "UPDATE jobs SET state = 'failed', error = 'the collection was deleted', finished_at = ?2
+                "UPDATE jobs SET state = 'cancelled', code = 'deleted', error = 'the collection was deleted', next_attempt_at = NULL, finished_at = ?2
                  WHERE state IN ('queued', 'running') AND document_id IN (SELECT id FROM documents WHERE collection_id = ?1)",
                 params![id.to_string(), at],
             )?;

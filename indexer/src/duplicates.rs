@@ -48,6 +48,14 @@ impl Profile {
             && (self.signs == other.signs || self.shared(other) >= MIN_SHARED)
     }
 
+    /// Returns what two texts must nearly or wholly have in common to be the same: the number of letters and digits,
+    /// within [`MIN_SHARED`], and a hash of the figures, exactly.
+    #[must_use]
+    pub fn key(&self) -> (usize, u64) {
+        let figures: Vec<char> = self.figures.chars().collect();
+        (self.signs.len(), hash(&figures))
+    }
+
     /// Returns the Jaccard coefficient of the texts' shingles, 0 to 1.
     #[must_use]
     pub fn shared(&self, other: &Self) -> f32 {

@@ -109,6 +109,24 @@ pub enum Error {
         /// The id asked for.
         id: String,
     },
+    /// A job that is not in a state for what was asked.
+    #[error("job `{id}` is {state} and cannot be {wanted}")]
+    JobState {
+        /// The job.
+        id: String,
+        /// Where it is.
+        state: &'static str,
+        /// What was asked, and when that can be done.
+        wanted: &'static str,
+    },
+    /// A key that another request had.
+    #[error(
+        "the idempotency key `{key}` was used for another request; use a new key for each request"
+    )]
+    RequestKeyUsed {
+        /// The key.
+        key: String,
+    },
     /// Another process has the data directory open.
     #[error("the data directory `{}` is in use by another kura process ({holder})", path.display())]
     Locked {

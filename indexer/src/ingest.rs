@@ -3,32 +3,34 @@
 //! Durability, always in this order: blob fsync → vector store flush → lexical commit → catalog COMMIT.
 //! A crash between any two steps leaves the old version served and the job queued; running it again
 //! overwrites the same ids.
+//!
+//! `run` is the loop that takes jobs through the stages `prepare`, `embed` and `store`; `control` is what people can do
+//! about jobs, `activity` what they see of them.
 
-use crate::catalog::{
-    Deleted, Document, EmbeddedChunk, Indexed, Job, JobId, JobState, NewVersion, Published, Stage,
-};
-use crate::chunk::{Chunks, chunk};
-use crate::extract::isolation::SourceFile;
+mod activity;
+mod control;
+mod embed;
+mod prepare;
+mod run;
+mod store;
+
+pub(crate) use activity::Activity;
+pub use activity::{Obstacle, Rates, Totals};
+pub use control::JobsSummary;
+pub use run::{Event, Limits};
+
+use crate::catalog::{Deleted, Document, JobId, NewVersion, Priority, Published, RequestKey};
 use crate::pipeline::{Pipeline, blocking};
 use crate::store::{IndexOp, StoredChunk};
 use crate::{
-    AccessFilter, Acl, Attributes, ChunkId, CollectionId, DocumentId, Error, Extracted, Metadata,
-    MetadataChange, Result, Tools, extract,
+    AccessFilter, Acl, ChunkId, CollectionId, DocumentId, Error, MetadataChange, Result, extract,
 };
-use std::collections::HashSet;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// The media type of content that was extracted elsewhere: an [`Extracted`] as JSON.
 pub const EXTRACTED_MEDIA_TYPE: &str = "application/vnd.kura.extracted+json";
 
-/// Documents indexed with one checkpoint: large enough to hide its fsyncs, small enough to show progress.
-const BATCH_DOCUMENTS: usize = 32;
-/// Bytes of files held in memory per batch.
-const BATCH_BYTES: u64 = 64 << 20;
-/// Tokens of the embedder left for its prompt, a document's title and the headings above a chunk.
-const CONTEXT_TOKENS: usize = 64;
-/// Chunks embedded per call, between two progress reports.
-const EMBED_CHUNKS: usize = 64;
 /// Documents whose attributes are changed between two checkpoints.
 const ATTRIBUTES_PER_CHECKPOINT: usize = 512;
 
@@ -71,12 +73,44 @@ pub struct Added {
     pub outcome: AddOutcome,
 }
 
+/// How a file is added.
+#[derive(Debug, Clone, Default)]
+pub struct AddOptions {
+    /// Which jobs its job goes before.
+    pub priority: Priority,
+    /// Chosen by the caller, another for every request.
+    pub key: Option<String>,
+}
+
+impl From<Priority> for AddOptions {
+    fn from(priority: Priority) -> Self {
+        Self {
+            priority,
+            key: None,
+        }
+    }
+}
+
 impl Pipeline {
     /// Keeps a file and queues its indexing. When it returns, neither can be lost.
     ///
     /// # Errors
     /// [`Error::StorageFull`] before anything was written; [`Error::InvalidMetadata`].
     pub async fn add_document(&self, new: NewDocument) -> Result<Added> {
+        self.add_document_with(new, Priority::default()).await
+    }
+
+    /// The same, with a say in which jobs its job goes before, and with a key by which the request is known when it comes
+    /// again: then nothing is done, and what was replied is replied again.
+    ///
+    /// # Errors
+    /// Those of [`Pipeline::add_document`]; [`Error::RequestKeyUsed`].
+    pub async fn add_document_with(
+        &self,
+        new: NewDocument,
+        options: impl Into<AddOptions>,
+    ) -> Result<Added> {
+        let AddOptions { priority, key } = options.into();
         self.check_room(new.bytes.len() as u64)?;
         let metadata = new.metadata.checked()?;
         let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
@@ -88,9 +122,9 @@ impl Pipeline {
                     .as_str()
                     .to_owned(),
             };
-            let _adding = blobs.adding();
+            let adding = blobs.adding();
             let sha256 = blobs.put(&new.bytes)?;
-            let version = NewVersion {
+            let mut version = NewVersion {
                 collection: new.collection,
                 source: &new.source,
                 media_type: &media_type,
@@ -98,10 +132,22 @@ impl Pipeline {
                 sha256: &sha256,
                 acl: &new.acl,
                 metadata: &metadata,
+                priority,
+                request: None,
             };
+            version.request = key.as_deref().map(|key| RequestKey {
+                key,
+                hash: request_hash(&version),
+            });
             let (id, job, outcome) = catalog.add_document(&version)?;
             let document =
                 catalog.document(id, &AccessFilter::unrestricted("reply to the adder"))?;
+            drop(adding);
+            if document.sha256 != sha256 {
+                // A request that came again: these bytes are not the document's any more.
+                let blob = [sha256];
+                blobs.drop_unused(&blob, || catalog.still_in_use(&blob))?;
+            }
             Ok(Added {
                 document,
                 job,
@@ -168,62 +214,6 @@ impl Pipeline {
         told.await.map_err(|error| Error::Task(error.to_string()))?
     }
 
-    /// Returns the oldest job waiting, if any.
-    pub async fn next_job(&self) -> Result<Option<JobId>> {
-        Ok(self
-            .catalog(|catalog| catalog.queued_jobs(1))
-            .await?
-            .first()
-            .map(|job| job.id))
-    }
-
-    /// Runs one job. A file that cannot be indexed gives `Ok` with the failed job and its reason.
-    ///
-    /// # Errors
-    /// Only when kura itself fails; the job is then queued again.
-    pub async fn run_job(
-        &self,
-        id: JobId,
-        progress: &(dyn Fn(Stage, f32) + Send + Sync),
-    ) -> Result<Job> {
-        let job = self.job(id).await?;
-        self.run_batch(vec![job], &|_, stage, fraction| progress(stage, fraction))
-            .await?;
-        self.job(id).await
-    }
-
-    /// Runs waiting jobs, oldest first, as one batch with one checkpoint. Returns their final states;
-    /// none when nothing waits.
-    ///
-    /// `progress` is told a job, its stage and how far it is, 0 to 1.
-    ///
-    /// # Errors
-    /// Only when kura itself fails; the jobs are then queued again.
-    pub async fn run_queued(
-        &self,
-        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
-    ) -> Result<Vec<Job>> {
-        let jobs = self
-            .catalog(|catalog| catalog.queued_jobs(BATCH_DOCUMENTS))
-            .await?;
-        let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
-        match self.run_batch(jobs.clone(), progress).await {
-            Err(Error::Model(_)) if jobs.len() > 1 => self.run_singly(jobs, progress).await?,
-            other => other?,
-        }
-        // What a delete that was cut off has left.
-        self.drop_deleted().await?;
-        self.index_attributes().await?;
-        let mut done = Vec::with_capacity(ids.len());
-        for id in ids {
-            let job = self.job(id).await?;
-            if matches!(job.state, JobState::Done | JobState::Failed) {
-                done.push(job);
-            }
-        }
-        Ok(done)
-    }
-
     /// Deletes a document. When it returns, no search, answer or list has it, and no store holds its text.
     ///
     /// # Errors
@@ -267,330 +257,25 @@ impl Pipeline {
         self.store.checkpoint().await?;
         let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
         blocking(move || {
-            catalog.purge(&deleted)?;
+            let old_blobs = catalog.purge(&deleted)?;
             catalog.forget_log()?;
-            blobs.sweep(|| catalog.blobs_in_use()).map(drop)
+            blobs.drop_unused(&old_blobs, || catalog.still_in_use(&old_blobs))
         })
         .await
     }
-
-    /// Runs jobs one by one, because one of them keeps the model from embedding the batch. That one fails, unless all
-    /// do: then the model is to blame.
-    async fn run_singly(
-        &self,
-        jobs: Vec<Job>,
-        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
-    ) -> Result<()> {
-        let (mut refused, n_jobs) = (Vec::new(), jobs.len());
-        for job in jobs {
-            match self.run_batch(vec![job.clone()], progress).await {
-                Err(Error::Model(error)) => refused.push((job.id, error)),
-                other => other?,
-            }
-        }
-        if refused.len() == n_jobs
-            && let Some((_, error)) = refused.pop()
-        {
-            return Err(Error::Model(error));
-        }
-        for (id, error) in refused {
-            self.catalog(move |catalog| {
-                catalog.fail_job(id, &format!("its text cannot be embedded: {error}"))
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn run_batch(
-        &self,
-        jobs: Vec<Job>,
-        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
-    ) -> Result<()> {
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let _changing = self.changing.lock().await;
-        self.check_room(0)?;
-        let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
-        let started = ids.clone();
-        self.catalog(move |catalog| catalog.start_jobs(&started))
-            .await?;
-        let result = self.index(jobs, progress).await;
-        if result.is_err() {
-            self.catalog(move |catalog| catalog.requeue(&ids)).await?;
-        }
-        result
-    }
-
-    async fn index(
-        &self,
-        jobs: Vec<Job>,
-        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
-    ) -> Result<()> {
-        let mut batch = Vec::with_capacity(jobs.len());
-        let (mut n_bytes, mut put_back) = (0, Vec::new());
-        for job in jobs {
-            if n_bytes > BATCH_BYTES {
-                put_back.push(job.id);
-                continue;
-            }
-            progress(&job, Stage::Extract, 0.0);
-            let Some((prepared, size)) = self.prepare(&job).await? else {
-                continue;
-            };
-            n_bytes += size;
-            progress(&job, Stage::Embed, 0.1);
-            batch.push((job, prepared));
-        }
-        if !put_back.is_empty() {
-            self.catalog(move |catalog| catalog.requeue(&put_back))
-                .await?;
-        }
-        self.embed(&mut batch, progress).await?;
-        for (job, _) in &batch {
-            progress(job, Stage::Store, 0.9);
-        }
-        self.store_and_publish(batch).await
-    }
-
-    /// Extracts and chunks a file. `None` when the job is done with: deleted, replaced or unreadable.
-    async fn prepare(&self, job: &Job) -> Result<Option<(Prepared, u64)>> {
-        let Some(pending) = self.pending(job).await? else {
-            return Ok(None);
-        };
-        let n_bytes = pending.file.bytes.len() as u64;
-        match self.read(pending.file).await {
-            Ok(extracted) => {
-                let prepared = self
-                    .cut(extracted, &job.source, pending.given, pending.target)
-                    .await?;
-                Ok(Some((prepared, n_bytes)))
-            }
-            Err(error) if is_about_file(&error) => {
-                tracing::info!(document.id = %job.document, error = %error, "document cannot be indexed");
-                let id = job.id;
-                self.catalog(move |catalog| catalog.fail_job(id, &error.to_string()))
-                    .await?;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Reads what a job is about from catalog and blobs.
-    async fn pending(&self, job: &Job) -> Result<Option<Pending>> {
-        let (catalog, blobs, job) = (
-            Arc::clone(&self.catalog),
-            Arc::clone(&self.blobs),
-            job.clone(),
-        );
-        blocking(move || {
-            let Some((sha256, given, target)) = catalog.pending(job.document, job.version)? else {
-                catalog.fail_job(job.id, "the document was deleted or replaced meanwhile")?;
-                return Ok(None);
-            };
-            match blobs.get(&sha256) {
-                Ok(bytes) => {
-                    let file = SourceFile {
-                        bytes: bytes.into(),
-                        name: job.source,
-                        media_type: Some(target.attributes.media_type.clone()),
-                    };
-                    Ok(Some(Pending { file, given, target }))
-                }
-                Err(error @ (Error::Corrupt { .. } | Error::Io(_))) if !error.is_storage_full() => {
-                    tracing::error!(document.id = %job.document, error = %error, "the stored file cannot be read");
-                    catalog.fail_job(job.id, &format!("the stored file cannot be read ({error}); add the document again"))?;
-                    Ok(None)
-                }
-                Err(error) => Err(error),
-            }
-        })
-        .await
-    }
-
-    async fn read(&self, file: SourceFile) -> Result<Extracted> {
-        if file.media_type.as_deref() == Some(EXTRACTED_MEDIA_TYPE) {
-            let reason = |error: serde_json::Error| Error::Malformed {
-                format: "extracted JSON",
-                reason: error.to_string(),
-            };
-            return blocking(move || serde_json::from_slice(&file.bytes).map_err(reason)).await;
-        }
-        self.extractor.extract(file).await
-    }
-
-    /// Cuts a document's text into chunks.
-    async fn cut(
-        &self,
-        extracted: Extracted,
-        source: &str,
-        given: String,
-        target: Published,
-    ) -> Result<Prepared> {
-        let (embedder, mut config) = (Arc::clone(&self.embedder), self.config.chunking);
-        // What the embedder would cut off could not be found: room is left for its prompt, the title and the headings.
-        let limit = self
-            .embedder
-            .spec()
-            .max_tokens
-            .saturating_sub(CONTEXT_TOKENS);
-        config.max_tokens = config.max_tokens.min(limit.max(CONTEXT_TOKENS));
-        let title = title(&extracted, source);
-        blocking(move || {
-            let found = extracted.metadata.tidied();
-            let attributes = Attributes {
-                metadata: found.under(&given)?,
-                ..target.attributes
-            };
-            let chunks = chunk(
-                &extracted.blocks,
-                &|text| embedder.count_tokens(text),
-                &config,
-            );
-            let warnings = extracted.warnings.into_iter();
-            Ok(Prepared {
-                target: Published {
-                    title,
-                    attributes,
-                    ..target
-                },
-                chunks,
-                embedded: Vec::new(),
-                warnings: warnings.map(|warning| warning.message).collect(),
-                found,
-            })
-        })
-        .await
-    }
-
-    /// Embeds the chunks of a batch together, so that short documents fill the model's batches too.
-    async fn embed(
-        &self,
-        batch: &mut [(Job, Prepared)],
-        progress: &(dyn Fn(&Job, Stage, f32) + Send + Sync),
-    ) -> Result<()> {
-        let mut places = Vec::new();
-        let mut texts = Vec::new();
-        for (at, (_, prepared)) in batch.iter_mut().enumerate() {
-            prepared.embedded = vec![(Vec::new(), Vec::new()); prepared.chunks.chunks.len()];
-            for (ordinal, chunk) in prepared.chunks.chunks.iter().enumerate() {
-                places.push((at, ordinal));
-                texts.push(embedded_text(
-                    &prepared.target.title,
-                    &chunk.context,
-                    &chunk.text,
-                ));
-            }
-        }
-        for (places, texts) in places.chunks(EMBED_CHUNKS).zip(texts.chunks(EMBED_CHUNKS)) {
-            let embeddings = self.embedder.embed_documents(texts).await?;
-            for ((at, ordinal), embedding) in places.iter().zip(embeddings) {
-                let (_, prepared) = &mut batch[*at];
-                prepared.embedded[*ordinal] =
-                    (embedding.vector, self.codec.encode(&embedding.tokens));
-            }
-            if let Some((at, ordinal)) = places.last() {
-                let (job, prepared) = &batch[*at];
-                progress(
-                    job,
-                    Stage::Embed,
-                    0.1 + 0.8 * (*ordinal + 1) as f32 / prepared.embedded.len().max(1) as f32,
-                );
-            }
-        }
-        Ok(())
-    }
-
-    async fn store_and_publish(&self, batch: Vec<(Job, Prepared)>) -> Result<()> {
-        let ops: Vec<IndexOp> = batch
-            .iter()
-            .map(|(_, prepared)| {
-                let vectors = prepared.embedded.iter().map(|(vector, _)| vector);
-                put_op(&prepared.target, prepared.chunks.chunks.iter().zip(vectors))
-            })
-            .collect();
-        self.store.apply(ops).await?;
-        self.store.checkpoint().await?;
-
-        let indexed: Vec<Indexed> = batch
-            .into_iter()
-            .map(|(job, prepared)| prepared.into_indexed(job.id))
-            .collect();
-        let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
-        let prunes = blocking(move || {
-            let published: HashSet<DocumentId> = catalog.publish(&indexed)?.into_iter().collect();
-            let replaced = indexed
-                .iter()
-                .any(|new| new.version > 1 && published.contains(&new.document));
-            if replaced {
-                catalog.forget_log()?;
-                blobs.sweep(|| catalog.blobs_in_use())?;
-            }
-            // Only where an older version exists is there anything to take out.
-            let prune = |new: &Indexed| IndexOp::Prune {
-                document: new.document,
-                keep: new.version,
-            };
-            Ok(indexed
-                .iter()
-                .filter(|new| new.version > 1 && published.contains(&new.document))
-                .map(prune)
-                .collect::<Vec<_>>())
-        })
-        .await?;
-        if prunes.is_empty() {
-            return Ok(());
-        }
-        // The new versions are served already; older ones no longer hydrate, so a crash only delays this.
-        self.store.apply(prunes).await?;
-        self.store.checkpoint().await
-    }
 }
 
-/// A file before extraction.
-struct Pending {
-    file: SourceFile,
-    /// What was said about the document when it was added.
-    given: String,
-    target: Published,
-}
-
-/// A file between extraction and storing.
-struct Prepared {
-    target: Published,
-    chunks: Chunks,
-    /// Each chunk's vector and the codes of its tokens.
-    embedded: Vec<(Vec<f32>, Vec<u8>)>,
-    warnings: Vec<String>,
-    found: Metadata,
-}
-
-impl Prepared {
-    fn into_indexed(self, job: JobId) -> Indexed {
-        let chunks = self
-            .chunks
-            .chunks
-            .into_iter()
-            .zip(self.embedded)
-            .map(|(chunk, (vector, tokens))| EmbeddedChunk {
-                chunk,
-                vector,
-                tokens,
-            })
-            .collect();
-        Indexed {
-            job,
-            document: self.target.document,
-            version: self.target.version,
-            title: self.target.title,
-            text: self.chunks.text,
-            chunks,
-            warnings: self.warnings,
-            found: self.found,
-        }
-    }
+/// Returns a hash of all that a request to add a file says.
+fn request_hash(new: &NewVersion<'_>) -> [u8; 32] {
+    let said = serde_json::json!([
+        new.collection,
+        new.source,
+        new.sha256,
+        new.media_type,
+        new.acl,
+        new.metadata
+    ]);
+    Sha256::digest(said.to_string()).into()
 }
 
 /// Returns what is embedded for a chunk: its title and context lead, the quoted text follows.
@@ -638,58 +323,5 @@ pub(crate) fn stored_chunks<'a>(
         .collect()
 }
 
-/// Returns the title a file gives itself, else its first heading, else its name.
-fn title(extracted: &Extracted, source: &str) -> String {
-    let given = extracted
-        .title
-        .as_deref()
-        .map(str::trim)
-        .filter(|title| !title.is_empty());
-    let heading = extracted
-        .blocks
-        .iter()
-        .find(|block| matches!(block.kind, crate::BlockKind::Heading(1 | 2)))
-        .map(|block| block.text.trim());
-    let name = source.rsplit('/').next().unwrap_or(source);
-    given
-        .or(heading)
-        .unwrap_or(name)
-        .chars()
-        .take(300)
-        .collect()
-}
-
-/// Returns whether an error says something about the file, not about kura or the machine.
-fn is_about_file(error: &Error) -> bool {
-    match error {
-        Error::UnsupportedFormat { .. }
-        | Error::EmptyFile
-        | Error::NoText
-        | Error::NoRecognizer
-        | Error::Encrypted
-        | Error::Malformed { .. }
-        | Error::TooLarge { .. }
-        | Error::ReaderEnded { .. }
-        | Error::ReaderTimedOut { .. } => true,
-        Error::UnknownCollection { .. }
-        | Error::InvalidCollectionName { .. }
-        | Error::InvalidDictionary { .. }
-        | Error::InvalidDate { .. }
-        | Error::InvalidMetadata { .. }
-        | Error::UnknownDocument { .. }
-        | Error::UnknownJob { .. }
-        | Error::Locked { .. }
-        | Error::Incompatible { .. }
-        | Error::Damaged { .. }
-        | Error::StorageFull { .. }
-        | Error::Catalog(_)
-        | Error::Migration(_)
-        | Error::Corrupt { .. }
-        | Error::Lexical(_)
-        | Error::Dense(_)
-        | Error::Io(_)
-        | Error::Model(_)
-        | Error::Reranker { .. }
-        | Error::Task(_) => false,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! - [`metadata`]: what is known of a document besides its text; [`filter`]: searches limited by it; [`date`]: dates
 //!   as people write them.
 //! - [`catalog`] and [`blobs`]: the truth; [`store`]: the index derived from it; [`fuse`]: two legs to one list.
-//! - [`duplicates`]: which chunks say the same.
+//! - [`duplicates`]: which chunks say the same; [`quality`]: what is wrong with a collection's documents.
 //! - [`dictionary`]: a collection's own words, by which queries find more.
 //! - [`late`] and [`rerank`]: candidates read more closely.
 //! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`] and `repair` work on it.
@@ -32,6 +32,7 @@ pub mod ingest;
 pub mod late;
 pub mod metadata;
 pub mod pipeline;
+pub mod quality;
 mod repair;
 pub mod rerank;
 pub mod retrieve;

@@ -4,16 +4,17 @@
 
 use crate::access::Collections;
 use crate::blobs::Blobs;
-use crate::catalog::{Catalog, Collection, Document, Job, JobId, Page, Surroundings, TOKEN_CENTER};
+use crate::catalog::{Catalog, Collection, Document, Page, Surroundings, TOKEN_CENTER};
 use crate::chunk::ChunkConfig;
 use crate::dictionary::Dictionaries;
 use crate::extract::isolation::{Extractor, InProcess};
 use crate::fuse::Fusion;
+use crate::ingest::Activity;
 use crate::late::TokenCodec;
 use crate::rerank::Reranking;
 use crate::store::{Bm25, EmbeddedStore, Store, StoreSpec};
-use crate::{AccessFilter, DocumentId, Error, Result, SearchFilter, Tools, room};
-use kura_models::{Embedder, Recognizer, Reranker};
+use crate::{AccessFilter, CollectionId, DocumentId, Error, Result, SearchFilter, room};
+use kura_models::{Embedder, Reranker};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -88,6 +89,9 @@ pub struct Pipeline {
     pub(crate) changing: tokio::sync::Mutex<()>,
     /// Held while the store is told what changed about documents besides their text, so that the last word stays the last.
     pub(crate) telling: Arc<tokio::sync::Mutex<()>>,
+    /// Held while jobs are run: one run at a time.
+    pub(crate) running: tokio::sync::Mutex<()>,
+    pub(crate) activity: Activity,
     dir: PathBuf,
     _lock: File,
 }
@@ -151,6 +155,8 @@ impl Pipeline {
             dictionaries,
             changing: tokio::sync::Mutex::default(),
             telling: Arc::default(),
+            running: tokio::sync::Mutex::default(),
+            activity: Activity::default(),
             dir: data_dir.to_owned(),
             _lock: lock,
         };
@@ -223,21 +229,6 @@ impl Pipeline {
         self.catalog(Catalog::collections).await
     }
 
-    /// Returns a job.
-    ///
-    /// # Errors
-    /// [`Error::UnknownJob`].
-    pub async fn job(&self, id: JobId) -> Result<Job> {
-        self.catalog(move |catalog| catalog.job(id)).await
-    }
-
-    /// Returns jobs, newest first, from below the cursor `after`.
-    pub async fn jobs(&self, after: Option<&str>, limit: usize) -> Result<Page<Job>> {
-        let after = after.map(str::to_owned);
-        self.catalog(move |catalog| catalog.jobs(after.as_deref(), limit))
-            .await
-    }
-
     /// Returns documents by source, from after the cursor `after`.
     pub async fn documents(
         &self,
@@ -287,6 +278,26 @@ impl Pipeline {
         let access = access.clone();
         self.catalog(move |catalog| catalog.document(id, &access))
             .await
+    }
+
+    /// Returns the document of a source in a collection.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`] when it is absent, deleted, or not for this principal.
+    pub async fn document_of_source(
+        &self,
+        collection: CollectionId,
+        source: &str,
+        access: &AccessFilter,
+    ) -> Result<Document> {
+        let (source, access) = (source.to_owned(), access.clone());
+        self.catalog(
+            move |catalog| match catalog.document_of_source(collection, &source)? {
+                Some(id) => catalog.document(id, &access),
+                None => Err(Error::UnknownDocument { id: source }),
+            },
+        )
+        .await
     }
 
     /// Returns the extracted text of the visible version: what spans point into.

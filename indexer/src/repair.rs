@@ -118,6 +118,9 @@ pub(crate) async fn reindex(
         Some(codec) => codec,
         None => TokenCodec::measure(embedder.as_ref()).await?,
     };
+    if !same_embedder {
+        catalog.forget_unpublished_chunks()?;
+    }
     let without_tokens = catalog.without_tokens()?;
     let total = usize::try_from(
         catalog
@@ -214,6 +217,12 @@ fn put_from(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
         target,
         chunks.iter().map(|stored| (&stored.chunk, &stored.vector)),
     ))
+}
+
+/// Returns a put of what is served of a document, if anything is.
+pub(crate) fn put_visible(catalog: &Catalog, document: DocumentId) -> Result<Option<IndexOp>> {
+    let visible = catalog.visible_document(document)?;
+    visible.map(|target| put_from(catalog, &target)).transpose()
 }
 
 /// Returns a put for the lexical leg alone.

@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    admin, ask, config, dictionary, doctor, eval, explain, extract, ingest, models, search, serve,
+    admin, ask, config, dictionary, doctor, eval, explain, extract, ingest, jobs, models, quality,
+    search, serve,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -42,6 +43,10 @@ pub enum Command {
     Serve(serve::Args),
     /// Add files and folders to a collection and index them.
     Ingest(ingest::Args),
+    /// Look at ingest jobs, cancel, retry, pause and resume them.
+    Jobs(jobs::Args),
+    /// Show what is wrong with a collection's documents.
+    Quality(quality::Args),
     /// Search by meaning and by words.
     Search(search::Args),
     /// Show how a search ranks, and why it does not find a document.

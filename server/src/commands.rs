@@ -20,7 +20,9 @@ pub mod explain;
 pub mod extract;
 mod filter;
 pub mod ingest;
+pub mod jobs;
 pub mod models;
+pub mod quality;
 pub mod search;
 pub mod serve;
 
@@ -109,6 +111,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
             outcome
         }
         Command::Ingest(args) => runtime()?.block_on(ingest::run(configured(&flags)?, args)),
+        Command::Jobs(args) => runtime()?.block_on(jobs::run(configured(&flags)?, args)),
+        Command::Quality(args) => runtime()?.block_on(quality::run(configured(&flags)?, args)),
         Command::Search(args) => runtime()?.block_on(search::run(configured(&flags)?, args)),
         Command::Explain(args) => runtime()?.block_on(explain::run(configured(&flags)?, args)),
         Command::Ask(args) => runtime()?.block_on(ask::run(configured(&flags)?, args)),
@@ -130,6 +134,8 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
     let listen = match command {
         Command::Serve(args) => args.listen.clone(),
         Command::Ingest(_)
+        | Command::Jobs(_)
+        | Command::Quality(_)
         | Command::Search(_)
         | Command::Ask(_)
         | Command::Explain(_)
@@ -192,6 +198,25 @@ fn emit(text: std::fmt::Arguments<'_>) {
 fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// Returns a size for people.
+fn size(bytes: f64) -> String {
+    match bytes {
+        ..1e3 => format!("{bytes:.0} B"),
+        ..1e6 => format!("{:.1} kB", bytes / 1e3),
+        ..1e9 => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.1} GB", bytes / 1e9),
+    }
+}
+
+/// Returns a time span for people.
+fn span(seconds: f64) -> String {
+    match seconds {
+        ..60.0 => format!("{:.0} s", seconds.ceil()),
+        ..3600.0 => format!("{:.0} min", (seconds / 60.0).ceil()),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
 }
 
 /// Returns a progress bar on stderr; hidden where that is no terminal.

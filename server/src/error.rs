@@ -32,6 +32,10 @@ pub enum Code {
     UnknownDocument,
     /// No such job.
     UnknownJob,
+    /// The job is not in a state for that.
+    JobState,
+    /// Another request had this idempotency key.
+    IdempotencyKeyUsed,
     /// No such conversation.
     UnknownConversation,
     /// No such answer among the caller's own.
@@ -76,11 +80,13 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Unauthorized,
         Self::UnknownCollection,
         Self::UnknownDocument,
         Self::UnknownJob,
+        Self::JobState,
+        Self::IdempotencyKeyUsed,
         Self::UnknownConversation,
         Self::UnknownAnswer,
         Self::UnknownFeedback,
@@ -119,6 +125,12 @@ impl Code {
                 "Unknown document",
             ),
             Self::UnknownJob => ("unknown_job", StatusCode::NOT_FOUND, "Unknown job"),
+            Self::IdempotencyKeyUsed => (
+                "idempotency_key_used",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Idempotency key used before",
+            ),
+            Self::JobState => ("job_state", StatusCode::CONFLICT, "Not in that state"),
             Self::UnknownConversation => (
                 "unknown_conversation",
                 StatusCode::NOT_FOUND,
@@ -421,6 +433,8 @@ fn bare_detail(status: StatusCode) -> &'static str {
         | Code::UnknownCollection
         | Code::UnknownDocument
         | Code::UnknownJob
+        | Code::JobState
+        | Code::IdempotencyKeyUsed
         | Code::UnknownConversation
         | Code::UnknownAnswer
         | Code::UnknownFeedback
@@ -486,6 +500,8 @@ impl From<kura_indexer::Error> for ApiError {
             | E::InvalidMetadata { .. } => Code::InvalidRequest,
             E::UnknownDocument { .. } => Code::UnknownDocument,
             E::UnknownJob { .. } => Code::UnknownJob,
+            E::JobState { .. } => Code::JobState,
+            E::RequestKeyUsed { .. } => Code::IdempotencyKeyUsed,
             E::StorageFull { .. } => Code::StorageFull,
             ref full if full.is_storage_full() => {
                 return Self {

@@ -33,7 +33,7 @@ pub mod wording;
 use crate::answer::{AnswerMode, Assistant};
 use anyhow::Context as _;
 use dataset::{Corpus, CorpusRow, Dataset, LabelledQuery, sha256};
-use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, NewDocument};
+use kura_indexer::ingest::{EXTRACTED_MEDIA_TYPE, Event, Limits, NewDocument};
 use kura_indexer::pipeline::{IndexConfig, IndexModels, Pipeline};
 use kura_indexer::{
     AccessFilter, Acl, Block, BlockKind, Collections, DocumentId, Extracted, Locator, Metadata,
@@ -46,6 +46,7 @@ use retrieval::{Documents, Named, Observe, Search, all_documents};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The collection that a data set's documents are put into.
 const COLLECTION: &str = "corpus";
@@ -411,18 +412,19 @@ async fn index(
                 .await?;
         }
     }
-    let mut done = 0;
-    loop {
-        let jobs = pipeline.run_queued(&|_, _, _| {}).await?;
-        if jobs.is_empty() {
-            return Ok(());
+    let done = AtomicUsize::new(0);
+    let report = |event: Event<'_>| {
+        let Event::Ended(job) = event else { return };
+        let n = done.fetch_add(1, Ordering::Relaxed) + 1;
+        progress("documents", n, corpus.documents.len());
+        if let Some(error) = &job.error {
+            tracing::warn!(document = %job.source, error, "document of the data set was not indexed");
         }
-        done += jobs.len();
-        progress("documents", done, corpus.documents.len());
-        for failed in jobs.iter().filter(|job| job.error.is_some()) {
-            tracing::warn!(document = %failed.source, error = failed.error.as_deref(), "document of the data set was not indexed");
-        }
-    }
+    };
+    let limits = Limits::default();
+    Ok(pipeline
+        .run_jobs(&limits, std::future::pending(), &report)
+        .await?)
 }
 
 fn extracted(row: &CorpusRow) -> Extracted {

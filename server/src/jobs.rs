@@ -4,11 +4,13 @@
 //! that was cut off is simply taken up again at the next start.
 
 use crate::app::AppState;
-use kura_indexer::catalog::{Job, JobId, JobState, Stage};
-use metrics::{counter, histogram};
+use kura_indexer::Pipeline;
+use kura_indexer::catalog::{self, Job, JobId, JobState, Stage};
+use kura_indexer::ingest::{Event, Limits};
+use metrics::{counter, gauge, histogram};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, mpsc};
 
 /// How often the queue is looked at without being notified, in case a notification was lost.
 const POLL: Duration = Duration::from_secs(2);
@@ -29,7 +31,7 @@ pub enum JobEvent {
         /// From 0 to 1.
         progress: f32,
     },
-    /// Its row in the catalog changed: it ended.
+    /// Its row in the catalog changed: it ended, or was queued again.
     Changed(JobId),
 }
 
@@ -55,6 +57,11 @@ impl Jobs {
         self.queued.notify_one();
     }
 
+    /// Tells followers that a job's row in the catalog changed.
+    pub fn changed(&self, id: JobId) {
+        self.send(JobEvent::Changed(id));
+    }
+
     /// Returns the events from now on.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<JobEvent> {
@@ -67,32 +74,28 @@ impl Jobs {
     }
 }
 
-/// Runs queued jobs until the server stops. A job running then is cut off; the next start takes it up again.
+/// Runs queued jobs until the server stops. What is being stored then is stored first; the rest waits for the next start.
 pub async fn work(app: AppState) {
     let (jobs, stop) = (&app.jobs, &app.stopping);
     let mut backoff = Duration::from_secs(1);
     let mut changed = false;
-    loop {
-        let wait = tokio::select! {
-            () = stop.cancelled() => return,
-            outcome = work_once(&app) => match outcome {
-                Ok(true) => {
-                    backoff = Duration::from_secs(1);
-                    changed = true;
-                    continue;
-                }
-                Ok(false) => POLL,
-                Err(error) => {
-                    counter!("kura_jobs_interrupted_total").increment(1);
-                    tracing::error!(
-                        retry_secs = backoff.as_secs(),
-                        "a job could not be run and will be retried: {error:#}"
-                    );
-                    let wait = backoff;
-                    backoff = (backoff * 2).min(MAX_BACKOFF);
-                    wait
-                }
-            },
+    while !stop.is_cancelled() {
+        let wait = match work_once(&app).await {
+            Ok(n_ended) => {
+                backoff = Duration::from_secs(1);
+                changed |= n_ended > 0;
+                POLL
+            }
+            Err(error) => {
+                counter!("kura_jobs_interrupted_total").increment(1);
+                tracing::error!(
+                    retry_secs = backoff.as_secs(),
+                    "jobs could not be run and will be retried: {error:#}"
+                );
+                let wait = backoff;
+                backoff = (backoff * 2).min(MAX_BACKOFF);
+                wait
+            }
         };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -111,34 +114,57 @@ pub async fn work(app: AppState) {
     }
 }
 
-/// Runs the oldest queued jobs as one batch; returns whether there were any.
-async fn work_once(app: &AppState) -> anyhow::Result<bool> {
+/// Runs all jobs that are due; returns how many ended.
+async fn work_once(app: &AppState) -> anyhow::Result<usize> {
     // Samples are kept until they are counted, which else happens only when someone looks.
     app.metrics.run_upkeep();
-    let jobs = &app.jobs;
-    let task = Abort(tokio::spawn({
-        let (pipeline, jobs) = (Arc::clone(&app.pipeline), jobs.clone());
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let mut run = Abort(tokio::spawn({
+        let (pipeline, jobs) = (Arc::clone(&app.pipeline), app.jobs.clone());
+        let stop = app.stopping.clone().cancelled_owned();
         async move {
-            let report = |job: &Job, stage, progress| {
-                jobs.send(JobEvent::Progress {
+            let report = |event: Event<'_>| match event {
+                Event::Progress(job, stage, progress) => jobs.send(JobEvent::Progress {
                     id: job.id,
                     stage,
                     progress,
-                });
+                }),
+                Event::Took(stage, took) => {
+                    histogram!("kura_ingest_stage_duration_seconds", "stage" => stage.as_str())
+                        .record(took.as_secs_f64());
+                }
+                Event::Ended(job) => {
+                    jobs.changed(job.id);
+                    record(job);
+                    // Nobody listens any more when the server stops.
+                    drop(ended.send(()));
+                }
             };
-            pipeline.run_queued(&report).await
+            pipeline.run_jobs(&Limits::default(), stop, &report).await
         }
     }));
-    // On a task of its own a panic ends the batch, not the worker.
-    let done = task.join().await??;
-    for job in &done {
-        jobs.send(JobEvent::Changed(job.id));
-        record(job);
+    let mut n_ended = 0;
+    // On a task of its own a panic ends the run, not the worker.
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut run.0 => break outcome,
+            Some(()) = ends.recv() => {
+                n_ended += 1;
+                while ends.try_recv().is_ok() {
+                    n_ended += 1;
+                }
+                if let Err(error) = app.withdraw_stale_answers().await {
+                    tracing::error!("kept answers could not be withdrawn yet: {error:#}");
+                }
+            }
+        }
+    };
+    while ends.try_recv().is_ok() {
+        n_ended += 1;
     }
-    if !done.is_empty() {
-        app.withdraw_stale_answers().await?;
-    }
-    Ok(!done.is_empty())
+    app.withdraw_stale_answers().await?;
+    outcome??;
+    Ok(n_ended)
 }
 
 fn record(job: &Job) {
@@ -146,6 +172,8 @@ fn record(job: &Job) {
         histogram!("kura_ingest_duration_seconds")
             .record(finished.duration_since(started).as_secs_f64());
     }
+    let reason = job.error.as_deref().unwrap_or("no reason given");
+    let code = job.reason.map_or("none", catalog::Reason::as_str);
     match job.state {
         JobState::Done => {
             counter!("kura_jobs_total", "state" => "done").increment(1);
@@ -153,27 +181,51 @@ fn record(job: &Job) {
         }
         JobState::Failed => {
             counter!("kura_jobs_total", "state" => "failed").increment(1);
+            counter!("kura_jobs_failed_total", "code" => code).increment(1);
             tracing::warn!(
                 job.id = %job.id,
                 document.id = %job.document,
-                "a document could not be indexed: {}",
-                job.error.as_deref().unwrap_or("no reason given")
+                job.code = code,
+                "a document could not be indexed: {reason}"
             );
         }
+        JobState::Cancelled => counter!("kura_jobs_total", "state" => "cancelled").increment(1),
         JobState::Queued | JobState::Running => {
-            tracing::debug!(job.id = %job.id, "the job stays queued");
+            tracing::warn!(
+                job.id = %job.id,
+                job.code = code,
+                job.attempts = job.attempts,
+                "a job will be tried again: {reason}"
+            );
         }
     }
+}
+
+/// Brings the metrics up to date that are read from the catalog and the pipeline.
+///
+/// # Errors
+/// Those of the catalog.
+pub async fn measure(pipeline: &Pipeline) -> kura_indexer::Result<()> {
+    let summary = pipeline.jobs_summary().await?;
+    for state in JobState::ALL {
+        gauge!("kura_jobs", "state" => state.as_str()).set(summary.counts.of(state) as f64);
+    }
+    let age = summary.counts.oldest_queued.map_or(0.0, |since| {
+        jiff::Timestamp::now().duration_since(since).as_secs_f64()
+    });
+    gauge!("kura_jobs_oldest_queued_seconds").set(age);
+    gauge!("kura_jobs_paused").set(f64::from(u8::from(summary.paused_since.is_some())));
+    let totals = summary.totals;
+    counter!("kura_ingest_documents_total").absolute(totals.documents);
+    counter!("kura_ingest_bytes_total").absolute(totals.bytes);
+    counter!("kura_ingest_tokens_total").absolute(totals.tokens_embedded);
+    counter!("kura_ingest_chunks_total", "vector" => "embedded").absolute(totals.chunks_embedded);
+    counter!("kura_ingest_chunks_total", "vector" => "reused").absolute(totals.chunks_reused);
+    Ok(())
 }
 
 /// Aborts the task when dropped, so that cutting off the worker cuts off its job.
 struct Abort<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Abort<T> {
-    async fn join(mut self) -> Result<T, tokio::task::JoinError> {
-        (&mut self.0).await
-    }
-}
 
 impl<T> Drop for Abort<T> {
     fn drop(&mut self) {

@@ -95,7 +95,14 @@ fn guarded() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(routes::documents::get_document_text))
         .routes(routes!(routes::documents::get_document_content))
+        .routes(routes!(routes::quality::get_quality))
         .routes(routes!(routes::jobs::list_jobs))
+        .routes(routes!(routes::jobs::summarize_jobs))
+        .routes(routes!(routes::jobs::pause_jobs))
+        .routes(routes!(routes::jobs::resume_jobs))
+        .routes(routes!(routes::jobs::retry_jobs))
+        .routes(routes!(routes::jobs::cancel_job))
+        .routes(routes!(routes::jobs::retry_job))
         .routes(routes!(routes::jobs::get_job))
         .routes(routes!(routes::jobs::follow_job))
         .routes(routes!(routes::search::search))
@@ -132,6 +139,11 @@ fn uploads() -> OpenApiRouter<AppState> {
         .routes(routes!(
             routes::documents::list_documents,
             routes::documents::upload_documents
+        ))
+        .routes(routes!(
+            routes::push::put_document,
+            routes::push::get_pushed_document,
+            routes::push::delete_pushed_document
         ))
         .routes(routes!(
             routes::evaluations::list_evaluations,

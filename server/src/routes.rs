@@ -14,6 +14,8 @@ pub mod filter;
 pub mod health;
 pub mod jobs;
 pub mod metadata;
+pub mod push;
+pub mod quality;
 pub mod search;
 
 use crate::app::App;

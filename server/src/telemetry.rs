@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -128,6 +128,30 @@ fn describe() {
     describe_counter!(
         "kura_jobs_interrupted_total",
         "ingest jobs that kura failed to run and retries"
+    );
+    describe_counter!("kura_jobs_failed_total", "failed ingest jobs by code");
+    describe_gauge!("kura_jobs", "ingest jobs by state");
+    describe_gauge!(
+        "kura_jobs_oldest_queued_seconds",
+        Unit::Seconds,
+        "how long the oldest queued job has waited"
+    );
+    describe_gauge!("kura_jobs_paused", "1 while the queue is paused");
+    describe_histogram!(
+        "kura_ingest_stage_duration_seconds",
+        Unit::Seconds,
+        "time of a stage: of one file for extract and chunk, of one call for embed, of one batch for store"
+    );
+    describe_counter!("kura_ingest_documents_total", "documents made searchable");
+    describe_counter!(
+        "kura_ingest_bytes_total",
+        Unit::Bytes,
+        "bytes of their files"
+    );
+    describe_counter!("kura_ingest_tokens_total", "tokens embedded");
+    describe_counter!(
+        "kura_ingest_chunks_total",
+        "chunks that got their vector, by whether it was embedded or reused"
     );
     describe_histogram!(
         "kura_search_duration_seconds",

@@ -129,6 +129,10 @@ fn health_and_metrics_tell_what_happened() {
         "kura_search_duration_seconds_bucket{stage=\"dense\"",
         "kura_ingest_duration_seconds_count",
         "kura_jobs_total{state=\"done\"}",
+        "kura_jobs{state=\"queued\"} 0",
+        "kura_jobs_oldest_queued_seconds",
+        "kura_ingest_stage_duration_seconds_bucket{stage=\"embed\"",
+        "kura_ingest_chunks_total{vector=\"embedded\"}",
     ] {
         assert!(metrics.contains(name), "`{name}` is missing:\n{metrics}");
     }

@@ -117,7 +117,7 @@ impl TestApp {
         loop {
             let job = self.client.get(&format!("/api/v1/jobs/{job}")).json();
             match job["state"].as_str() {
-                Some("done" | "failed") => return job,
+                Some("done" | "failed" | "cancelled") => return job,
                 Some("queued" | "running") => {}
                 other => panic!("unknown state {other:?} of {job}"),
             }

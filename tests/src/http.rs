@@ -108,6 +108,29 @@ impl Client {
         reply(response?)
     }
 
+    /// Any request with headers of its own.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Reply {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url));
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        reply(self.agent.run(request.body(body).unwrap()).unwrap())
+    }
+
     /// Uploads one file.
     ///
     /// # Panics

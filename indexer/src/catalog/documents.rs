@@ -1,8 +1,9 @@
 //! Documents, their versions and chunks: add, put, publish, hydrate, delete.
 
+use super::jobs::{self, NewJob, Priority};
 use super::metadata::{self, ATTRIBUTES};
 use super::rows::{self, DOCUMENT_COLUMNS, DOCUMENT_TABLES, Document, Page};
-use super::{Catalog, JobId, corrupt, jobs, now};
+use super::{Catalog, JobId, Reason, corrupt, now, requests, vectors};
 use crate::access::Collections;
 use crate::ingest::AddOutcome;
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// A file that is about to become a document's newest version.
@@ -31,6 +33,19 @@ pub struct NewVersion<'a> {
     pub acl: &'a Acl,
     /// What the adder says about the document.
     pub metadata: &'a MetadataChange,
+    /// Which jobs its job goes before.
+    pub priority: Priority,
+    /// The key of the request that asks for it, if it has one.
+    pub request: Option<RequestKey<'a>>,
+}
+
+/// A key by which a request that comes again is known.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestKey<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// Sha256 of what is asked for: another request must have another key.
+    pub hash: [u8; 32],
 }
 
 /// A version whose chunks are durable in the store, about to become visible.
@@ -46,8 +61,12 @@ pub struct Indexed {
     pub title: String,
     /// Its text, which the chunks' spans point into.
     pub text: String,
-    /// Its chunks with their vectors.
+    /// Its chunks with their vectors: all `n_chunks`, or none when they were kept piece by piece before.
     pub chunks: Vec<EmbeddedChunk>,
+    /// How many chunks it has.
+    pub n_chunks: u32,
+    /// How many of them have a vector that was there before.
+    pub n_reused: u32,
     /// Parts that could not be read.
     pub warnings: Vec<String>,
     /// What the file says about itself.
@@ -82,6 +101,15 @@ pub struct EmbeddedChunk {
     pub tokens: Vec<u8>,
 }
 
+/// What became of versions that were to be published.
+#[derive(Debug, Clone, Default)]
+pub struct Flipped {
+    /// The documents whose new version is visible.
+    pub documents: Vec<DocumentId>,
+    /// Blobs of the versions that went; others may still use them.
+    pub old_blobs: Vec<String>,
+}
+
 /// A deleted document that stores may still hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deleted(pub DocumentId);
@@ -108,84 +136,51 @@ impl Catalog {
         new: &NewVersion<'_>,
     ) -> Result<(DocumentId, Option<JobId>, AddOutcome)> {
         self.write(|tx| {
-            let collection_name: String = tx
-                .query_row("SELECT name FROM collections WHERE id = ?1 AND deleted_at IS NULL", [new.collection.to_string()], |row| row.get(0))
-                .optional()?
-                .ok_or_else(|| Error::UnknownCollection { name: new.collection.to_string(), existing: Vec::new() })?;
-            let known: Option<(String, u32, String, String, String)> = tx
-                .query_row(
-                    "SELECT d.id, d.latest_version, d.status, v.sha256,
-                            (SELECT json_group_array(group_id) FROM (SELECT group_id FROM readers r WHERE r.document_id = d.id ORDER BY group_id))
-                     FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
-                     WHERE d.collection_id = ?1 AND d.source = ?2 AND d.deleted_at IS NULL",
-                    params![new.collection.to_string(), new.source],
-                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
-                )
-                .optional()?;
-            let (document, version, outcome) = match known {
-                None => (insert_document(tx, new)?, 1, AddOutcome::New),
-                Some((id, latest, status, sha256, readers)) => {
-                    let document = DocumentId(rows::uuid(&id)?);
-                    let same = sha256 == new.sha256 && rows::acl(&readers)? == *new.acl;
-                    metadata::give(tx, document, new.metadata)?;
-                    match status.as_str() {
-                        "indexed" if same => return Ok((document, None, AddOutcome::Unchanged)),
-                        "pending" if same => return Ok((document, open_job(tx, document)?, AddOutcome::Unchanged)),
-                        _ => {}
-                    }
-                    tx.execute(
-                        "UPDATE documents SET latest_version = ?2, status = 'pending', error = NULL, updated_at = ?3 WHERE id = ?1",
-                        params![id, latest + 1, now()],
-                    )?;
-                    // A job for a version that is no longer the latest would publish old text over new.
-                    tx.execute(
-                        "UPDATE jobs SET state = 'failed', error = 'replaced by a newer version', finished_at = ?2 WHERE document_id = ?1 AND state IN ('queued', 'running')",
-                        params![id, now()],
-                    )?;
-                    (document, latest + 1, AddOutcome::Replaced)
-                }
-            };
-            tx.execute(
-                "INSERT INTO versions (document_id, version, sha256, size_bytes, media_type) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![document.to_string(), version, new.sha256, new.size_bytes, new.media_type],
-            )?;
-            set_readers(tx, document, new.acl)?;
-            if outcome == AddOutcome::New {
-                metadata::give_new(tx, document, new.metadata)?;
+            if let Some(known) = requests::known(tx, new.request.as_ref())? {
+                return Ok(known);
             }
-            let job = jobs::insert(tx, document, version, new.source, &collection_name)?;
-            Ok((document, Some(job), outcome))
+            let added = add(tx, new)?;
+            requests::note(tx, new.request.as_ref(), &added)?;
+            Ok(added)
         })
     }
 
     /// Keeps the text and chunks of versions, makes them visible and their jobs done, in one transaction.
     /// The text of older versions goes.
     ///
-    /// A document that was deleted or replaced meanwhile stays as it is and is not among those returned.
-    pub fn publish(&self, indexed: &[Indexed]) -> Result<Vec<DocumentId>> {
+    /// A document that was deleted or replaced meanwhile, or whose job was cancelled, stays as it is and is not among
+    /// those returned.
+    pub fn publish(&self, indexed: &[Indexed]) -> Result<Flipped> {
         self.write(|tx| {
-            let mut published = Vec::with_capacity(indexed.len());
+            let mut flipped = Flipped::default();
             for new in indexed {
                 let (id, at) = (new.document.to_string(), now());
                 let warnings = serde_json::to_string(&new.warnings).map_err(|_| corrupt("warnings"))?;
                 let changed = tx.execute(
                     "UPDATE documents SET visible_version = ?2, status = 'indexed', error = NULL, warnings = ?3, title = ?4, updated_at = ?5
-                     WHERE id = ?1 AND latest_version = ?2 AND deleted_at IS NULL",
-                    params![id, new.version, warnings, new.title, at],
+                     WHERE id = ?1 AND latest_version = ?2 AND deleted_at IS NULL
+                       AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = ?6 AND j.state = 'running')",
+                    params![id, new.version, warnings, new.title, at, new.job.to_string()],
                 )?;
                 if changed == 0 {
                     continue;
                 }
-                put_chunks(tx, new)?;
+                put_version(tx, new)?;
                 metadata::find(tx, new.document, &new.found)?;
-                tx.execute("DELETE FROM versions WHERE document_id = ?1 AND version < ?2", params![id, new.version])?;
+                if new.version > 1 {
+                    let old = tx
+                        .prepare_cached("DELETE FROM versions WHERE document_id = ?1 AND version < ?2 RETURNING sha256")?
+                        .query_map(params![id, new.version], |row| row.get(0))?
+                        .collect::<rusqlite::Result<Vec<String>>>()?;
+                    flipped.old_blobs.extend(old);
+                }
                 tx.execute(
-                    "UPDATE jobs SET state = 'done', stage = NULL, progress = 1, finished_at = ?2 WHERE id = ?1",
-                    params![new.job.to_string(), at],
+                    "UPDATE jobs SET state = 'done', code = NULL, error = NULL, n_chunks = ?3, n_reused = ?4, finished_at = ?2 WHERE id = ?1",
+                    params![new.job.to_string(), at, new.n_chunks, new.n_reused],
                 )?;
-                published.push(new.document);
+                flipped.documents.push(new.document);
             }
-            Ok(published)
+            Ok(flipped)
         })
     }
 
@@ -221,31 +216,29 @@ impl Catalog {
         })
     }
 
-    /// Returns the text and chunks of every visible version from after `after`, `limit` at a time: to rebuild an index.
+    /// Returns the visible version of every document from after `after`, `limit` at a time: to rebuild an index.
     pub fn visible(&self, after: Option<DocumentId>, limit: usize) -> Result<Vec<Published>> {
         self.read(|conn| {
             conn.prepare_cached(&format!(
-                "SELECT d.id, d.visible_version, d.collection_id, d.title,
-                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), {ATTRIBUTES}
-                 FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
-                 WHERE d.deleted_at IS NULL AND d.id > coalesce(?1, '')
-                 ORDER BY d.id LIMIT ?2",
+                "{} AND d.id > coalesce(?1, '') ORDER BY d.id LIMIT ?2",
+                *SELECT_VISIBLE
             ))?
-            .query_map(params![after.map(|id| id.to_string()), limit as u64], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?, row.get::<_, String>(4)?, metadata::attributes(row, 5)?))
-            })?
-            .map(|row| {
-                let (id, version, collection, title, readers, attributes) = row?;
-                Ok(Published {
-                    document: DocumentId(rows::uuid(&id)?),
-                    version,
-                    collection: CollectionId(rows::uuid(&collection)?),
-                    title,
-                    acl: rows::acl(&readers)?,
-                    attributes: attributes?,
-                })
-            })
+            .query_map(
+                params![after.map(|id| id.to_string()), limit as u64],
+                published,
+            )?
+            .map(|row| row?)
             .collect()
+        })
+    }
+
+    /// Returns the visible version of a document, if it has one.
+    pub(crate) fn visible_document(&self, id: DocumentId) -> Result<Option<Published>> {
+        self.read(|conn| {
+            conn.prepare_cached(&format!("{} AND d.id = ?1", *SELECT_VISIBLE))?
+                .query_row([id.to_string()], published)
+                .optional()?
+                .transpose()
         })
     }
 
@@ -439,16 +432,34 @@ impl Catalog {
         })
     }
 
+    /// Returns the document of a source; `None` when the collection has none.
+    pub(crate) fn document_of_source(
+        &self,
+        collection: CollectionId,
+        source: &str,
+    ) -> Result<Option<DocumentId>> {
+        let id: Option<String> = self.read(|conn| {
+            Ok(conn
+                .query_row(
+                    "SELECT id FROM documents WHERE collection_id = ?1 AND source = ?2 AND deleted_at IS NULL",
+                    params![collection.to_string(), source],
+                    |row| row.get(0),
+                )
+                .optional()?)
+        })?;
+        id.map(|id| Ok(DocumentId(rows::uuid(&id)?))).transpose()
+    }
+
     /// Marks a document deleted: from the commit on nothing of it is returned, and its open jobs end.
     pub fn delete_document(&self, id: DocumentId) -> Result<()> {
         self.write(|tx| {
             let at = now();
             metadata::note_superseded(tx, id)?;
-            tx.execute("UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL", params![id.to_string(), at])?;
             tx.execute(
-                "UPDATE jobs SET state = 'failed', error = 'the document was deleted', finished_at = ?2 WHERE document_id = ?1 AND state IN ('queued', 'running')",
+                "UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL",
                 params![id.to_string(), at],
             )?;
+            jobs::drop_open(tx, id, Reason::Deleted, "the document was deleted")?;
             Ok(())
         })
     }
@@ -463,17 +474,39 @@ impl Catalog {
         })
     }
 
-    /// Forgets deleted documents, once no store holds them any more. Text, chunks and vectors go.
-    pub fn purge(&self, deleted: &[Deleted]) -> Result<()> {
+    /// Forgets deleted documents, once no store holds them any more. Text, chunks and vectors go. Returns their blobs;
+    /// others may still use them.
+    pub fn purge(&self, deleted: &[Deleted]) -> Result<Vec<String>> {
         self.write(|tx| {
+            let mut old_blobs = Vec::new();
             for Deleted(id) in deleted {
+                let blobs = tx
+                    .prepare_cached("SELECT v.sha256 FROM versions v JOIN documents d ON d.id = v.document_id WHERE d.id = ?1 AND d.deleted_at IS NOT NULL")?
+                    .query_map([id.to_string()], |row| row.get(0))?
+                    .collect::<rusqlite::Result<Vec<String>>>()?;
+                old_blobs.extend(blobs);
                 tx.execute("DELETE FROM documents WHERE id = ?1 AND deleted_at IS NOT NULL", [id.to_string()])?;
             }
             tx.execute(
                 "DELETE FROM collections WHERE deleted_at IS NOT NULL AND id NOT IN (SELECT collection_id FROM documents)",
                 [],
             )?;
-            Ok(())
+            Ok(old_blobs)
+        })
+    }
+
+    /// Returns those of these blobs that are still in use.
+    pub(crate) fn still_in_use(&self, blobs: &[String]) -> Result<HashSet<String>> {
+        self.read(|conn| {
+            let mut used =
+                conn.prepare_cached("SELECT 1 FROM versions WHERE sha256 = ?1 LIMIT 1")?;
+            let mut found = HashSet::new();
+            for blob in blobs {
+                if used.exists([blob])? {
+                    found.insert(blob.clone());
+                }
+            }
+            Ok(found)
         })
     }
 
@@ -486,6 +519,32 @@ impl Catalog {
                 .collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+/// Reads [`Published`].
+static SELECT_VISIBLE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT d.id, d.visible_version, d.collection_id, d.title,
+                (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), {ATTRIBUTES}
+         FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
+         WHERE d.deleted_at IS NULL"
+    )
+});
+
+fn published(row: &Row<'_>) -> rusqlite::Result<Result<Published>> {
+    let (id, version, collection): (String, u32, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let (title, readers): (String, String) = (row.get(3)?, row.get(4)?);
+    let attributes = metadata::attributes(row, 5)?;
+    Ok((|| {
+        Ok(Published {
+            document: DocumentId(rows::uuid(&id)?),
+            version,
+            collection: CollectionId(rows::uuid(&collection)?),
+            title,
+            acl: rows::acl(&readers)?,
+            attributes: attributes?,
+        })
+    })())
 }
 
 /// Returns those documents of chunks that pass a filter; `None` when all do.
@@ -515,42 +574,110 @@ fn passing(
     Ok(Some(passing))
 }
 
-fn put_chunks(tx: &Transaction<'_>, new: &Indexed) -> Result<()> {
-    let id = new.document.to_string();
+/// What adding a file gives: the document, its job if there is one, and what it meant.
+pub(super) type NewlyAdded = (DocumentId, Option<JobId>, AddOutcome);
+
+fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
+    let collection_name: String = tx
+        .query_row(
+            "SELECT name FROM collections WHERE id = ?1 AND deleted_at IS NULL",
+            [new.collection.to_string()],
+            |row| row.get(0),
+        )
+        .optional()?
+        .ok_or_else(|| Error::UnknownCollection {
+            name: new.collection.to_string(),
+            existing: Vec::new(),
+        })?;
+    let known: Option<(String, u32, String, String, String)> = tx
+        .query_row(
+            "SELECT d.id, d.latest_version, d.status, v.sha256,
+                    (SELECT json_group_array(group_id) FROM (SELECT group_id FROM readers r WHERE r.document_id = d.id ORDER BY group_id))
+             FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
+             WHERE d.collection_id = ?1 AND d.source = ?2 AND d.deleted_at IS NULL",
+            params![new.collection.to_string(), new.source],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        )
+        .optional()?;
+    let (document, version, outcome) = match known {
+        None => (insert_document(tx, new)?, 1, AddOutcome::New),
+        Some((id, latest, status, sha256, readers)) => {
+            let document = DocumentId(rows::uuid(&id)?);
+            let same = sha256 == new.sha256 && rows::acl(&readers)? == *new.acl;
+            metadata::give(tx, document, new.metadata)?;
+            match status.as_str() {
+                "indexed" if same => return Ok((document, None, AddOutcome::Unchanged)),
+                "pending" if same => {
+                    let job = open_job(tx, document)?;
+                    if let Some(job) = job {
+                        jobs::hurry(tx, job, new.priority)?;
+                    }
+                    return Ok((document, job, AddOutcome::Unchanged));
+                }
+                _ => {}
+            }
+            tx.execute(
+                "UPDATE documents SET latest_version = ?2, status = 'pending', error = NULL, updated_at = ?3 WHERE id = ?1",
+                params![id, latest + 1, now()],
+            )?;
+            // A job for a version that is no longer the latest would publish old text over new.
+            jobs::drop_open(
+                tx,
+                document,
+                Reason::Replaced,
+                "replaced by a newer version",
+            )?;
+            (document, latest + 1, AddOutcome::Replaced)
+        }
+    };
     tx.execute(
-        "DELETE FROM chunks WHERE document_id = ?1 AND version = ?2",
-        params![id, new.version],
+        "INSERT INTO versions (document_id, version, sha256, size_bytes, media_type) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![document.to_string(), version, new.sha256, new.size_bytes, new.media_type],
+    )?;
+    set_readers(tx, document, new.acl)?;
+    if outcome == AddOutcome::New {
+        metadata::give_new(tx, document, new.metadata)?;
+    }
+    let job = NewJob {
+        document,
+        version,
+        source: new.source,
+        collection_name: &collection_name,
+        n_bytes: new.size_bytes,
+        priority: new.priority,
+    };
+    let job = jobs::insert(tx, &job)?;
+    Ok((document, Some(job), outcome))
+}
+
+/// Completes the row of a version, with its chunks unless they are kept already.
+fn put_version(tx: &Transaction<'_>, new: &Indexed) -> Result<()> {
+    let id = new.document.to_string();
+    let first_unwanted = if new.chunks.is_empty() {
+        new.n_chunks
+    } else {
+        0
+    };
+    // What an attempt before this one kept, when it cut the text otherwise.
+    tx.execute(
+        "DELETE FROM chunks WHERE document_id = ?1 AND version = ?2 AND ordinal >= ?3",
+        params![id, new.version, first_unwanted],
     )?;
     tx.execute(
         "UPDATE versions SET title = ?3, text = ?4, n_chunks = ?5 WHERE document_id = ?1 AND version = ?2",
-        params![id, new.version, new.title, new.text, new.chunks.len() as u64],
+        params![id, new.version, new.title, new.text, new.n_chunks],
     )?;
-    let mut insert = tx.prepare_cached(
-        "INSERT INTO chunks (document_id, version, ordinal, text, context, n_tokens, span_start, span_end, locator, vector, tokens)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    vectors::put_chunks(tx, new.document, new.version, &new.title, &new.chunks)?;
+    let n_kept: u32 = tx.query_row(
+        "SELECT count(*) FROM chunks WHERE document_id = ?1 AND version = ?2",
+        params![id, new.version],
+        |row| row.get(0),
     )?;
-    for EmbeddedChunk {
-        chunk,
-        vector,
-        tokens,
-    } in &new.chunks
-    {
-        let locator = serde_json::to_string(&chunk.locator).map_err(|_| corrupt("locator"))?;
-        insert.execute(params![
-            id,
-            new.version,
-            chunk.ordinal,
-            chunk.text,
-            chunk.context,
-            chunk.n_tokens as u64,
-            chunk.span.start as u64,
-            chunk.span.end as u64,
-            locator,
-            to_bytes(vector),
-            tokens,
-        ])?;
+    if n_kept == new.n_chunks {
+        Ok(())
+    } else {
+        Err(corrupt("chunks of a version"))
     }
-    Ok(())
 }
 
 fn insert_document(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<DocumentId> {
@@ -601,7 +728,7 @@ fn document(conn: &Connection, id: DocumentId, access: &AccessFilter) -> Result<
     }
 }
 
-fn chunk(row: &Row<'_>) -> rusqlite::Result<Result<Chunk>> {
+pub(super) fn chunk(row: &Row<'_>) -> rusqlite::Result<Result<Chunk>> {
     let (ordinal, text, context): (u32, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let [n_tokens, start, end]: [usize; 3] = [row.get(3)?, row.get(4)?, row.get(5)?];
     let locator: String = row.get(6)?;
@@ -619,11 +746,11 @@ fn json_list(items: impl Iterator<Item = String>) -> Result<String> {
     serde_json::to_string(&items.collect::<Vec<_>>()).map_err(|_| corrupt("list"))
 }
 
-fn to_bytes(vector: &[f32]) -> Vec<u8> {
+pub(super) fn to_bytes(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-fn from_bytes(bytes: &[u8]) -> Result<Vec<f32>> {
+pub(super) fn from_bytes(bytes: &[u8]) -> Result<Vec<f32>> {
     let (words, rest) = bytes.as_chunks::<4>();
     if rest.is_empty() {
         Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect())

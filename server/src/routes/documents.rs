@@ -1,17 +1,17 @@
 //! `/api/v1/documents`
 
 use super::filter;
-use super::jobs::Job;
+use super::jobs::{Job, Priority};
 use super::metadata::{Metadata, MetadataChange};
 use super::{List, Path, Problems, Query, document_id, list_limit, resolve};
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use axum::extract::{FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use kura_indexer::Acl;
 use kura_indexer::catalog::{self, DocumentStatus};
-use kura_indexer::ingest::{AddOutcome, NewDocument};
+use kura_indexer::ingest::{AddOutcome, Added, NewDocument};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -124,6 +124,8 @@ pub struct UploadForm {
     source: Option<String>,
     /// What is known about the files that follow, as JSON (`MetadataChange`), until the next such part.
     metadata: Option<MetadataChange>,
+    /// Which jobs the files that follow go before, until the next such part; `high` when absent.
+    priority: Option<Priority>,
     /// One part per file.
     #[schema(value_type = Vec<String>, format = Binary)]
     file: Vec<Vec<u8>>,
@@ -224,29 +226,33 @@ pub async fn upload_documents(
     let collection = app.pipeline.create_collection(&collection).await?;
     let mut items = Vec::with_capacity(files.len());
     for file in files {
-        let added = app
-            .pipeline
-            .add_document(NewDocument {
-                collection: collection.id,
-                source: file.source,
-                media_type: file.media_type,
-                bytes: file.bytes,
-                acl: Acl::everyone(),
-                metadata: file.metadata,
-            })
-            .await?;
-        app.jobs.notify();
-        let job = match added.job {
-            Some(id) => Some(app.pipeline.job(id).await?.into()),
-            None => None,
+        let new = NewDocument {
+            collection: collection.id,
+            source: file.source,
+            media_type: file.media_type,
+            bytes: file.bytes,
+            acl: Acl::everyone(),
+            metadata: file.metadata,
         };
-        items.push(Upload {
-            document: added.document.into(),
-            job,
-            outcome: added.outcome.into(),
-        });
+        let priority = file.priority.into();
+        let added = app.pipeline.add_document_with(new, priority).await?;
+        app.jobs.notify();
+        items.push(upload(&app, added).await?);
     }
     Ok((StatusCode::ACCEPTED, axum::Json(Uploads { items })))
+}
+
+/// Says what became of an added file.
+pub(crate) async fn upload(app: &App, added: Added) -> Result<Upload, ApiError> {
+    let job = match added.job {
+        Some(id) => Some(app.pipeline.job(id).await?.into()),
+        None => None,
+    };
+    Ok(Upload {
+        document: added.document.into(),
+        job,
+        outcome: added.outcome.into(),
+    })
 }
 
 /// Returns a document.
@@ -335,6 +341,7 @@ struct File {
     media_type: Option<String>,
     bytes: Vec<u8>,
     metadata: kura_indexer::MetadataChange,
+    priority: Priority,
 }
 
 /// Reads all parts before anything is stored, so that a request cut off leaves nothing behind.
@@ -342,6 +349,8 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
     let mut collection = None;
     let mut next_source = None;
     let mut metadata = kura_indexer::MetadataChange::default();
+    // Whoever uploads by hand waits for it.
+    let mut priority = Priority::High;
     let mut files = Vec::new();
     while let Some(field) = form.next_field().await? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -349,6 +358,7 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
             "collection" => collection = Some(field.text().await?),
             "source" => next_source = Some(field.text().await?),
             "metadata" => metadata = read_metadata(&field.text().await?)?,
+            "priority" => priority = read_priority(&field.text().await?)?,
             "file" => {
                 if collection.is_none() {
                     return Err(ApiError::invalid(
@@ -368,11 +378,12 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
                     media_type,
                     bytes,
                     metadata: metadata.clone(),
+                    priority,
                 });
             }
             _ => {
                 return Err(ApiError::invalid(format!(
-                    "unknown part `{name}`; known are `collection`, `source`, `metadata` and `file`"
+                    "unknown part `{name}`; known are `collection`, `source`, `metadata`, `priority` and `file`"
                 )));
             }
         }
@@ -385,10 +396,18 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
     Ok((collection, files))
 }
 
-fn read_metadata(json: &str) -> Result<kura_indexer::MetadataChange, ApiError> {
+fn read_priority(name: &str) -> Result<Priority, ApiError> {
+    serde_json::from_value(name.into()).map_err(|_| {
+        ApiError::invalid(format!(
+            "unknown priority `{name}`; use `low`, `normal` or `high`"
+        ))
+    })
+}
+
+pub(crate) fn read_metadata(json: &str) -> Result<kura_indexer::MetadataChange, ApiError> {
     let change: MetadataChange = serde_json::from_str(json).map_err(|error| {
         ApiError::invalid(format!(
-            "the part `metadata` cannot be read: {error}; write it as JSON, like {{\"tags\":[\"hr\"]}}"
+            "`metadata` cannot be read: {error}; write it as JSON, like {{\"tags\":[\"hr\"]}}"
         ))
     })?;
     // Before any file is stored.
@@ -396,7 +415,7 @@ fn read_metadata(json: &str) -> Result<kura_indexer::MetadataChange, ApiError> {
 }
 
 /// Returns the media type that a client declares, unless that says nothing.
-fn declared(media_type: &str) -> Option<String> {
+pub(crate) fn declared(media_type: &str) -> Option<String> {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     (!essence.is_empty() && essence != "application/octet-stream").then(|| media_type.to_owned())
 }

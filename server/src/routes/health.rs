@@ -92,6 +92,9 @@ pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Read
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(app): State<AppState>) -> impl IntoResponse {
+    if let Err(error) = crate::jobs::measure(&app.pipeline).await {
+        tracing::error!(error = %error, "the queue could not be measured");
+    }
     app.metrics.run_upkeep();
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],

@@ -101,7 +101,7 @@ export const conversationQuery = (id: string) =>
   });
 
 export function isOver(job: Job): boolean {
-  return job.state === "done" || job.state === "failed";
+  return job.state === "done" || job.state === "failed" || job.state === "cancelled";
 }
 
 /** Saves the original file of a document; the key travels in a header, so a plain link will not do. */

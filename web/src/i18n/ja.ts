@@ -203,6 +203,7 @@ export const ja: Messages = {
       collection_exists: "同じ名前のコレクションがあります",
       unknown_document: "文書が見つかりません",
       unknown_job: "処理が見つかりません",
+      job_state: "この処理には今はできない操作です",
       unknown_conversation: "会話が見つかりません",
       invalid_request: "リクエストが正しくありません",
       payload_too_large: "ファイルが大きすぎます",

@@ -1,32 +1,45 @@
 //! Adds the files found and waits until they are indexed, here or by the server.
 
 use super::files::Found;
-use super::{FileOutcome, Row};
+use super::report::{FileOutcome, Row};
 use crate::client::{Client, Refused};
 use crate::commands::backend::blocking;
+use crate::commands::{size, span};
 use crate::error::Code;
-use crate::routes::documents::{Document, Outcome, Status};
+use crate::routes::jobs::{Job, JobsSummary, Priority};
 use crate::routes::metadata;
 use indicatif::ProgressBar;
-use kura_indexer::catalog::{Job, JobId};
-use kura_indexer::ingest::NewDocument;
+use kura_indexer::catalog::{self, JobId};
+use kura_indexer::ingest::{Event, Limits, NewDocument};
 use kura_indexer::{AccessFilter, Acl, MetadataChange, Pipeline};
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often the server is asked how its jobs stand.
-const POLL: Duration = Duration::from_millis(200);
+/// How often the queue is asked how it stands.
+const POLL: Duration = Duration::from_millis(500);
+/// Jobs asked for one by one, rather than as a list, when that many or fewer are left.
+const FEW: usize = 4;
+
+/// What all files have in common, and how they stand.
+pub(super) struct Batch {
+    pub(super) collection: String,
+    pub(super) priority: Priority,
+    pub(super) bar: ProgressBar,
+}
 
 /// Adds all files, then runs their jobs in this process.
 pub(super) async fn local(
     pipeline: &Pipeline,
-    collection: &str,
+    batch: Batch,
     metadata: &MetadataChange,
     found: Vec<Found>,
-    bar: &ProgressBar,
 ) -> anyhow::Result<Vec<Row>> {
-    let access = AccessFilter::unrestricted("local command of the operator");
-    let collection = pipeline.create_collection(collection).await?.id;
+    let (access, bar) = (
+        AccessFilter::unrestricted("local command of the operator"),
+        &batch.bar,
+    );
+    let collection = pipeline.create_collection(&batch.collection).await?.id;
     let mut rows = Vec::with_capacity(found.len());
     let mut jobs: HashMap<JobId, usize> = HashMap::new();
     bar.set_message("adding");
@@ -44,79 +57,122 @@ pub(super) async fn local(
                 continue;
             }
         };
-        let added = pipeline
-            .add_document(NewDocument {
-                collection,
-                source: file.source.clone(),
-                media_type: None,
-                bytes,
-                acl: Acl::everyone(),
-                metadata: metadata.clone(),
-            })
-            .await?;
+        let new = NewDocument {
+            collection,
+            source: file.source.clone(),
+            media_type: None,
+            bytes,
+            acl: Acl::everyone(),
+            metadata: metadata.clone(),
+        };
+        let priority: catalog::Priority = batch.priority.into();
+        let added = pipeline.add_document_with(new, priority).await?;
         match added.job {
             Some(job) => {
                 jobs.insert(job, rows.len());
             }
             None => bar.inc(1),
         }
-        rows.push(row(&file, added.document.into(), added.outcome.into()));
+        let outcome: crate::routes::documents::Outcome = added.outcome.into();
+        let mut row = Row::new(&file, FileOutcome::from(outcome));
+        row.settle(added.document.into(), None);
+        rows.push(row);
     }
     bar.set_message("indexing");
-    let report = |job: &Job, _, _| bar.set_message(job.source.clone());
-    loop {
-        let done = pipeline.run_queued(&report).await?;
-        if done.is_empty() {
-            break;
+    run_jobs(pipeline, &jobs, bar).await?;
+    // Jobs that an earlier, interrupted run left behind are run too, but are not part of this report.
+    for (id, at) in jobs {
+        let job = pipeline.job(id).await?;
+        let document = pipeline.document(job.document, &access).await?;
+        rows[at].settle(document.into(), Some(&job.into()));
+    }
+    Ok(rows)
+}
+
+/// Runs jobs until those of these files are over, or the queue is paused.
+async fn run_jobs(
+    pipeline: &Pipeline,
+    jobs: &HashMap<JobId, usize>,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
+    let open: Mutex<Vec<JobId>> = Mutex::new(jobs.keys().copied().collect());
+    let report = |event: Event<'_>| match event {
+        Event::Progress(job, ..) => bar.set_message(job.source.clone()),
+        Event::Ended(job) if job.state.is_over() => {
+            let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = open.len();
+            open.retain(|id| *id != job.id);
+            bar.inc((before - open.len()) as u64);
         }
-        // Jobs that an earlier, interrupted run left behind are run too, but are not part of this report.
-        for job in done {
-            if let Some(at) = jobs.remove(&job.id) {
-                let document = pipeline.document(job.document, &access).await?;
-                rows[at].settle(document.into());
-                bar.inc(1);
+        Event::Ended(_) | Event::Took(..) => {}
+    };
+    loop {
+        let limits = Limits::default();
+        let run = pipeline.run_jobs(&limits, std::future::pending(), &report);
+        tokio::pin!(run);
+        loop {
+            tokio::select! {
+                outcome = &mut run => break outcome?,
+                () = tokio::time::sleep(POLL) => {
+                    show(bar, &pipeline.jobs_summary().await?.into());
+                }
             }
         }
+        let done = open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty();
+        let paused = pipeline.jobs_summary().await?.paused_since.is_some();
+        let Some(next) = pipeline.next_attempt().await? else {
+            return Ok(());
+        };
+        if done || paused {
+            return Ok(());
+        }
+        bar.set_message("waiting for another attempt");
+        let wait = next.duration_since(jiff::Timestamp::now());
+        tokio::time::sleep(wait.try_into().unwrap_or(Duration::ZERO)).await;
     }
-    anyhow::ensure!(jobs.is_empty(), "{} jobs were not run", jobs.len());
-    Ok(rows)
 }
 
 /// Uploads all files and waits until the server has indexed them.
 pub(super) async fn by_server(
     client: Client,
-    collection: &str,
+    batch: Batch,
     metadata: metadata::MetadataChange,
     found: Vec<Found>,
-    bar: &ProgressBar,
 ) -> anyhow::Result<Vec<Row>> {
+    let bar = &batch.bar;
     let mut rows = Vec::with_capacity(found.len());
     let mut jobs = Vec::new();
     bar.set_message("uploading");
     for file in found {
-        let (client, collection) = (client.clone(), collection.to_owned());
-        let metadata = metadata.clone();
+        let (client, collection) = (client.clone(), batch.collection.clone());
+        let (metadata, priority) = (metadata.clone(), batch.priority);
         let (file, uploaded) = blocking(move || {
-            let uploaded = match file.read() {
-                Ok(bytes) => Ok(client.upload(&collection, &file.source, &metadata, &bytes)),
-                Err(reason) => Err(reason),
-            };
+            let uploaded = file
+                .read()
+                .map(|bytes| client.upload(&collection, &file.source, &metadata, priority, &bytes));
             Ok((file, uploaded))
         })
         .await?;
         let row = match uploaded {
             Ok(Ok(upload)) => {
-                match &upload.job {
-                    Some(job) => {
-                        jobs.push((rows.len(), job.id.clone(), upload.document.id.clone()))
-                    }
+                match upload.job {
+                    Some(job) => jobs.push((rows.len(), job.id)),
                     None => bar.inc(1),
                 }
-                row(&file, upload.document, upload.outcome)
+                let mut row = Row::new(&file, upload.outcome.into());
+                row.settle(upload.document, None);
+                row
             }
             Ok(Err(error)) => {
                 bar.inc(1);
-                Row::failed(&file, blame_file(error)?)
+                let refused = blame_file(error)?;
+                Row {
+                    code: Some(refused.code.name().to_owned()),
+                    ..Row::failed(&file, refused.detail)
+                }
             }
             Err(reason) => {
                 bar.inc(1);
@@ -126,23 +182,64 @@ pub(super) async fn by_server(
         rows.push(row);
     }
     bar.set_message("indexing");
-    for (at, job, document) in jobs {
-        loop {
-            let (client, id) = (client.clone(), job.clone());
-            if blocking(move || client.job(&id)).await?.is_over() {
-                break;
+    while !jobs.is_empty() {
+        let asking = client.clone();
+        let summary = blocking(move || asking.jobs_summary()).await?;
+        show(bar, &summary);
+        let mut open = Vec::new();
+        // The oldest end first, as a rule: those behind the first few that are open need not be asked for.
+        for (at, id) in std::mem::take(&mut jobs) {
+            if open.len() >= FEW {
+                open.push((at, id));
+                continue;
             }
+            let (asking, asked) = (client.clone(), id.clone());
+            let job = blocking(move || asking.job(&asked)).await?;
+            if job.is_over() {
+                settle(&client, &mut rows[at], &job).await?;
+                bar.inc(1);
+            } else {
+                open.push((at, id));
+            }
+        }
+        jobs = open;
+        // While the queue is paused nothing would end; what runs already does.
+        if summary.paused_since.is_some() && summary.running == 0 {
+            return Ok(rows);
+        }
+        if !jobs.is_empty() {
             tokio::time::sleep(POLL).await;
         }
-        let client = client.clone();
-        rows[at].settle(blocking(move || client.document(&document)).await?);
-        bar.inc(1);
     }
     Ok(rows)
 }
 
-/// Returns the reason if only this file is refused; anything else ends the run.
-fn blame_file(error: anyhow::Error) -> anyhow::Result<String> {
+async fn settle(client: &Client, row: &mut Row, job: &Job) -> anyhow::Result<()> {
+    let (client, id) = (client.clone(), job.document.clone());
+    let document = blocking(move || client.document(&id)).await?;
+    row.settle(document, Some(job));
+    Ok(())
+}
+
+/// Shows how fast the queue is, and how long it will take.
+fn show(bar: &ProgressBar, summary: &JobsSummary) {
+    let rates = &summary.rates;
+    let eta = summary.eta_secs.map(|eta| format!(", {} left", span(eta)));
+    let problem = summary
+        .obstacle
+        .as_ref()
+        .map(|found| format!(", {}", found.error));
+    bar.set_prefix(format!(
+        "{}/s, {:.1} chunks/s{}{}",
+        size(rates.bytes),
+        rates.chunks,
+        eta.unwrap_or_default(),
+        problem.unwrap_or_default()
+    ));
+}
+
+/// Returns the problem if only this file is refused; anything else ends the run.
+fn blame_file(error: anyhow::Error) -> anyhow::Result<crate::error::Problem> {
     match error.downcast_ref::<Refused>() {
         Some(Refused(problem))
             if matches!(
@@ -150,45 +247,8 @@ fn blame_file(error: anyhow::Error) -> anyhow::Result<String> {
                 Code::PayloadTooLarge | Code::UnsupportedMediaType | Code::UnreadableDocument
             ) =>
         {
-            Ok(problem.detail.clone())
+            Ok(problem.clone())
         }
         _ => Err(error),
-    }
-}
-
-fn row(file: &Found, document: Document, outcome: Outcome) -> Row {
-    let mut row = Row {
-        path: file.path.clone(),
-        source: file.source.clone(),
-        outcome: match outcome {
-            Outcome::New => FileOutcome::New,
-            Outcome::Replaced => FileOutcome::Replaced,
-            Outcome::Unchanged => FileOutcome::Unchanged,
-        },
-        document: None,
-        n_chunks: 0,
-        warnings: Vec::new(),
-        error: None,
-    };
-    row.settle(document);
-    row
-}
-
-impl Row {
-    fn settle(&mut self, document: Document) {
-        match document.status {
-            Status::Failed => {
-                self.outcome = FileOutcome::Failed;
-                self.error = Some(
-                    document
-                        .error
-                        .unwrap_or_else(|| "no reason given".to_owned()),
-                );
-            }
-            Status::Pending | Status::Indexed => {}
-        }
-        self.document = Some(document.id);
-        self.n_chunks = document.n_chunks;
-        self.warnings = document.warnings;
     }
 }

@@ -79,7 +79,7 @@ export function UploadsProvider({ children }: { children: ReactNode }) {
       const end = isOver(job)
         ? job
         : await follow(() => untilOver(job, signal, (next) => change(id, { job: next })));
-      const failed = end.state === "failed";
+      const failed = end.state === "failed" || end.state === "cancelled";
       change(id, { job: end, state: failed ? "failed" : "done", error: failed ? end.error : null });
       await refresh();
     },

@@ -1,0 +1,191 @@
+//! `/api/v1/collections/{name}/documents/{external_id}`: documents that another system keeps, under its own ids.
+
+use super::documents::{self, Document, Upload, declared, read_metadata, upload};
+use super::jobs::Priority;
+use super::{Path, Problems, Query};
+use crate::app::AppState;
+use crate::auth::Principal;
+use crate::error::ApiError;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use kura_indexer::ingest::{AddOptions, NewDocument};
+use kura_indexer::{Acl, CollectionId, Error, GroupId};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Longest idempotency key, in bytes.
+const MAX_KEY: usize = 255;
+/// Most groups that may read a document.
+const MAX_READERS: usize = 100;
+
+/// What is said about a document that is put.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct PutQuery {
+    /// What is known about it: a `MetadataChange` as JSON.
+    metadata: Option<String>,
+    /// Groups that may read it, as a JSON list. When absent it stays as it is; a new document can be read by everyone.
+    readers: Option<String>,
+    /// Which jobs its job goes before; `normal` when absent.
+    #[serde(default)]
+    priority: Priority,
+}
+
+/// Puts a document: the body is the file, `Content-Type` what it is.
+///
+/// What was under this id is replaced by a new version, which is served once its job is done; the same file under the
+/// same access changes nothing. The collection is made if missing. With the header `Idempotency-Key` a request that is
+/// sent again within a day does nothing and has the same outcome, whatever was put meanwhile.
+#[utoipa::path(put, path = "/api/v1/collections/{name}/documents/{external_id}", tag = "documents",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    params(
+        ("name" = String, Path, description = "The collection's name"),
+        ("external_id" = String, Path, description = "The document's id in the other system; `/` is written %2F"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Chosen by the client, another for every request"),
+        PutQuery
+    ),
+    responses((status = 200, description = "Nothing is to be done", body = Upload),
+        (status = 202, description = "Stored; a job indexes it", body = Upload), Problems))]
+pub async fn put_document(
+    State(app): State<AppState>,
+    principal: Principal,
+    Path((name, external_id)): Path<(String, String)>,
+    Query(query): Query<PutQuery>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, axum::Json<Upload>), ApiError> {
+    let source = documents::source(&external_id)?;
+    let metadata = match &query.metadata {
+        Some(json) => read_metadata(json)?,
+        None => kura_indexer::MetadataChange::default(),
+    };
+    let given = query.readers.as_deref().map(readers).transpose()?;
+    let key = idempotency_key(&headers, &principal)?;
+    let collection = app.pipeline.create_collection(&name).await?.id;
+    let acl = match given {
+        Some(acl) => acl,
+        None => acl_of(&app, collection, &source, &principal).await?,
+    };
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let new = NewDocument {
+        collection,
+        source,
+        media_type: media_type.and_then(declared),
+        bytes: body.to_vec(),
+        acl,
+        metadata,
+    };
+    let options = AddOptions {
+        priority: query.priority.into(),
+        key,
+    };
+    let added = app.pipeline.add_document_with(new, options).await?;
+    app.jobs.notify();
+    let status = if added.job.is_some() {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, axum::Json(upload(&app, added).await?)))
+}
+
+/// Returns the document of an external id.
+#[utoipa::path(get, path = "/api/v1/collections/{name}/documents/{external_id}", tag = "documents",
+    params(
+        ("name" = String, Path, description = "The collection's name"),
+        ("external_id" = String, Path, description = "The document's id in the other system; `/` is written %2F")
+    ),
+    responses((status = 200, body = Document), Problems))]
+pub async fn get_pushed_document(
+    State(app): State<AppState>,
+    principal: Principal,
+    Path((name, external_id)): Path<(String, String)>,
+) -> Result<axum::Json<Document>, ApiError> {
+    let collection = app.pipeline.collection(&name).await?.id;
+    let source = documents::source(&external_id)?;
+    let document = app
+        .pipeline
+        .document_of_source(collection, &source, &principal.access())
+        .await?;
+    Ok(axum::Json(document.into()))
+}
+
+/// Deletes the document of an external id; it is gone from search at once.
+#[utoipa::path(delete, path = "/api/v1/collections/{name}/documents/{external_id}", tag = "documents",
+    params(
+        ("name" = String, Path, description = "The collection's name"),
+        ("external_id" = String, Path, description = "The document's id in the other system; `/` is written %2F")
+    ),
+    responses((status = 204, description = "Deleted"), Problems))]
+pub async fn delete_pushed_document(
+    State(app): State<AppState>,
+    principal: Principal,
+    Path((name, external_id)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let collection = app.pipeline.collection(&name).await?.id;
+    let source = documents::source(&external_id)?;
+    let access = principal.access();
+    let document = app
+        .pipeline
+        .document_of_source(collection, &source, &access)
+        .await?;
+    app.pipeline.delete_document(document.id, &access).await?;
+    app.withdraw_stale_answers().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Returns who may read what is under this id now: a document must not be opened by a request that says nothing of it.
+async fn acl_of(
+    app: &crate::app::App,
+    collection: CollectionId,
+    source: &str,
+    principal: &Principal,
+) -> Result<Acl, ApiError> {
+    let known = app
+        .pipeline
+        .document_of_source(collection, source, &principal.access())
+        .await;
+    match known {
+        Ok(document) => Ok(document.acl),
+        Err(Error::UnknownDocument { .. }) => Ok(Acl::everyone()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn readers(json: &str) -> Result<Acl, ApiError> {
+    let invalid = |reason: String| {
+        ApiError::invalid(format!(
+            "`readers` cannot be used: {reason}; write a JSON list of 1 to {MAX_READERS} groups, like [\"hr\"]"
+        ))
+    };
+    let groups: Vec<String> =
+        serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
+    if groups.is_empty() || groups.len() > MAX_READERS {
+        return Err(invalid(format!("it has {} groups", groups.len())));
+    }
+    if groups.iter().any(|group| group.trim().is_empty()) {
+        return Err(invalid("a group has no name".to_owned()));
+    }
+    Ok(Acl {
+        readers: groups.into_iter().map(GroupId).collect(),
+    })
+}
+
+/// Returns the request's key, apart from those of other principals.
+fn idempotency_key(headers: &HeaderMap, principal: &Principal) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_KEY).contains(&key.len()) => {
+            Ok(Some(format!("{}:{key}", principal.id())))
+        }
+        _ => Err(ApiError::invalid(format!(
+            "`Idempotency-Key` must have 1 to {MAX_KEY} visible ASCII characters"
+        ))),
+    }
+}
