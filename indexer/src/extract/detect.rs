@@ -250,8 +250,8 @@ fn by_media_type(media_type: &str) -> Option<MediaType> {
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase();
-    let known = MediaType::READ.iter();
-    known.cloned().find(|known| known.as_str() == essence)
+    let mut known = MediaType::READ.iter();
+    known.find(|known| known.as_str() == essence).cloned()
 }
 
 /// Tells HTML and mail from other text by how it begins, and text from binary.
