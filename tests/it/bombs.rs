@@ -150,7 +150,7 @@ fn children() -> Vec<u32> {
     let own = std::process::id();
     let processes = fs_err::read_dir("/proc").unwrap().filter_map(|entry| {
         let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let parent: u32 = stat
             .rsplit_once(')')?
             .1
@@ -159,7 +159,7 @@ fn children() -> Vec<u32> {
             .parse()
             .ok()?;
         // Until it has become a worker, a child is a copy of this process.
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let name = fs_err::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         (parent == own && name.trim() == "kura").then_some(pid)
     });
     processes.collect()
@@ -200,7 +200,7 @@ impl PeakMemory {
 }
 
 fn high_water(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }

@@ -29,7 +29,11 @@ fn kills_in_the_middle_of_everything_lose_nothing_and_leave_nothing_old() {
     for kill in 0..kills {
         let server = kura.serve();
         let (life, before) = (ledger.moment(MAX_LIFE), ledger.promised());
-        ledger.work(&server.client.clone(), life, || server.kill());
+        ledger.work(&server.client.clone(), |trouble| {
+            std::thread::sleep(life);
+            trouble.begin();
+            server.kill();
+        });
         let started = Instant::now();
         let server = kura.serve();
         slowest = slowest.max(started.elapsed());

@@ -66,34 +66,33 @@ impl Ledger {
         Duration::from_millis(self.random.next() % limit.as_millis() as u64)
     }
 
-    /// Has all clients at work for as long, then ends the server.
-    pub(crate) fn work(&mut self, client: &Client, life: Duration, end: impl FnOnce()) {
+    /// Has all clients at work while `story` happens, which says when calls may begin to fail.
+    pub(crate) fn work(&mut self, client: &Client, story: impl FnOnce(&Trouble)) {
         let ids: BTreeMap<String, String> = documents(client)
             .into_iter()
             .map(|(source, found)| (source, id(&found[0])))
             .collect();
-        let (ending, stop, words) = (AtomicBool::new(false), AtomicBool::new(false), &self.words);
+        let (trouble, stop, words) = (Trouble::default(), AtomicBool::new(false), &self.words);
         std::thread::scope(|scope| {
             for (at, sources) in self.clients.iter_mut().enumerate() {
-                let (ending, stop, ids) = (&ending, &stop, &ids);
+                let (trouble, stop, ids) = (&trouble, &stop, &ids);
                 let seed = self.random.next() | 1;
                 scope.spawn(move || {
                     let desk = Desk {
                         client,
                         ids,
                         words,
-                        ending,
+                        trouble,
                     };
                     let mut random = Random(seed);
-                    // Until the server is gone: its last call has no answer.
-                    while !stop.load(Ordering::Relaxed)
-                        && desk.act(at, sources, &mut random).is_some()
-                    {}
+                    while !stop.load(Ordering::Relaxed) {
+                        if desk.act(at, sources, &mut random).is_none() {
+                            std::thread::sleep(Duration::from_millis(20));
+                        }
+                    }
                 });
             }
-            std::thread::sleep(life);
-            ending.store(true, Ordering::Relaxed);
-            end();
+            story(&trouble);
             stop.store(true, Ordering::Relaxed);
         });
     }
@@ -134,12 +133,21 @@ struct Desk<'a> {
     /// Of the documents that were there when the server started.
     ids: &'a BTreeMap<String, String>,
     words: &'a AtomicU64,
-    /// From when on the server may fail: its disk goes first.
-    ending: &'a AtomicBool,
+    trouble: &'a Trouble,
+}
+
+/// From when on calls may fail. What then becomes of a change is open until the server is asked again.
+#[derive(Default)]
+pub(crate) struct Trouble(AtomicBool);
+
+impl Trouble {
+    pub(crate) fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Desk<'_> {
-    /// Does one thing; `None` when the server did not answer, or could not any more.
+    /// Does one thing; `None` when the server did not answer, or could not do it.
     fn act(&self, at: usize, sources: &mut Sources, random: &mut Random) -> Option<()> {
         let (source, before) = {
             let known = random.below(sources.len());
@@ -202,16 +210,17 @@ impl Desk<'_> {
         Some(())
     }
 
-    /// Returns the status of an answer that is one of those expected; `None` when the server is at its end.
+    /// Returns the status of an answer that is one of those expected; `None` when there is trouble.
     fn answered<E: std::fmt::Debug>(
         &self,
         reply: Result<Reply, E>,
         expected: &[u16],
     ) -> Option<u16> {
-        let is_ending = self.ending.load(Ordering::Relaxed);
+        let is_trouble = self.trouble.0.load(Ordering::Relaxed);
         match reply {
             Ok(reply) if expected.contains(&reply.status) => Some(reply.status),
-            Ok(_) | Err(_) if is_ending => None,
+            Ok(reply) if is_trouble && reply.status >= 500 => None,
+            Err(_) if is_trouble => None,
             unexpected => panic!("{unexpected:?}"),
         }
     }

@@ -45,7 +45,9 @@ fn power_cuts_lose_nothing_that_was_acknowledged() {
         let (life, before) = (ledger.moment(MAX_LIFE), ledger.promised());
         let powered = disk.take().unwrap();
         let mut dark = None;
-        ledger.work(&server.client.clone(), life, || {
+        ledger.work(&server.client.clone(), |trouble| {
+            std::thread::sleep(life);
+            trouble.begin();
             dark = Some(powered.cut());
             server.kill();
         });

@@ -392,7 +392,8 @@ impl Watch {
             tokio::time::sleep(WATCH).await;
             let now = usage(self.process);
             let memory = now.as_ref().map_or(0, |usage| usage.memory);
-            if memory > self.memory {
+            // Some room for what it takes between two looks.
+            if memory > self.memory - self.memory / 8 {
                 return out_of_memory(Some(self.memory));
             }
             let used = now.map_or_else(
