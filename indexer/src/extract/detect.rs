@@ -262,19 +262,20 @@ fn by_zip_members(bytes: &[u8]) -> Option<MediaType> {
             .file_names()
             .any(|name| name.is_ok_and(|name| name.trim_start_matches('/').starts_with(prefix)))
     };
-    let by_name = if has("word/") {
-        Some(MediaType::Docx)
-    } else if has("ppt/") {
-        Some(MediaType::Pptx)
-    } else if has("xl/") {
-        Some(MediaType::Xlsx)
-    } else if has("META-INF/container.xml") {
-        Some(MediaType::Epub)
-    } else {
-        None
-    };
-    if by_name.is_some() {
-        return by_name;
+    // Anyone may have a folder of such a name in an archive.
+    let is_package = has("[Content_Types].xml") || has("_rels/");
+    let office = [
+        ("word/", "word/document", MediaType::Docx),
+        ("ppt/", "ppt/presentation", MediaType::Pptx),
+        ("xl/", "xl/workbook", MediaType::Xlsx),
+    ];
+    for (folder, main, kind) in office {
+        if has(main) || (is_package && has(folder)) {
+            return Some(kind);
+        }
+    }
+    if has("META-INF/container.xml") {
+        return Some(MediaType::Epub);
     }
     // `OpenDocument` files and electronic books name their media type in a member of their own.
     let mut declared = String::new();

@@ -244,7 +244,13 @@ fn is_beside(element: &Element) -> bool {
         element.attr("role"),
         Some("navigation" | "banner" | "contentinfo" | "search" | "menu" | "menubar" | "toolbar" | "dialog")
     );
-    by_name || by_role || element.attr("aria-hidden") == Some("true")
+    let by_class = element.classes().chain(element.id()).any(|name| {
+        matches!(
+            name,
+            "nav" | "navbar" | "navigation" | "breadcrumb" | "breadcrumbs" | "pagination" | "skip-link" | "cookie-banner"
+        )
+    });
+    by_name || by_role || by_class || element.attr("aria-hidden") == Some("true")
 }
 
 fn is_block(name: &str) -> bool {
