@@ -19,7 +19,9 @@ const MAX_CELL_CHARS: usize = 200;
 const MAX_COLUMNS: usize = 40;
 
 /// Keys whose value names a record.
-const NAMES: [&str; 8] = ["name", "title", "label", "id", "key", "subject", "名称", "件名"];
+const NAMES: [&str; 8] = [
+    "name", "title", "label", "id", "key", "subject", "名称", "件名",
+];
 
 /// A value with its parts in the order of the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +45,9 @@ pub(crate) fn extract_json(bytes: &[u8]) -> Result<Extracted> {
         // Settings are often JSON with comments, and a file that was cut off can still be searched.
         Err(error) => {
             let mut outline = Outline::default();
-            outline.warn(format!("it is not valid JSON ({error}) and was read as text"));
+            outline.warn(format!(
+                "it is not valid JSON ({error}) and was read as text"
+            ));
             outline.code(text);
             Ok(outline.finish())
         }
@@ -66,7 +70,10 @@ pub(crate) fn extract_json_lines(bytes: &[u8]) -> Extracted {
         }
     }
     if let Some(first) = bad.first() {
-        outline.warn(format!("lines that are no JSON: {}, the first of them line {first}", bad.len()));
+        outline.warn(format!(
+            "lines that are no JSON: {}, the first of them line {first}",
+            bad.len()
+        ));
     }
     add_list(&mut outline, "record", &values, 1);
     outline.finish()
@@ -124,7 +131,10 @@ fn add_members(outline: &mut Outline, members: &[(String, Value)], level: u8) {
         let text = inline(value).unwrap_or_default();
         add(outline, key, &Value::Text(text), level);
     }
-    let mut long = members.iter().filter(|(_, value)| !is_short(value)).peekable();
+    let mut long = members
+        .iter()
+        .filter(|(_, value)| !is_short(value))
+        .peekable();
     while let Some((key, value)) = long.next() {
         // Elements of one name that follow each other are a list, as far as XML knows lists.
         let mut alike = vec![value.clone()];
@@ -220,7 +230,9 @@ fn inline(value: &Value) -> Option<String> {
 
 fn name_of(members: &[(String, Value)]) -> Option<&str> {
     NAMES.iter().find_map(|name| {
-        let (_, value) = members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        let (_, value) = members
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         match value {
             Value::Text(text) if !text.is_empty() => Some(text.as_str()),
             Value::Text(_) | Value::List(_) | Value::Record(_) => None,
@@ -244,7 +256,9 @@ fn of_element(element: &Element) -> Value {
         }
         members.push(("text".to_owned(), text));
     } else {
-        let elements = element.elements().map(|child| (child.name.clone(), of_element(child)));
+        let elements = element
+            .elements()
+            .map(|child| (child.name.clone(), of_element(child)));
         members.extend(elements);
     }
     Value::Record(members)
@@ -252,7 +266,16 @@ fn of_element(element: &Element) -> Value {
 
 /// Attributes that speak to programs.
 fn is_technical(name: &str) -> bool {
-    matches!(name, "xmlns" | "schemaLocation" | "noNamespaceSchemaLocation" | "space" | "lang" | "style" | "class")
+    matches!(
+        name,
+        "xmlns"
+            | "schemaLocation"
+            | "noNamespaceSchemaLocation"
+            | "space"
+            | "lang"
+            | "style"
+            | "class"
+    )
 }
 
 impl<'de> Deserialize<'de> for Value {
@@ -290,7 +313,10 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Text(value.to_owned()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> std::result::Result<Value, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut values: A,
+            ) -> std::result::Result<Value, A::Error> {
                 let mut list = Vec::new();
                 while let Some(value) = values.next_element()? {
                     list.push(value);
@@ -298,7 +324,10 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::List(list))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> std::result::Result<Value, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut members: A,
+            ) -> std::result::Result<Value, A::Error> {
                 let mut record = Vec::new();
                 while let Some(member) = members.next_entry()? {
                     record.push(member);
@@ -317,7 +346,11 @@ mod tests {
     use crate::document::BlockKind;
 
     fn texts(extracted: &Extracted) -> Vec<(BlockKind, &str)> {
-        extracted.blocks.iter().map(|block| (block.kind, block.text.as_str())).collect()
+        extracted
+            .blocks
+            .iter()
+            .map(|block| (block.kind, block.text.as_str()))
+            .collect()
     }
 
     #[test]
@@ -337,7 +370,10 @@ mod tests {
                 (BlockKind::Heading(2), "deep"),
                 (BlockKind::Paragraph, "x: true"),
                 (BlockKind::Heading(1), "items"),
-                (BlockKind::Table, "| pen | n |\n| --- | --- |\n| red | 1 |\n| blue | |"),
+                (
+                    BlockKind::Table,
+                    "| pen | n |\n| --- | --- |\n| red | 1 |\n| blue | |"
+                ),
             ]
         );
         assert_eq!(extracted.blocks[6].locator.headings, ["alpha", "deep"]);
@@ -346,11 +382,16 @@ mod tests {
     #[test]
     fn records_with_long_texts_are_not_squeezed_into_a_table() {
         let long = "a sentence of some length. ".repeat(10);
-        let lines = format!("{{\"title\":\"A\",\"body\":\"{long}\"}}\n\nno json\n{{\"title\":\"B\",\"body\":\"{long}\"}}\n");
+        let lines = format!(
+            "{{\"title\":\"A\",\"body\":\"{long}\"}}\n\nno json\n{{\"title\":\"B\",\"body\":\"{long}\"}}\n"
+        );
         let extracted = extract_json_lines(lines.as_bytes());
         assert_eq!(extracted.blocks[0].text, "record: A");
         assert_eq!(extracted.blocks.len(), 6);
-        assert_eq!(extracted.warnings[0].message, "lines that are no JSON: 1, the first of them line 3");
+        assert_eq!(
+            extracted.warnings[0].message,
+            "lines that are no JSON: 1, the first of them line 3"
+        );
     }
 
     #[test]
@@ -366,7 +407,10 @@ mod tests {
                 (BlockKind::Paragraph, "title: T"),
                 (BlockKind::Paragraph, "note: Read this now."),
                 (BlockKind::Heading(2), "line"),
-                (BlockKind::Table, "| sku | n |\n| --- | --- |\n| a | 1 |\n| b | 2 |"),
+                (
+                    BlockKind::Table,
+                    "| sku | n |\n| --- | --- |\n| a | 1 |\n| b | 2 |"
+                ),
             ]
         );
     }
@@ -374,6 +418,9 @@ mod tests {
     #[test]
     fn deep_json_is_refused() {
         let deep = "[".repeat(1_000_000);
-        assert!(matches!(extract_json(deep.as_bytes()), Err(Error::Malformed { format: "JSON", .. })));
+        assert!(matches!(
+            extract_json(deep.as_bytes()),
+            Err(Error::Malformed { format: "JSON", .. })
+        ));
     }
 }

@@ -70,15 +70,55 @@ pub enum MediaType {
 
 /// Every kind that has a name of its own, with its media type, short name and file extensions.
 pub(crate) static KNOWN: [(MediaType, &str, &str, &[&str]); 26] = [
-    (MediaType::Markdown, "text/markdown", "Markdown", &["md", "markdown", "mdown", "mkd"]),
-    (MediaType::Text, "text/plain", "text", &["txt", "text", "log"]),
-    (MediaType::Html, "text/html", "HTML", &["html", "htm", "xhtml"]),
+    (
+        MediaType::Markdown,
+        "text/markdown",
+        "Markdown",
+        &["md", "markdown", "mdown", "mkd"],
+    ),
+    (
+        MediaType::Text,
+        "text/plain",
+        "text",
+        &["txt", "text", "log"],
+    ),
+    (
+        MediaType::Html,
+        "text/html",
+        "HTML",
+        &["html", "htm", "xhtml"],
+    ),
     (MediaType::Csv, "text/csv", "CSV", &["csv"]),
-    (MediaType::Tsv, "text/tab-separated-values", "TSV", &["tsv", "tab"]),
-    (MediaType::Json, "application/json", "JSON", &["json", "geojson", "ipynb"]),
-    (MediaType::JsonLines, "application/jsonl", "JSONL", &["jsonl", "ndjson"]),
-    (MediaType::Xml, "application/xml", "XML", &["xml", "rss", "atom", "xsd", "xsl"]),
-    (MediaType::AsciiDoc, "text/asciidoc", "AsciiDoc", &["adoc", "asciidoc", "asc"]),
+    (
+        MediaType::Tsv,
+        "text/tab-separated-values",
+        "TSV",
+        &["tsv", "tab"],
+    ),
+    (
+        MediaType::Json,
+        "application/json",
+        "JSON",
+        &["json", "geojson", "ipynb"],
+    ),
+    (
+        MediaType::JsonLines,
+        "application/jsonl",
+        "JSONL",
+        &["jsonl", "ndjson"],
+    ),
+    (
+        MediaType::Xml,
+        "application/xml",
+        "XML",
+        &["xml", "rss", "atom", "xsd", "xsl"],
+    ),
+    (
+        MediaType::AsciiDoc,
+        "text/asciidoc",
+        "AsciiDoc",
+        &["adoc", "asciidoc", "asc"],
+    ),
     (MediaType::Rst, "text/x-rst", "reStructuredText", &["rst"]),
     (MediaType::Pdf, "application/pdf", "PDF", &["pdf"]),
     (
@@ -94,25 +134,59 @@ pub(crate) static KNOWN: [(MediaType, &str, &str, &[&str]); 26] = [
         "PPTX",
         &["pptx", "pptm", "ppsx", "potx"],
     ),
-    (MediaType::Ppt, "application/vnd.ms-powerpoint", "PPT", &["ppt", "pps", "pot"]),
+    (
+        MediaType::Ppt,
+        "application/vnd.ms-powerpoint",
+        "PPT",
+        &["ppt", "pps", "pot"],
+    ),
     (
         MediaType::Xlsx,
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         "XLSX",
         &["xlsx", "xlsm", "xltx", "xltm"],
     ),
-    (MediaType::Xls, "application/vnd.ms-excel", "XLS", &["xls", "xlt"]),
-    (MediaType::Odt, "application/vnd.oasis.opendocument.text", "ODT", &["odt", "ott"]),
-    (MediaType::Odp, "application/vnd.oasis.opendocument.presentation", "ODP", &["odp", "otp"]),
-    (MediaType::Ods, "application/vnd.oasis.opendocument.spreadsheet", "ODS", &["ods", "ots"]),
+    (
+        MediaType::Xls,
+        "application/vnd.ms-excel",
+        "XLS",
+        &["xls", "xlt"],
+    ),
+    (
+        MediaType::Odt,
+        "application/vnd.oasis.opendocument.text",
+        "ODT",
+        &["odt", "ott"],
+    ),
+    (
+        MediaType::Odp,
+        "application/vnd.oasis.opendocument.presentation",
+        "ODP",
+        &["odp", "otp"],
+    ),
+    (
+        MediaType::Ods,
+        "application/vnd.oasis.opendocument.spreadsheet",
+        "ODS",
+        &["ods", "ots"],
+    ),
     (MediaType::Rtf, "application/rtf", "RTF", &["rtf"]),
     (MediaType::Epub, "application/epub+zip", "EPUB", &["epub"]),
     (MediaType::Eml, "message/rfc822", "EML", &["eml"]),
-    (MediaType::Msg, "application/vnd.ms-outlook", "MSG", &["msg"]),
-    (MediaType::Mbox, "application/mbox", "MBOX", &["mbox", "mbx"]),
+    (
+        MediaType::Msg,
+        "application/vnd.ms-outlook",
+        "MSG",
+        &["msg"],
+    ),
+    (
+        MediaType::Mbox,
+        "application/mbox",
+        "MBOX",
+        &["mbox", "mbx"],
+    ),
     (MediaType::Zip, "application/zip", "ZIP", &["zip"]),
 ];
-
 
 impl MediaType {
     fn known(&self) -> Option<(&'static str, &'static str)> {
@@ -130,7 +204,8 @@ impl MediaType {
             return language.media_type();
         }
         // Only encrypted files are left, which are compound files.
-        self.known().map_or("application/x-ole-storage", |(media_type, _)| media_type)
+        self.known()
+            .map_or("application/x-ole-storage", |(media_type, _)| media_type)
     }
 
     /// Returns the format's short name for messages.
@@ -142,13 +217,16 @@ impl MediaType {
         if matches!(self, Self::Source(_)) {
             return "source code";
         }
-        self.known().map_or("encrypted office", |(_, format)| format)
+        self.known()
+            .map_or("encrypted office", |(_, format)| format)
     }
 
     /// Returns the kind that files with this extension, without the dot and in lower case, usually are.
     #[must_use]
     pub fn of_extension(extension: &str) -> Option<Self> {
-        let known = KNOWN.iter().find(|(.., extensions)| extensions.contains(&extension));
+        let known = KNOWN
+            .iter()
+            .find(|(.., extensions)| extensions.contains(&extension));
         match known {
             Some((kind, ..)) => Some(kind.clone()),
             None => Language::of_extension(extension).map(Self::Source),
@@ -157,7 +235,12 @@ impl MediaType {
 
     /// Returns the kind of a media type, its parameters passed over.
     fn of_media_type(media_type: &str) -> Option<Self> {
-        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = media_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         let essence = match essence.as_str() {
             "text/rtf" => "application/rtf",
             "text/xml" => "application/xml",
@@ -165,7 +248,10 @@ impl MediaType {
             "application/x-zip-compressed" => "application/zip",
             other => other,
         };
-        KNOWN.iter().find(|(_, known, ..)| *known == essence).map(|(kind, ..)| kind.clone())
+        KNOWN
+            .iter()
+            .find(|(_, known, ..)| *known == essence)
+            .map(|(kind, ..)| kind.clone())
     }
 
     /// Whether such a file is bytes that begin with a signature, not text.
@@ -464,13 +550,7 @@ mod tests {
             detect(&ole("EncryptedPackage"), "a.docx", None),
             MediaType::EncryptedOffice
         );
-        assert_eq!(
-            detect(&ole("WordDocument"), "a.doc", None),
-            MediaType::Doc
-        );
-        assert_eq!(
-            detect(&ole("Workbook"), "a.doc", None),
-            MediaType::Xls
-        );
+        assert_eq!(detect(&ole("WordDocument"), "a.doc", None), MediaType::Doc);
+        assert_eq!(detect(&ole("Workbook"), "a.doc", None), MediaType::Xls);
     }
 }

@@ -71,7 +71,12 @@ impl Letter {
             outline.heading(1, subject);
         }
         outline.set_author(self.author.as_deref().unwrap_or_default());
-        let lines = [("From", &self.from), ("To", &self.to), ("Cc", &self.cc), ("Date", &self.date)];
+        let lines = [
+            ("From", &self.from),
+            ("To", &self.to),
+            ("Cc", &self.cc),
+            ("Date", &self.date),
+        ];
         for (label, text) in lines {
             if let Some(text) = text {
                 outline.paragraph(&format!("{label}: {text}"));
@@ -87,7 +92,9 @@ fn letter(message: &Message<'_>) -> Letter {
     let author = message.from().and_then(Address::first);
     Letter {
         subject: message.subject().map(str::to_owned),
-        author: author.and_then(|author| author.name().or(author.address())).map(str::to_owned),
+        author: author
+            .and_then(|author| author.name().or(author.address()))
+            .map(str::to_owned),
         from: message.from().map(addresses),
         to: message.to().map(addresses),
         cc: message.cc().map(addresses),
@@ -144,8 +151,18 @@ fn add_part(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: us
     match &part.body {
         PartType::Message(message) => {
             // A message has no name but its subject.
-            let name = if name.starts_with("attachment ") { message.subject().unwrap_or(name) } else { name };
-            add_attachment(outline, message.raw_message(), name, Some("message/rfc822"), depth);
+            let name = if name.starts_with("attachment ") {
+                message.subject().unwrap_or(name)
+            } else {
+                name
+            };
+            add_attachment(
+                outline,
+                message.raw_message(),
+                name,
+                Some("message/rfc822"),
+                depth,
+            );
         }
         PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
             add_attachment(outline, part.contents(), name, media_type.as_deref(), depth);
@@ -155,13 +172,23 @@ fn add_part(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: us
 }
 
 /// Adds an attachment of a message that lies `depth` files deep, under a heading with its name.
-pub(crate) fn add_attachment(outline: &mut Outline, content: &[u8], name: &str, media_type: Option<&str>, depth: usize) {
+pub(crate) fn add_attachment(
+    outline: &mut Outline,
+    content: &[u8],
+    name: &str,
+    media_type: Option<&str>,
+    depth: usize,
+) {
     if depth >= MAX_DEPTH {
         outline.warn(format!("attachment `{name}`: nested too deeply to be read"));
         return;
     }
     // The name of a message is its subject, whose full stops begin no extension.
-    let hint = if media_type == Some("message/rfc822") { "message.eml" } else { name };
+    let hint = if media_type == Some("message/rfc822") {
+        "message.eml"
+    } else {
+        name
+    };
     match extract_nested(content, hint, media_type, depth + 1) {
         Ok(extracted) => {
             outline.heading(2, name);

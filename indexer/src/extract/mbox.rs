@@ -17,7 +17,12 @@ pub(crate) fn extract(bytes: &[u8], depth: usize) -> Result<Extracted> {
             outline.warn(format!("only the first {MAX_MESSAGES} messages were read"));
             break;
         }
-        match extract_nested(&unquoted(message), "message.eml", Some("message/rfc822"), depth + 1) {
+        match extract_nested(
+            &unquoted(message),
+            "message.eml",
+            Some("message/rfc822"),
+            depth + 1,
+        ) {
             Ok(extracted) => outline.nest_beside(extracted, &format!("message {number}")),
             Err(Error::EmptyFile) => {}
             Err(error @ Error::TooLarge { .. }) => return Err(error),
@@ -77,8 +82,15 @@ mod tests {
                 .map(|block| block.locator.headings[0].as_str())
                 .collect();
             assert_eq!(headings, ["One", "Two"], "{extracted:?}");
-            let first = extracted.blocks.iter().find(|block| block.text.contains("First")).unwrap();
-            assert!(first.text.contains("From here on") && !first.text.contains('>'), "{first:?}");
+            let first = extracted
+                .blocks
+                .iter()
+                .find(|block| block.text.contains("First"))
+                .unwrap();
+            assert!(
+                first.text.contains("From here on") && !first.text.contains('>'),
+                "{first:?}"
+            );
         }
     }
 }
