@@ -58,7 +58,7 @@ pub(crate) fn extract_json(bytes: &[u8]) -> Result<Extracted> {
 pub(crate) fn extract_json_lines(bytes: &[u8]) -> Extracted {
     let (text, _) = text::decode(bytes);
     let mut outline = Outline::default();
-    let mut values = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
     let mut bad = Vec::new();
     for (number, line) in (1..).zip(text.trim_start_matches('\u{FEFF}').lines()) {
         if line.trim().is_empty() {
@@ -75,7 +75,12 @@ pub(crate) fn extract_json_lines(bytes: &[u8]) -> Extracted {
             bad.len()
         ));
     }
-    add_list(&mut outline, "record", &values, 1);
+    add_list(
+        &mut outline,
+        "record",
+        &values.iter().collect::<Vec<_>>(),
+        1,
+    );
     outline.finish()
 }
 
@@ -105,7 +110,7 @@ fn extract(value: &Value) -> Extracted {
     }
     match value {
         Value::Record(members) => add_members(&mut outline, members, 1),
-        Value::List(values) => add_list(&mut outline, "", values, 1),
+        Value::List(values) => add_list(&mut outline, "", &values.iter().collect::<Vec<_>>(), 1),
         Value::Text(text) => outline.paragraph(text),
     }
     outline.finish()
@@ -116,7 +121,7 @@ fn add(outline: &mut Outline, name: &str, value: &Value, level: u8) {
     match value {
         Value::Text(text) if text.trim().is_empty() => {}
         Value::Text(text) => outline.paragraph(&format!("{name}: {text}")),
-        Value::List(values) => add_list(outline, name, values, level),
+        Value::List(values) => add_list(outline, name, &values.iter().collect::<Vec<_>>(), level),
         Value::Record(members) => {
             outline.heading(level, name);
             add_members(outline, members, level.saturating_add(1));
@@ -137,9 +142,9 @@ fn add_members(outline: &mut Outline, members: &[(String, Value)], level: u8) {
         .peekable();
     while let Some((key, value)) = long.next() {
         // Elements of one name that follow each other are a list, as far as XML knows lists.
-        let mut alike = vec![value.clone()];
+        let mut alike = vec![value];
         while let Some((_, next)) = long.next_if(|(next, _)| next == key) {
-            alike.push(next.clone());
+            alike.push(next);
         }
         if alike.len() > 1 {
             add_list(outline, key, &alike, level);
@@ -149,7 +154,7 @@ fn add_members(outline: &mut Outline, members: &[(String, Value)], level: u8) {
     }
 }
 
-fn add_list(outline: &mut Outline, name: &str, values: &[Value], level: u8) {
+fn add_list(outline: &mut Outline, name: &str, values: &[&Value], level: u8) {
     if let Some(table) = table(values) {
         outline.heading(level, name);
         add_rows(outline, table);
@@ -180,7 +185,7 @@ fn add_list(outline: &mut Outline, name: &str, values: &[Value], level: u8) {
 }
 
 /// The rows of records with few short values, their keys above them; `None` when the values are not so.
-fn table(values: &[Value]) -> Option<Vec<Vec<String>>> {
+fn table(values: &[&Value]) -> Option<Vec<Vec<String>>> {
     if values.len() < 2 {
         return None;
     }
