@@ -71,6 +71,7 @@ struct State {
     background: usize,
     /// In half points.
     size: i32,
+    paragraph: Paragraph,
 }
 
 /// What holds for a paragraph.
@@ -86,7 +87,6 @@ struct Reader {
     outline: Outline,
     state: State,
     stack: Vec<State>,
-    paragraph: Paragraph,
     encoding: &'static Encoding,
     fonts: HashMap<i32, &'static Encoding>,
     colors: Vec<Option<Rgb>>,
@@ -127,9 +127,9 @@ impl Reader {
                 color: 0,
                 background: 0,
                 size: 24,
+                paragraph: Paragraph::default(),
             },
             stack: Vec::new(),
-            paragraph: Paragraph::default(),
             encoding: WINDOWS_1252,
             fonts: HashMap::new(),
             colors: Vec::new(),
@@ -253,9 +253,9 @@ impl Reader {
                 self.state.background = usize::try_from(number).unwrap_or(0)
             }
             "fs" => self.state.size = number,
-            "pard" => self.paragraph = Paragraph::default(),
+            "pard" => self.state.paragraph = Paragraph::default(),
             "s" if self.state.destination == Destination::Styles => self.style.0 = number,
-            "s" => self.paragraph.style = number,
+            "s" => self.state.paragraph.style = number,
             "outlinelevel" => {
                 let level = u8::try_from(number)
                     .ok()
@@ -264,16 +264,16 @@ impl Reader {
                 if self.state.destination == Destination::Styles {
                     self.style.1 = level;
                 } else {
-                    self.paragraph.level = level;
+                    self.state.paragraph.level = level;
                 }
             }
-            "cbpat" => self.paragraph.is_shaded = number > 0,
-            "intbl" => self.paragraph.in_table = true,
+            "cbpat" => self.state.paragraph.is_shaded = number > 0,
+            "intbl" => self.state.paragraph.in_table = true,
             "trowd" => self.rows.begin(),
             "cellx" => self.rows.define_cell(),
             "clmrg" => self.rows.merged_beside = true,
             "clvmrg" => self.rows.merged_above = true,
-            "clcbpat" => self.paragraph.is_shaded |= number > 0,
+            "clcbpat" => self.state.paragraph.is_shaded |= number > 0,
             "cell" | "nestcell" => self.end_cell(),
             "row" | "nestrow" => {
                 if self.state.destination == Destination::Body {
@@ -418,7 +418,7 @@ impl Reader {
 
     fn look(&self) -> Look {
         let color = |number: usize| self.colors.get(number).copied().flatten();
-        let is_plain = !self.paragraph.is_shaded && !self.paragraph.in_table;
+        let is_plain = !self.state.paragraph.is_shaded && !self.state.paragraph.in_table;
         Look {
             is_hidden: self.state.is_hidden,
             color: color(self.state.color),
@@ -503,7 +503,7 @@ impl Reader {
     fn line_or_paragraph(&mut self) {
         if self.state.destination != Destination::Body {
             self.push("\n");
-        } else if self.paragraph.in_table {
+        } else if self.state.paragraph.in_table {
             self.text.push('\n');
         } else {
             self.end_table();
@@ -532,7 +532,7 @@ impl Reader {
         let level = self
             .paragraph
             .level
-            .or_else(|| self.styles.get(&self.paragraph.style).copied());
+            .or_else(|| self.styles.get(&self.state.paragraph.style).copied());
         if text.trim().is_empty() {
             return;
         }
