@@ -35,7 +35,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for line in manifest.lines().filter(|line| !line.trim().is_empty()) {
         let entry: Entry = serde_json::from_str(line)?;
-        if wanted.as_ref().is_some_and(|wanted| !entry.file.contains(wanted.as_str())) {
+        if wanted
+            .as_ref()
+            .is_some_and(|wanted| !entry.file.contains(wanted.as_str()))
+        {
             continue;
         }
         let bytes = fs_err::read(folder.join(&entry.file))?;
@@ -44,39 +47,67 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         let outcome = extract(&bytes, &entry.file, None);
         row.slowest = row.slowest.max(start.elapsed());
-        let is_counted = !["scanned", "encrypted", "malformed"].iter().any(|tag| entry.tags.iter().any(|own| own.starts_with(tag)));
+        let is_counted = !["scanned", "encrypted", "malformed"]
+            .iter()
+            .any(|tag| entry.tags.iter().any(|own| own.starts_with(tag)));
         row.n_snippets += if is_counted { entry.expect.len() } else { 0 };
         let extracted = match outcome {
             Ok(extracted) => extracted,
             Err(error) => {
                 println!("{} {:?}: refused: {error}", entry.file, entry.tags);
                 let reason = error.to_string();
-                let reason = reason.split([';', ':', '`']).next().unwrap_or_default().to_owned();
+                let reason = reason
+                    .split([';', ':', '`'])
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 *row.refused.entry(reason).or_default() += 1;
                 continue;
             }
         };
         let title = extracted.title.iter().map(String::as_str);
-        let texts: Vec<&str> = title.chain(extracted.blocks.iter().map(|block| block.text.as_str())).collect();
+        let texts: Vec<&str> = title
+            .chain(extracted.blocks.iter().map(|block| block.text.as_str()))
+            .collect();
         let text = folded(&texts.join("\n"));
-        let missing: Vec<&String> = entry.expect.iter().filter(|snippet| !text.contains(&folded(snippet))).collect();
-        row.n_found += if is_counted { entry.expect.len() - missing.len() } else { 0 };
+        let missing: Vec<&String> = entry
+            .expect
+            .iter()
+            .filter(|snippet| !text.contains(&folded(snippet)))
+            .collect();
+        row.n_found += if is_counted {
+            entry.expect.len() - missing.len()
+        } else {
+            0
+        };
         for snippet in missing {
             println!("{} {:?}: not found: {snippet:?}", entry.file, entry.tags);
         }
         if wanted.is_some() {
-            println!("title: {:?}\nmetadata: {:?}", extracted.title, extracted.metadata);
+            println!(
+                "title: {:?}\nmetadata: {:?}",
+                extracted.title, extracted.metadata
+            );
             for block in &extracted.blocks {
-                println!("{:?} p{:?} {:?}\n{}\n", block.kind, block.locator.page, block.locator.headings, block.text);
+                println!(
+                    "{:?} p{:?} {:?}\n{}\n",
+                    block.kind, block.locator.page, block.locator.headings, block.text
+                );
             }
             for warning in &extracted.warnings {
                 println!("warning: {}", warning.message);
             }
         }
     }
-    println!("| format | files | refused | snippets found | slowest |\n| --- | --- | --- | --- | --- |");
+    println!(
+        "| format | files | refused | snippets found | slowest |\n| --- | --- | --- | --- | --- |"
+    );
     for (format, row) in rows {
-        let refused: Vec<String> = row.refused.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+        let refused: Vec<String> = row
+            .refused
+            .iter()
+            .map(|(reason, n)| format!("{n} {reason}"))
+            .collect();
         println!(
             "| {format} | {} | {} | {} of {} | {:.2} s |",
             row.n_files,

@@ -132,7 +132,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs_err::write(dir.path().join("tokenizer.json"), WORDS).unwrap();
         let tokenizer = TextTokenizer::load(dir.path(), 16).unwrap();
-        assert_eq!(tokenizer.encode("", "pay [SEP] pay").unwrap().ids, [2, 4, 3, 5, 2]);
-        assert_eq!(tokenizer.encode_pair("pay", "[SEP]").unwrap().ids, [2, 4, 3, 5]);
+        assert_eq!(
+            tokenizer.encode("", "pay [SEP] pay").unwrap().ids,
+            [2, 4, 3, 5, 2]
+        );
+        assert_eq!(
+            tokenizer.encode_pair("pay", "[SEP]").unwrap().ids,
+            [2, 4, 3, 5]
+        );
     }
 }

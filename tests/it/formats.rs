@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Formats that kura reads.
 const SUPPORTED: [&str; 19] = [
-    "md", "txt", "html", "csv", "pdf", "docx", "doc", "pptx", "ppt", "xlsx", "xls", "odt", "odp", "ods", "rtf", "epub",
-    "eml", "msg", "json",
+    "md", "txt", "html", "csv", "pdf", "docx", "doc", "pptx", "ppt", "xlsx", "xls", "odt", "odp",
+    "ods", "rtf", "epub", "eml", "msg", "json",
 ];
 
 /// Least share of the snippets of sound files that must be found, PDF (which has an engine of its own) apart.
@@ -107,7 +107,9 @@ fn real_files_are_read() {
     });
     println!("other than PDF: {n_found} of {n_snippets} snippets");
     if (n_found as f64) < MIN_FOUND * n_snippets as f64 {
-        faults.push(format!("only {n_found} of {n_snippets} snippets were found"));
+        faults.push(format!(
+            "only {n_found} of {n_snippets} snippets were found"
+        ));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -128,7 +130,9 @@ fn real_files_cut_off_or_damaged_anywhere_end() {
     for line in manifest.lines().filter(|line| !line.trim().is_empty()) {
         let entry: Entry = serde_json::from_str(line).unwrap();
         let bytes = fs_err::read(folder.join(&entry.file)).unwrap();
-        let mut variants: Vec<Vec<u8>> = (0..3).map(|_| bytes[..random(bytes.len())].to_vec()).collect();
+        let mut variants: Vec<Vec<u8>> = (0..3)
+            .map(|_| bytes[..random(bytes.len())].to_vec())
+            .collect();
         let mut damaged = bytes.clone();
         for _ in 0..20 {
             let at = random(damaged.len());
@@ -140,7 +144,12 @@ fn real_files_cut_off_or_damaged_anywhere_end() {
             // Whatever comes of it, it must come.
             let _ = extract(&variant, &entry.file, None);
             if start.elapsed() > MAX_TIME {
-                faults.push(format!("{} of {} bytes: took {:?}", entry.file, variant.len(), start.elapsed()));
+                faults.push(format!(
+                    "{} of {} bytes: took {:?}",
+                    entry.file,
+                    variant.len(),
+                    start.elapsed()
+                ));
             }
         }
     }

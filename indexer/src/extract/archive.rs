@@ -21,7 +21,10 @@ pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extra
             reason: format!("it lies more than {MAX_DEPTH} archives or mails deep"),
         });
     }
-    let malformed = |reason: String| Error::Malformed { format: "ZIP", reason };
+    let malformed = |reason: String| Error::Malformed {
+        format: "ZIP",
+        reason,
+    };
     let mut archive = ZipArchive::new(Cursor::new(bytes))
         .map_err(|error| malformed(format!("not a readable zip archive: {error}")))?;
     let names = names(&mut archive);
@@ -67,14 +70,21 @@ pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extra
 /// Whether a member is a file that its author put there.
 fn is_wanted(path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or_default();
-    let is_leftover = path.starts_with("__MACOSX/") || file.starts_with("._") || matches!(file, ".DS_Store" | "Thumbs.db");
+    let is_leftover = path.starts_with("__MACOSX/")
+        || file.starts_with("._")
+        || matches!(file, ".DS_Store" | "Thumbs.db");
     !file.is_empty() && !is_leftover
 }
 
 /// The members' paths. Archives made on Japanese Windows have them in code page 932 and do not say so.
 fn names(archive: &mut ZipArchive<Cursor<&[u8]>>) -> Vec<String> {
     let raw: Vec<Vec<u8>> = (0..archive.len())
-        .map(|index| archive.by_index_raw(index).map(|member| member.name_raw().to_vec()).unwrap_or_default())
+        .map(|index| {
+            archive
+                .by_index_raw(index)
+                .map(|member| member.name_raw().to_vec())
+                .unwrap_or_default()
+        })
         .collect();
     // What one name leaves open, all of them together tell.
     let all = raw.join(&b'\n');
@@ -96,7 +106,10 @@ fn read(archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize) -> Result<Vec<u8>
         format: "ZIP",
         reason: format!("it cannot be unpacked: {error}"),
     };
-    if archive.by_index_raw(index).is_ok_and(|member| member.encrypted()) {
+    if archive
+        .by_index_raw(index)
+        .is_ok_and(|member| member.encrypted())
+    {
         return Err(Error::Encrypted);
     }
     let member = archive.by_index(index).map_err(|error| malformed(&error))?;
@@ -119,7 +132,9 @@ mod tests {
     fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
         let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
         for (name, content) in members {
-            writer.start_file(*name, SimpleFileOptions::default()).unwrap();
+            writer
+                .start_file(*name, SimpleFileOptions::default())
+                .unwrap();
             writer.write_all(content).unwrap();
         }
         writer.finish().unwrap().into_inner()
@@ -135,12 +150,33 @@ mod tests {
             ("x.png", b"\x89PNG\r\n\x1a\n"),
         ]);
         let extracted = extract(&bytes, "all.zip", None).unwrap();
-        let texts: Vec<&str> = extracted.blocks.iter().map(|block| block.text.as_str()).collect();
+        let texts: Vec<&str> = extracted
+            .blocks
+            .iter()
+            .map(|block| block.text.as_str())
+            .collect();
         let table = "| item | price |\n| --- | --- |\n| pen | 100 |";
-        assert_eq!(texts, ["a/prices.csv", table, "inner.zip", "deep.md", "Deep", "text"]);
-        assert_eq!(extracted.blocks[5].locator.headings, ["inner.zip", "deep.md", "Deep"]);
+        assert_eq!(
+            texts,
+            [
+                "a/prices.csv",
+                table,
+                "inner.zip",
+                "deep.md",
+                "Deep",
+                "text"
+            ]
+        );
+        assert_eq!(
+            extracted.blocks[5].locator.headings,
+            ["inner.zip", "deep.md", "Deep"]
+        );
         assert_eq!(extracted.warnings.len(), 1);
-        assert!(extracted.warnings[0].message.contains("`x.png`"), "{:?}", extracted.warnings);
+        assert!(
+            extracted.warnings[0].message.contains("`x.png`"),
+            "{:?}",
+            extracted.warnings
+        );
     }
 
     #[test]
@@ -174,12 +210,23 @@ mod tests {
         let zeros = vec![b'0'; 20 << 20];
         let bomb = zip(&[("a.txt", &zeros)]);
         assert!(bomb.len() < 100_000);
-        assert!(matches!(extract(&bomb, "a.zip", None), Err(Error::TooLarge { .. })));
+        assert!(matches!(
+            extract(&bomb, "a.zip", None),
+            Err(Error::TooLarge { .. })
+        ));
         // Each layer alone is below the ratio, both together are not.
         let half = vec![b'0'; 3 << 20];
-        let members: Vec<(String, &[u8])> = (0..20).map(|at| (format!("{at}.txt"), half.as_slice())).collect();
-        let members: Vec<(&str, &[u8])> = members.iter().map(|(name, content)| (name.as_str(), *content)).collect();
+        let members: Vec<(String, &[u8])> = (0..20)
+            .map(|at| (format!("{at}.txt"), half.as_slice()))
+            .collect();
+        let members: Vec<(&str, &[u8])> = members
+            .iter()
+            .map(|(name, content)| (name.as_str(), *content))
+            .collect();
         let nested = zip(&[("inner.zip", &zip(&members))]);
-        assert!(matches!(extract(&nested, "a.zip", None), Err(Error::Malformed { .. } | Error::TooLarge { .. })));
+        assert!(matches!(
+            extract(&nested, "a.zip", None),
+            Err(Error::Malformed { .. } | Error::TooLarge { .. })
+        ));
     }
 }

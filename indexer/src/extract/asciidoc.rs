@@ -16,7 +16,8 @@ pub(crate) fn extract(bytes: &[u8]) -> Extracted {
         columns: None,
     };
     if damaged {
-        walk.outline.warn("some bytes are not text in the detected encoding and were replaced");
+        walk.outline
+            .warn("some bytes are not text in the detected encoding and were replaced");
     }
     let mut at = 0;
     while at < lines.len() {
@@ -85,7 +86,10 @@ impl<'t> Walk<'t> {
             self.flush();
             return at + 1;
         }
-        if let Some((term, rest)) = line.split_once(":: ").or_else(|| line.strip_suffix("::").map(|term| (term, ""))) {
+        if let Some((term, rest)) = line
+            .split_once(":: ")
+            .or_else(|| line.strip_suffix("::").map(|term| (term, "")))
+        {
             self.flush();
             if let Some(alt) = macro_text(line) {
                 self.outline.paragraph(&alt);
@@ -106,7 +110,8 @@ impl<'t> Walk<'t> {
     /// Takes a line below the title for the author's, if it is one.
     fn author(&mut self, lines: &[&str], at: usize) -> bool {
         let line = lines.get(at).copied().unwrap_or_default();
-        let is_author = !line.is_empty() && !line.starts_with([':', '=', '/', '[']) && line.len() < 120;
+        let is_author =
+            !line.is_empty() && !line.starts_with([':', '=', '/', '[']) && line.len() < 120;
         if is_author {
             let name = line.split(['<', ';']).next().unwrap_or_default();
             self.outline.set_author(name);
@@ -125,7 +130,13 @@ impl<'t> Walk<'t> {
     }
 
     /// Takes the content of a delimited block; `delimiter` ends it.
-    fn block(&mut self, kind: Delimiter, delimiter: &str, lines: &[&'t str], start: usize) -> usize {
+    fn block(
+        &mut self,
+        kind: Delimiter,
+        delimiter: &str,
+        lines: &[&'t str],
+        start: usize,
+    ) -> usize {
         let len = lines[start..].iter().position(|line| *line == delimiter);
         let end = len.map_or(lines.len(), |len| start + len);
         let content = &lines[start..end];
@@ -143,7 +154,13 @@ impl<'t> Walk<'t> {
     }
 
     /// Takes a list item with the lines that continue it.
-    fn list_item(&mut self, marker: String, first: &'t str, lines: &[&'t str], start: usize) -> usize {
+    fn list_item(
+        &mut self,
+        marker: String,
+        first: &'t str,
+        lines: &[&'t str],
+        start: usize,
+    ) -> usize {
         let continues = |line: &&&str| {
             !line.is_empty()
                 && list_item(line).is_none()
@@ -200,7 +217,9 @@ fn section(line: &str) -> Option<(u8, &str)> {
 /// A title with a line of signs of its length below it.
 fn underlined<'t>(line: &'t str, next: &str) -> Option<(u8, &'t str)> {
     let first = next.chars().next()?;
-    let level = ['=', '-', '~', '^', '+'].iter().position(|sign| *sign == first)?;
+    let level = ['=', '-', '~', '^', '+']
+        .iter()
+        .position(|sign| *sign == first)?;
     let (width, length) = (line.chars().count(), next.chars().count());
     let is_line = next.chars().all(|c| c == first) && length >= 3 && width.abs_diff(length) <= 1;
     (is_line && line.chars().any(char::is_alphanumeric)).then_some(())?;
@@ -210,7 +229,10 @@ fn underlined<'t>(line: &'t str, next: &str) -> Option<(u8, &'t str)> {
 /// `:name: value`.
 fn attribute(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.strip_prefix(':')?.split_once(':')?;
-    let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '!'));
+    let is_name = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '!'));
     (is_name && (value.is_empty() || value.starts_with(' '))).then(|| (name, value.trim()))
 }
 
@@ -221,10 +243,12 @@ fn columns(line: &str) -> Option<usize> {
         Some(quoted) => quoted.split('"').next()?,
         None => rest.split([',', ']']).next()?,
     };
-    let widths = value.split([',', ';']).map(|column| match column.split_once('*') {
-        Some((times, _)) => times.trim().parse().unwrap_or(1),
-        None => 1,
-    });
+    let widths = value
+        .split([',', ';'])
+        .map(|column| match column.split_once('*') {
+            Some((times, _)) => times.trim().parse().unwrap_or(1),
+            None => 1,
+        });
     Some(widths.sum::<usize>().clamp(1, 100))
 }
 
@@ -251,14 +275,18 @@ fn table(lines: &[&str], columns: Option<usize>) -> Vec<Vec<String>> {
         }
     }
     let columns = columns.unwrap_or(in_first_line).max(1);
-    cells.chunks(columns).map(|row| row.iter().map(|cell| inline(cell)).collect()).collect()
+    cells
+        .chunks(columns)
+        .map(|row| row.iter().map(|cell| inline(cell)).collect())
+        .collect()
 }
 
 /// The marker and text of `* item`, `. item`, `- item` or `1. item`.
 fn list_item(line: &str) -> Option<(String, &str)> {
     let line = line.trim_start();
     let (marker, rest) = line.split_once(' ')?;
-    let is_run = |c: char| !marker.is_empty() && marker.len() <= 5 && marker.chars().all(|other| other == c);
+    let is_run =
+        |c: char| !marker.is_empty() && marker.len() <= 5 && marker.chars().all(|other| other == c);
     let is_number = marker.strip_suffix('.').is_some_and(|number| {
         !number.is_empty() && number.len() <= 3 && number.chars().all(|c| c.is_ascii_alphanumeric())
     });
@@ -274,10 +302,22 @@ fn list_item(line: &str) -> Option<(String, &str)> {
 /// The alternative text of `image::file[text]`; empty for other block macros.
 fn macro_text(line: &str) -> Option<String> {
     let (name, rest) = line.split_once("::")?;
-    let is_macro = matches!(name, "image" | "video" | "audio" | "link" | "ifdef" | "ifndef" | "endif" | "ifeval");
-    let text = rest.split_once('[').map(|(_, text)| text.trim_end_matches(']')).unwrap_or_default();
+    let is_macro = matches!(
+        name,
+        "image" | "video" | "audio" | "link" | "ifdef" | "ifndef" | "endif" | "ifeval"
+    );
+    let text = rest
+        .split_once('[')
+        .map(|(_, text)| text.trim_end_matches(']'))
+        .unwrap_or_default();
     let shown = matches!(name, "image" | "video" | "link");
-    is_macro.then(|| if shown { text.split(',').next().unwrap_or_default().to_owned() } else { String::new() })
+    is_macro.then(|| {
+        if shown {
+            text.split(',').next().unwrap_or_default().to_owned()
+        } else {
+            String::new()
+        }
+    })
 }
 
 /// Text without the marks of emphasis, and with the text of links before their targets.
@@ -315,10 +355,13 @@ fn inline(text: &str) -> String {
 
 /// The target and label of a link that the text begins with, `https://…[label]` or `link:…[label]`, and what follows.
 fn link(text: &str) -> Option<(&str, &str, &str)> {
-    let is_link = ["http://", "https://", "link:"].iter().any(|begin| text.starts_with(begin));
+    let is_link = ["http://", "https://", "link:"]
+        .iter()
+        .any(|begin| text.starts_with(begin));
     let (target, after) = is_link.then(|| split_near(text, "["))??;
     let (label, after) = split_near(after, "]")?;
-    (!target.contains(char::is_whitespace)).then(|| (target.trim_start_matches("link:"), label, after))
+    (!target.contains(char::is_whitespace))
+        .then(|| (target.trim_start_matches("link:"), label, after))
 }
 
 /// Splits at a mark that is not far away.
@@ -330,7 +373,9 @@ fn split_near<'t>(text: &'t str, mark: &str) -> Option<(&'t str, &'t str)> {
 
 /// Whether a sign between these characters begins or ends emphasized text: it stands between a word and no word.
 fn marks_text(before: Option<char>, after: Option<char>) -> bool {
-    let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '`' | '"' | '(' | ')'));
+    let is_word = |c: Option<char>| {
+        c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '`' | '"' | '(' | ')'))
+    };
     is_word(before) != is_word(after)
 }
 
@@ -347,18 +392,28 @@ mod tests {
         let extracted = extract(text.as_bytes());
         assert_eq!(extracted.title.as_deref(), Some("Travel Rules"));
         assert_eq!(extracted.metadata.author.as_deref(), Some("Taro Sato"));
-        let got: Vec<_> = extracted.blocks.iter().map(|b| (b.kind, b.text.as_str())).collect();
+        let got: Vec<_> = extracted
+            .blocks
+            .iter()
+            .map(|b| (b.kind, b.text.as_str()))
+            .collect();
         assert_eq!(
             got,
             [
                 (BlockKind::Heading(1), "Travel Rules"),
                 (BlockKind::Heading(2), "Booking"),
-                (BlockKind::Paragraph, "Book early and use the tool (https://kura.example/book)."),
+                (
+                    BlockKind::Paragraph,
+                    "Book early and use the tool (https://kura.example/book)."
+                ),
                 (BlockKind::ListItem, "- one more"),
                 (BlockKind::ListItem, "- two"),
                 (BlockKind::ListItem, "- first"),
                 (BlockKind::Paragraph, "Rates"),
-                (BlockKind::Table, "| City | Rate |\n| --- | --- |\n| Osaka | 100 |"),
+                (
+                    BlockKind::Table,
+                    "| City | Rate |\n| --- | --- |\n| Osaka | 100 |"
+                ),
                 (BlockKind::Code, "make all"),
                 (BlockKind::Paragraph, "NOTE: Mind snake_case names."),
                 (BlockKind::Paragraph, "Term: what it is"),

@@ -64,7 +64,10 @@ fn is_hyphenated(text: &str) -> bool {
 
 /// NFKC with every kind of line end as `\n` and without characters that cannot be seen.
 fn visible(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| matches!(byte, b'\n' | b'\t' | b' '..=b'~')) {
+    if text
+        .bytes()
+        .all(|byte| matches!(byte, b'\n' | b'\t' | b' '..=b'~'))
+    {
         return Cow::Borrowed(text);
     }
     let text = text.replace("\r\n", "\n");
@@ -74,7 +77,9 @@ fn visible(text: &str) -> Cow<'_, str> {
         other => *other,
     });
     // Normalization can bring some back: U+FFA0 becomes the Hangul filler.
-    let normal = lines.nfkc().filter(|c| !matches!(c, '\u{115F}' | '\u{1160}'));
+    let normal = lines
+        .nfkc()
+        .filter(|c| !matches!(c, '\u{115F}' | '\u{1160}'));
     Cow::Owned(normal.collect())
 }
 

@@ -19,7 +19,9 @@ const MAX_CELL_CHARS: usize = 200;
 const MAX_COLUMNS: usize = 40;
 
 /// Keys whose value names a record.
-const NAMES: [&str; 8] = ["name", "title", "label", "id", "key", "subject", "名称", "件名"];
+const NAMES: [&str; 8] = [
+    "name", "title", "label", "id", "key", "subject", "名称", "件名",
+];
 
 /// A value with its parts in the order of the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +45,9 @@ pub(crate) fn extract_json(bytes: &[u8]) -> Result<Extracted> {
         // Settings are often JSON with comments, and a file that was cut off can still be searched.
         Err(error) => {
             let mut outline = Outline::default();
-            outline.warn(format!("it is not valid JSON ({error}) and was read as text"));
+            outline.warn(format!(
+                "it is not valid JSON ({error}) and was read as text"
+            ));
             outline.code(text);
             Ok(outline.finish())
         }
@@ -54,7 +58,7 @@ pub(crate) fn extract_json(bytes: &[u8]) -> Result<Extracted> {
 pub(crate) fn extract_json_lines(bytes: &[u8]) -> Extracted {
     let (text, _) = text::decode(bytes);
     let mut outline = Outline::default();
-    let mut values = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
     let mut bad = Vec::new();
     for (number, line) in (1..).zip(text.trim_start_matches('\u{FEFF}').lines()) {
         if line.trim().is_empty() {
@@ -66,9 +70,17 @@ pub(crate) fn extract_json_lines(bytes: &[u8]) -> Extracted {
         }
     }
     if let Some(first) = bad.first() {
-        outline.warn(format!("lines that are no JSON: {}, the first of them line {first}", bad.len()));
+        outline.warn(format!(
+            "lines that are no JSON: {}, the first of them line {first}",
+            bad.len()
+        ));
     }
-    add_list(&mut outline, "record", &values, 1);
+    add_list(
+        &mut outline,
+        "record",
+        &values.iter().collect::<Vec<_>>(),
+        1,
+    );
     outline.finish()
 }
 
@@ -98,7 +110,7 @@ fn extract(value: &Value) -> Extracted {
     }
     match value {
         Value::Record(members) => add_members(&mut outline, members, 1),
-        Value::List(values) => add_list(&mut outline, "", values, 1),
+        Value::List(values) => add_list(&mut outline, "", &values.iter().collect::<Vec<_>>(), 1),
         Value::Text(text) => outline.paragraph(text),
     }
     outline.finish()
@@ -109,7 +121,7 @@ fn add(outline: &mut Outline, name: &str, value: &Value, level: u8) {
     match value {
         Value::Text(text) if text.trim().is_empty() => {}
         Value::Text(text) => outline.paragraph(&format!("{name}: {text}")),
-        Value::List(values) => add_list(outline, name, values, level),
+        Value::List(values) => add_list(outline, name, &values.iter().collect::<Vec<_>>(), level),
         Value::Record(members) => {
             outline.heading(level, name);
             add_members(outline, members, level.saturating_add(1));
@@ -124,12 +136,15 @@ fn add_members(outline: &mut Outline, members: &[(String, Value)], level: u8) {
         let text = inline(value).unwrap_or_default();
         add(outline, key, &Value::Text(text), level);
     }
-    let mut long = members.iter().filter(|(_, value)| !is_short(value)).peekable();
+    let mut long = members
+        .iter()
+        .filter(|(_, value)| !is_short(value))
+        .peekable();
     while let Some((key, value)) = long.next() {
         // Elements of one name that follow each other are a list, as far as XML knows lists.
-        let mut alike = vec![value.clone()];
+        let mut alike = vec![value];
         while let Some((_, next)) = long.next_if(|(next, _)| next == key) {
-            alike.push(next.clone());
+            alike.push(next);
         }
         if alike.len() > 1 {
             add_list(outline, key, &alike, level);
@@ -139,7 +154,7 @@ fn add_members(outline: &mut Outline, members: &[(String, Value)], level: u8) {
     }
 }
 
-fn add_list(outline: &mut Outline, name: &str, values: &[Value], level: u8) {
+fn add_list(outline: &mut Outline, name: &str, values: &[&Value], level: u8) {
     if let Some(table) = table(values) {
         outline.heading(level, name);
         add_rows(outline, table);
@@ -170,7 +185,7 @@ fn add_list(outline: &mut Outline, name: &str, values: &[Value], level: u8) {
 }
 
 /// The rows of records with few short values, their keys above them; `None` when the values are not so.
-fn table(values: &[Value]) -> Option<Vec<Vec<String>>> {
+fn table(values: &[&Value]) -> Option<Vec<Vec<String>>> {
     if values.len() < 2 {
         return None;
     }
@@ -220,7 +235,9 @@ fn inline(value: &Value) -> Option<String> {
 
 fn name_of(members: &[(String, Value)]) -> Option<&str> {
     NAMES.iter().find_map(|name| {
-        let (_, value) = members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        let (_, value) = members
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         match value {
             Value::Text(text) if !text.is_empty() => Some(text.as_str()),
             Value::Text(_) | Value::List(_) | Value::Record(_) => None,
@@ -244,7 +261,9 @@ fn of_element(element: &Element) -> Value {
         }
         members.push(("text".to_owned(), text));
     } else {
-        let elements = element.elements().map(|child| (child.name.clone(), of_element(child)));
+        let elements = element
+            .elements()
+            .map(|child| (child.name.clone(), of_element(child)));
         members.extend(elements);
     }
     Value::Record(members)
@@ -252,7 +271,16 @@ fn of_element(element: &Element) -> Value {
 
 /// Attributes that speak to programs.
 fn is_technical(name: &str) -> bool {
-    matches!(name, "xmlns" | "schemaLocation" | "noNamespaceSchemaLocation" | "space" | "lang" | "style" | "class")
+    matches!(
+        name,
+        "xmlns"
+            | "schemaLocation"
+            | "noNamespaceSchemaLocation"
+            | "space"
+            | "lang"
+            | "style"
+            | "class"
+    )
 }
 
 impl<'de> Deserialize<'de> for Value {
@@ -290,7 +318,10 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Text(value.to_owned()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> std::result::Result<Value, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut values: A,
+            ) -> std::result::Result<Value, A::Error> {
                 let mut list = Vec::new();
                 while let Some(value) = values.next_element()? {
                     list.push(value);
@@ -298,7 +329,10 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::List(list))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> std::result::Result<Value, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut members: A,
+            ) -> std::result::Result<Value, A::Error> {
                 let mut record = Vec::new();
                 while let Some(member) = members.next_entry()? {
                     record.push(member);
@@ -317,7 +351,11 @@ mod tests {
     use crate::document::BlockKind;
 
     fn texts(extracted: &Extracted) -> Vec<(BlockKind, &str)> {
-        extracted.blocks.iter().map(|block| (block.kind, block.text.as_str())).collect()
+        extracted
+            .blocks
+            .iter()
+            .map(|block| (block.kind, block.text.as_str()))
+            .collect()
     }
 
     #[test]
@@ -337,7 +375,10 @@ mod tests {
                 (BlockKind::Heading(2), "deep"),
                 (BlockKind::Paragraph, "x: true"),
                 (BlockKind::Heading(1), "items"),
-                (BlockKind::Table, "| pen | n |\n| --- | --- |\n| red | 1 |\n| blue | |"),
+                (
+                    BlockKind::Table,
+                    "| pen | n |\n| --- | --- |\n| red | 1 |\n| blue | |"
+                ),
             ]
         );
         assert_eq!(extracted.blocks[6].locator.headings, ["alpha", "deep"]);
@@ -346,11 +387,16 @@ mod tests {
     #[test]
     fn records_with_long_texts_are_not_squeezed_into_a_table() {
         let long = "a sentence of some length. ".repeat(10);
-        let lines = format!("{{\"title\":\"A\",\"body\":\"{long}\"}}\n\nno json\n{{\"title\":\"B\",\"body\":\"{long}\"}}\n");
+        let lines = format!(
+            "{{\"title\":\"A\",\"body\":\"{long}\"}}\n\nno json\n{{\"title\":\"B\",\"body\":\"{long}\"}}\n"
+        );
         let extracted = extract_json_lines(lines.as_bytes());
         assert_eq!(extracted.blocks[0].text, "record: A");
         assert_eq!(extracted.blocks.len(), 6);
-        assert_eq!(extracted.warnings[0].message, "lines that are no JSON: 1, the first of them line 3");
+        assert_eq!(
+            extracted.warnings[0].message,
+            "lines that are no JSON: 1, the first of them line 3"
+        );
     }
 
     #[test]
@@ -366,7 +412,10 @@ mod tests {
                 (BlockKind::Paragraph, "title: T"),
                 (BlockKind::Paragraph, "note: Read this now."),
                 (BlockKind::Heading(2), "line"),
-                (BlockKind::Table, "| sku | n |\n| --- | --- |\n| a | 1 |\n| b | 2 |"),
+                (
+                    BlockKind::Table,
+                    "| sku | n |\n| --- | --- |\n| a | 1 |\n| b | 2 |"
+                ),
             ]
         );
     }
@@ -374,6 +423,9 @@ mod tests {
     #[test]
     fn deep_json_is_refused() {
         let deep = "[".repeat(1_000_000);
-        assert!(matches!(extract_json(deep.as_bytes()), Err(Error::Malformed { format: "JSON", .. })));
+        assert!(matches!(
+            extract_json(deep.as_bytes()),
+            Err(Error::Malformed { format: "JSON", .. })
+        ));
     }
 }

@@ -48,7 +48,9 @@ pub(crate) fn extract(bytes: &[u8], preferred: u8) -> Extracted {
 /// The records of a text without damage.
 pub(crate) fn rows(text: &str, delimiter: u8) -> Vec<Vec<String>> {
     let records = reader(text, delimiter).into_records().flatten();
-    records.map(|record| record.iter().map(str::to_owned).collect()).collect()
+    records
+        .map(|record| record.iter().map(str::to_owned).collect())
+        .collect()
 }
 
 /// The delimiter that splits the first records most evenly.

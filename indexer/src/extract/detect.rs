@@ -70,15 +70,55 @@ pub enum MediaType {
 
 /// Every kind that has a name of its own, with its media type, short name and file extensions.
 pub(crate) static KNOWN: [(MediaType, &str, &str, &[&str]); 26] = [
-    (MediaType::Markdown, "text/markdown", "Markdown", &["md", "markdown", "mdown", "mkd"]),
-    (MediaType::Text, "text/plain", "text", &["txt", "text", "log"]),
-    (MediaType::Html, "text/html", "HTML", &["html", "htm", "xhtml"]),
+    (
+        MediaType::Markdown,
+        "text/markdown",
+        "Markdown",
+        &["md", "markdown", "mdown", "mkd"],
+    ),
+    (
+        MediaType::Text,
+        "text/plain",
+        "text",
+        &["txt", "text", "log"],
+    ),
+    (
+        MediaType::Html,
+        "text/html",
+        "HTML",
+        &["html", "htm", "xhtml"],
+    ),
     (MediaType::Csv, "text/csv", "CSV", &["csv"]),
-    (MediaType::Tsv, "text/tab-separated-values", "TSV", &["tsv", "tab"]),
-    (MediaType::Json, "application/json", "JSON", &["json", "geojson", "ipynb"]),
-    (MediaType::JsonLines, "application/jsonl", "JSONL", &["jsonl", "ndjson"]),
-    (MediaType::Xml, "application/xml", "XML", &["xml", "rss", "atom", "xsd", "xsl"]),
-    (MediaType::AsciiDoc, "text/asciidoc", "AsciiDoc", &["adoc", "asciidoc", "asc"]),
+    (
+        MediaType::Tsv,
+        "text/tab-separated-values",
+        "TSV",
+        &["tsv", "tab"],
+    ),
+    (
+        MediaType::Json,
+        "application/json",
+        "JSON",
+        &["json", "geojson", "ipynb"],
+    ),
+    (
+        MediaType::JsonLines,
+        "application/jsonl",
+        "JSONL",
+        &["jsonl", "ndjson"],
+    ),
+    (
+        MediaType::Xml,
+        "application/xml",
+        "XML",
+        &["xml", "rss", "atom", "xsd", "xsl"],
+    ),
+    (
+        MediaType::AsciiDoc,
+        "text/asciidoc",
+        "AsciiDoc",
+        &["adoc", "asciidoc", "asc"],
+    ),
     (MediaType::Rst, "text/x-rst", "reStructuredText", &["rst"]),
     (MediaType::Pdf, "application/pdf", "PDF", &["pdf"]),
     (
@@ -94,25 +134,59 @@ pub(crate) static KNOWN: [(MediaType, &str, &str, &[&str]); 26] = [
         "PPTX",
         &["pptx", "pptm", "ppsx", "potx"],
     ),
-    (MediaType::Ppt, "application/vnd.ms-powerpoint", "PPT", &["ppt", "pps", "pot"]),
+    (
+        MediaType::Ppt,
+        "application/vnd.ms-powerpoint",
+        "PPT",
+        &["ppt", "pps", "pot"],
+    ),
     (
         MediaType::Xlsx,
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         "XLSX",
         &["xlsx", "xlsm", "xltx", "xltm"],
     ),
-    (MediaType::Xls, "application/vnd.ms-excel", "XLS", &["xls", "xlt"]),
-    (MediaType::Odt, "application/vnd.oasis.opendocument.text", "ODT", &["odt", "ott"]),
-    (MediaType::Odp, "application/vnd.oasis.opendocument.presentation", "ODP", &["odp", "otp"]),
-    (MediaType::Ods, "application/vnd.oasis.opendocument.spreadsheet", "ODS", &["ods", "ots"]),
+    (
+        MediaType::Xls,
+        "application/vnd.ms-excel",
+        "XLS",
+        &["xls", "xlt"],
+    ),
+    (
+        MediaType::Odt,
+        "application/vnd.oasis.opendocument.text",
+        "ODT",
+        &["odt", "ott"],
+    ),
+    (
+        MediaType::Odp,
+        "application/vnd.oasis.opendocument.presentation",
+        "ODP",
+        &["odp", "otp"],
+    ),
+    (
+        MediaType::Ods,
+        "application/vnd.oasis.opendocument.spreadsheet",
+        "ODS",
+        &["ods", "ots"],
+    ),
     (MediaType::Rtf, "application/rtf", "RTF", &["rtf"]),
     (MediaType::Epub, "application/epub+zip", "EPUB", &["epub"]),
     (MediaType::Eml, "message/rfc822", "EML", &["eml"]),
-    (MediaType::Msg, "application/vnd.ms-outlook", "MSG", &["msg"]),
-    (MediaType::Mbox, "application/mbox", "MBOX", &["mbox", "mbx"]),
+    (
+        MediaType::Msg,
+        "application/vnd.ms-outlook",
+        "MSG",
+        &["msg"],
+    ),
+    (
+        MediaType::Mbox,
+        "application/mbox",
+        "MBOX",
+        &["mbox", "mbx"],
+    ),
     (MediaType::Zip, "application/zip", "ZIP", &["zip"]),
 ];
-
 
 impl MediaType {
     /// Returns the format of this [`format()`](Self::format) name.
@@ -136,7 +210,8 @@ impl MediaType {
             return language.media_type();
         }
         // Only encrypted files are left, which are compound files.
-        self.known().map_or("application/x-ole-storage", |(media_type, _)| media_type)
+        self.known()
+            .map_or("application/x-ole-storage", |(media_type, _)| media_type)
     }
 
     /// Returns the format's short name for messages.
@@ -148,13 +223,16 @@ impl MediaType {
         if matches!(self, Self::Source(_)) {
             return "source code";
         }
-        self.known().map_or("encrypted office", |(_, format)| format)
+        self.known()
+            .map_or("encrypted office", |(_, format)| format)
     }
 
     /// Returns the kind that files with this extension, without the dot and in lower case, usually are.
     #[must_use]
     pub fn of_extension(extension: &str) -> Option<Self> {
-        let known = KNOWN.iter().find(|(.., extensions)| extensions.contains(&extension));
+        let known = KNOWN
+            .iter()
+            .find(|(.., extensions)| extensions.contains(&extension));
         match known {
             Some((kind, ..)) => Some(kind.clone()),
             None => Language::of_extension(extension).map(Self::Source),
@@ -163,7 +241,12 @@ impl MediaType {
 
     /// Returns the kind of a media type, its parameters passed over.
     fn of_media_type(media_type: &str) -> Option<Self> {
-        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = media_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         let essence = match essence.as_str() {
             "text/rtf" => "application/rtf",
             "text/xml" => "application/xml",
@@ -171,7 +254,10 @@ impl MediaType {
             "application/x-zip-compressed" => "application/zip",
             other => other,
         };
-        KNOWN.iter().find(|(_, known, ..)| *known == essence).map(|(kind, ..)| kind.clone())
+        KNOWN
+            .iter()
+            .find(|(_, known, ..)| *known == essence)
+            .map(|(kind, ..)| kind.clone())
     }
 
     /// Whether such a file is bytes that begin with a signature, not text.
@@ -278,19 +364,20 @@ fn by_zip_members(bytes: &[u8]) -> Option<MediaType> {
             .file_names()
             .any(|name| name.is_ok_and(|name| name.trim_start_matches('/').starts_with(prefix)))
     };
-    let by_name = if has("word/") {
-        Some(MediaType::Docx)
-    } else if has("ppt/") {
-        Some(MediaType::Pptx)
-    } else if has("xl/") {
-        Some(MediaType::Xlsx)
-    } else if has("META-INF/container.xml") {
-        Some(MediaType::Epub)
-    } else {
-        None
-    };
-    if by_name.is_some() {
-        return by_name;
+    // Anyone may have a folder of such a name in an archive.
+    let is_package = has("[Content_Types].xml") || has("_rels/");
+    let office = [
+        ("word/", "word/document", MediaType::Docx),
+        ("ppt/", "ppt/presentation", MediaType::Pptx),
+        ("xl/", "xl/workbook", MediaType::Xlsx),
+    ];
+    for (folder, main, kind) in office {
+        if has(main) || (is_package && has(folder)) {
+            return Some(kind);
+        }
+    }
+    if has("META-INF/container.xml") {
+        return Some(MediaType::Epub);
     }
     // `OpenDocument` files and electronic books name their media type in a member of their own.
     let mut declared = String::new();
@@ -479,13 +566,7 @@ mod tests {
             detect(&ole("EncryptedPackage"), "a.docx", None),
             MediaType::EncryptedOffice
         );
-        assert_eq!(
-            detect(&ole("WordDocument"), "a.doc", None),
-            MediaType::Doc
-        );
-        assert_eq!(
-            detect(&ole("Workbook"), "a.doc", None),
-            MediaType::Xls
-        );
+        assert_eq!(detect(&ole("WordDocument"), "a.doc", None), MediaType::Doc);
+        assert_eq!(detect(&ole("Workbook"), "a.doc", None), MediaType::Xls);
     }
 }

@@ -34,7 +34,9 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
         .map(|root| Numbering::read(&root))
         .unwrap_or_default();
     let notes = [part("footnotes"), part("endnotes")];
-    let comments = part("comments").map(|root| comments(&root)).unwrap_or_default();
+    let comments = part("comments")
+        .map(|root| comments(&root))
+        .unwrap_or_default();
     // A page of a color of its own may show white text.
     let background = document.child("background").is_none().then_some(WHITE);
 
@@ -162,7 +164,9 @@ impl Walk<'_> {
     /// Notes how a paragraph looks before its runs are read.
     fn begin(&mut self, paragraph: &Element) {
         let properties = paragraph.child("pPr");
-        let style = properties.and_then(|p| p.child("pStyle")).and_then(|style| style.attr("val"));
+        let style = properties
+            .and_then(|p| p.child("pStyle"))
+            .and_then(|style| style.attr("val"));
         let around = Look {
             background: self.background,
             ..Look::default()
@@ -176,9 +180,13 @@ impl Walk<'_> {
         let Some(properties) = run.child("rPr") else {
             return self.look.is_unseen();
         };
-        let style = properties.child("rStyle").and_then(|style| style.attr("val"));
+        let style = properties
+            .child("rStyle")
+            .and_then(|style| style.attr("val"));
         let styled = self.styles.look(style, self.look);
-        Declared::read(Some(properties), None).within(styled).is_unseen()
+        Declared::read(Some(properties), None)
+            .within(styled)
+            .is_unseen()
     }
 
     /// Gathers the text of runs; text boxes are put aside.
@@ -365,8 +373,15 @@ fn comments(root: &Element) -> HashMap<String, String> {
         let text: Vec<String> = paragraphs.into_iter().map(Element::text).collect();
         let text = text.join(" ");
         let author = comment.attr("author").unwrap_or_default().trim();
-        let by = if author.is_empty() { String::new() } else { format!(" ({author})") };
-        (!text.trim().is_empty()).then_some((comment.attr("id")?.to_owned(), format!("Comment{by}: {text}")))
+        let by = if author.is_empty() {
+            String::new()
+        } else {
+            format!(" ({author})")
+        };
+        (!text.trim().is_empty()).then_some((
+            comment.attr("id")?.to_owned(),
+            format!("Comment{by}: {text}"),
+        ))
     });
     comments.collect()
 }

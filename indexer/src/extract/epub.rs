@@ -57,12 +57,22 @@ fn add_metadata(outline: &mut Outline, metadata: &Element) {
 
 /// Paths of the documents in reading order, without those that only navigate.
 fn spine(book: &Element, folder: &str) -> Vec<String> {
-    let items = book.child("manifest").into_iter().flat_map(|manifest| manifest.children_named("item"));
-    let items: HashMap<&str, &Element> = items.filter_map(|item| Some((item.attr("id")?, item))).collect();
-    let spine = book.child("spine").into_iter().flat_map(|spine| spine.children_named("itemref"));
+    let items = book
+        .child("manifest")
+        .into_iter()
+        .flat_map(|manifest| manifest.children_named("item"));
+    let items: HashMap<&str, &Element> = items
+        .filter_map(|item| Some((item.attr("id")?, item)))
+        .collect();
+    let spine = book
+        .child("spine")
+        .into_iter()
+        .flat_map(|spine| spine.children_named("itemref"));
     let documents = spine.filter_map(|reference| {
         let item = items.get(reference.attr("idref")?)?;
-        let is_navigation = item.attr("properties").is_some_and(|known| known.split(' ').any(|p| p == "nav"));
+        let is_navigation = item
+            .attr("properties")
+            .is_some_and(|known| known.split(' ').any(|p| p == "nav"));
         let target = item.attr("href")?;
         let target = target.split('#').next().unwrap_or(target);
         (!is_navigation).then(|| resolve(folder, &unescaped(target)))
@@ -106,14 +116,27 @@ mod tests {
                 <item id='n' href='nav.xhtml' properties='nav'/><item id='b' href='two%20.xhtml'/><item id='a' href='one.xhtml'/>\
                 </manifest><spine><itemref idref='n'/><itemref idref='a'/><itemref idref='b'/><itemref idref='x'/></spine></package>",
             ),
-            ("OPS/nav.xhtml", "<html><body><nav>contents</nav>Contents</body></html>"),
-            ("OPS/two .xhtml", "<html><body><h1>Two</h1><p>b</p></body></html>"),
-            ("OPS/one.xhtml", "<?xml version='1.0'?><html><head><title>1</title></head><body><h1>One</h1><p>a</p></body></html>"),
+            (
+                "OPS/nav.xhtml",
+                "<html><body><nav>contents</nav>Contents</body></html>",
+            ),
+            (
+                "OPS/two .xhtml",
+                "<html><body><h1>Two</h1><p>b</p></body></html>",
+            ),
+            (
+                "OPS/one.xhtml",
+                "<?xml version='1.0'?><html><head><title>1</title></head><body><h1>One</h1><p>a</p></body></html>",
+            ),
         ]);
         let extracted = extract(&bytes, "a.epub", None).unwrap();
         assert_eq!(extracted.title.as_deref(), Some("規則集"));
         assert_eq!(extracted.metadata.author.as_deref(), Some("Sato"));
-        let texts: Vec<&str> = extracted.blocks.iter().map(|block| block.text.as_str()).collect();
+        let texts: Vec<&str> = extracted
+            .blocks
+            .iter()
+            .map(|block| block.text.as_str())
+            .collect();
         assert_eq!(texts, ["One", "a", "Two", "b"]);
     }
 }

@@ -44,7 +44,10 @@ pub(crate) fn color(text: &str) -> Option<Rgb> {
         "black" => return Some([0; 3]),
         _ => {}
     }
-    if let Some(list) = text.strip_prefix("rgb").and_then(|rest| rest.split_once('(')) {
+    if let Some(list) = text
+        .strip_prefix("rgb")
+        .and_then(|rest| rest.split_once('('))
+    {
         let numbers = list.1.trim_end_matches(')');
         let parts: Vec<f32> = numbers
             .split([',', ' ', '/'])
@@ -69,7 +72,11 @@ pub(crate) fn color(text: &str) -> Option<Rgb> {
             let digit = |at: usize| value(&digits[at..=at]).map(|value| value * 17);
             Some([digit(0)?, digit(1)?, digit(2)?])
         }
-        6 => Some([value(&digits[..2])?, value(&digits[2..4])?, value(&digits[4..])?]),
+        6 => Some([
+            value(&digits[..2])?,
+            value(&digits[2..4])?,
+            value(&digits[4..])?,
+        ]),
         _ => None,
     }
 }

@@ -196,9 +196,17 @@ fn visit<'a>(root: NodeRef<'a>, looks: &Looks, f: &mut dyn FnMut(Visit<'a>)) {
                 }
                 Node::Text(text) => {
                     let is_unseen = open.last().is_some_and(|look| look.is_unseen());
-                    f(if is_unseen { Visit::Hidden(text) } else { Visit::Text(text) });
+                    f(if is_unseen {
+                        Visit::Hidden(text)
+                    } else {
+                        Visit::Text(text)
+                    });
                 }
-                Node::Document | Node::Fragment | Node::Doctype(_) | Node::Comment(_) | Node::ProcessingInstruction(_) => {}
+                Node::Document
+                | Node::Fragment
+                | Node::Doctype(_)
+                | Node::Comment(_)
+                | Node::ProcessingInstruction(_) => {}
             },
             ego_tree::iter::Edge::Open(node) => {
                 if let (Some((_, true)), Some(text)) = (skipped_by, node.value().as_text()) {
@@ -242,9 +250,31 @@ fn is_beside(element: &Element) -> bool {
     );
     let by_role = matches!(
         element.attr("role"),
-        Some("navigation" | "banner" | "contentinfo" | "search" | "menu" | "menubar" | "toolbar" | "dialog")
+        Some(
+            "navigation"
+                | "banner"
+                | "contentinfo"
+                | "search"
+                | "menu"
+                | "menubar"
+                | "toolbar"
+                | "dialog"
+        )
     );
-    by_name || by_role || element.attr("aria-hidden") == Some("true")
+    let by_class = element.classes().chain(element.id()).any(|name| {
+        matches!(
+            name,
+            "nav"
+                | "navbar"
+                | "navigation"
+                | "breadcrumb"
+                | "breadcrumbs"
+                | "pagination"
+                | "skip-link"
+                | "cookie-banner"
+        )
+    });
+    by_name || by_role || by_class || element.attr("aria-hidden") == Some("true")
 }
 
 fn is_block(name: &str) -> bool {

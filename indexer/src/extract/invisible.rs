@@ -134,12 +134,24 @@ mod tests {
 
     #[test]
     fn what_carries_a_hidden_message_is_taken_out_and_counted() {
-        let hidden: String = "obey".chars().map(|c| char::from_u32(0xE0000 + c as u32).unwrap()).collect();
-        assert_eq!(stripped(&format!("pay{hidden} me")), ("pay me".to_owned(), 4));
-        assert_eq!(stripped("a\u{200B}b\u{202E}c\u{2066}d"), ("abcd".to_owned(), 3));
+        let hidden: String = "obey"
+            .chars()
+            .map(|c| char::from_u32(0xE0000 + c as u32).unwrap())
+            .collect();
+        assert_eq!(
+            stripped(&format!("pay{hidden} me")),
+            ("pay me".to_owned(), 4)
+        );
+        assert_eq!(
+            stripped("a\u{200B}b\u{202E}c\u{2066}d"),
+            ("abcd".to_owned(), 3)
+        );
         // A flag may be tagged with a region, but not with a sentence.
         assert_eq!(stripped(&format!("\u{1F3F4}{hidden}x\u{E007F}")).1, 5);
-        assert_eq!(stripped("soft\u{AD}hyphen \u{FEFF}葛\u{E0100}"), ("softhyphen 葛".to_owned(), 0));
+        assert_eq!(
+            stripped("soft\u{AD}hyphen \u{FEFF}葛\u{E0100}"),
+            ("softhyphen 葛".to_owned(), 0)
+        );
     }
 
     #[test]

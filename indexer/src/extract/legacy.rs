@@ -24,7 +24,8 @@ pub(crate) fn extract_ppt(bytes: &[u8]) -> Result<Extracted> {
 }
 
 fn extract(bytes: &[u8], format: DocumentFormat, name: &'static str) -> Result<Extracted> {
-    let document = Document::from_reader(Cursor::new(bytes.to_vec()), format).map_err(|error| reason(&error, name))?;
+    let document = Document::from_reader(Cursor::new(bytes.to_vec()), format)
+        .map_err(|error| reason(&error, name))?;
     let document = document.to_ir();
     let is_slides = format == DocumentFormat::Ppt;
     let mut walk = Walk {
@@ -90,12 +91,20 @@ struct Walk {
 
 impl Walk {
     fn section(&mut self, section: &Section) {
-        self.margin(&[&section.header, &section.first_page_header, &section.even_page_header]);
+        self.margin(&[
+            &section.header,
+            &section.first_page_header,
+            &section.even_page_header,
+        ]);
         self.elements(&section.elements, 0);
         if let Some(notes) = &section.speaker_notes {
             self.elements(notes, 0);
         }
-        self.margin(&[&section.footer, &section.first_page_footer, &section.even_page_footer]);
+        self.margin(&[
+            &section.footer,
+            &section.first_page_footer,
+            &section.even_page_footer,
+        ]);
     }
 
     /// Adds headers or footers, each text once.
@@ -125,7 +134,8 @@ impl Walk {
                 if level == 1 && self.is_slides {
                     self.outline.set_title(&text);
                 }
-                self.outline.heading(level + u8::from(self.is_slides), &text);
+                self.outline
+                    .heading(level + u8::from(self.is_slides), &text);
             }
             Element::Paragraph(paragraph) => {
                 let text = self.inline(&paragraph.content, paragraph.background_color.is_some());
@@ -136,7 +146,9 @@ impl Walk {
             }
             Element::Table(table) => self.table(table, depth),
             Element::List(list) => self.list(list, depth),
-            Element::TextBox(text_box) if depth < MAX_DEPTH => self.elements(&text_box.content, depth + 1),
+            Element::TextBox(text_box) if depth < MAX_DEPTH => {
+                self.elements(&text_box.content, depth + 1)
+            }
             Element::Footnote(note) | Element::Endnote(note) => {
                 let text = self.text_of(&note.content, depth);
                 let mark = note.marker.clone().unwrap_or_else(|| note.id.to_string());
@@ -144,7 +156,8 @@ impl Walk {
             }
             Element::CodeBlock(code) => self.outline.code(&code.content),
             Element::Image(image) => {
-                self.outline.paragraph(image.alt_text.as_deref().unwrap_or_default());
+                self.outline
+                    .paragraph(image.alt_text.as_deref().unwrap_or_default());
             }
             _ => {}
         }
@@ -153,7 +166,11 @@ impl Walk {
     fn list(&mut self, list: &List, depth: u8) {
         let mut number = list.start_number.unwrap_or(1);
         for item in &list.items {
-            let marker = if list.ordered { format!("{number}{}", list.ordered_delimiter()) } else { "-".to_owned() };
+            let marker = if list.ordered {
+                format!("{number}{}", list.ordered_delimiter())
+            } else {
+                "-".to_owned()
+            };
             number = number.saturating_add(1);
             let text = self.text_of(&item.content, depth);
             self.outline.list_item(&marker, &text);
@@ -180,7 +197,11 @@ impl Walk {
                     spans.push((texts.len(), cell.row_span - 1, text.clone()));
                 }
                 // Only a header must name every column; elsewhere a repetition would read as a second value.
-                let repeated = if rows.is_empty() { text.clone() } else { String::new() };
+                let repeated = if rows.is_empty() {
+                    text.clone()
+                } else {
+                    String::new()
+                };
                 texts.push(text);
                 let n_more = cell.col_span.clamp(1, 64) as usize - 1;
                 texts.extend(std::iter::repeat_n(repeated, n_more));
@@ -203,7 +224,9 @@ impl Walk {
             match element {
                 Element::Heading(heading) => parts.push(self.inline(&heading.content, true)),
                 Element::Paragraph(paragraph) => {
-                    parts.push(self.inline(&paragraph.content, paragraph.background_color.is_some()));
+                    parts.push(
+                        self.inline(&paragraph.content, paragraph.background_color.is_some()),
+                    );
                 }
                 Element::List(list) => {
                     for item in &list.items {
@@ -215,7 +238,9 @@ impl Walk {
                         parts.push(self.text_of(&cell.content, depth + 1));
                     }
                 }
-                Element::TextBox(text_box) => parts.push(self.text_of(&text_box.content, depth + 1)),
+                Element::TextBox(text_box) => {
+                    parts.push(self.text_of(&text_box.content, depth + 1))
+                }
                 Element::CodeBlock(code) => parts.push(code.content.clone()),
                 _ => {}
             }
@@ -231,7 +256,8 @@ impl Walk {
         for part in content {
             match part {
                 InlineContent::Text(span) => {
-                    let is_plain = !is_shaded && !self.is_slides && !self.in_table && span.highlight.is_none();
+                    let is_plain =
+                        !is_shaded && !self.is_slides && !self.in_table && span.highlight.is_none();
                     let look = Look {
                         color: span.color,
                         background: is_plain.then_some(WHITE),
@@ -246,7 +272,10 @@ impl Walk {
                 }
                 InlineContent::LineBreak => out.push('\n'),
                 InlineContent::FootnoteRef(note) | InlineContent::EndnoteRef(note) => {
-                    let mark = note.marker.clone().unwrap_or_else(|| note.note_id.to_string());
+                    let mark = note
+                        .marker
+                        .clone()
+                        .unwrap_or_else(|| note.note_id.to_string());
                     out.push_str(&format!("[^{mark}]"));
                 }
                 _ => {}
@@ -258,7 +287,10 @@ impl Walk {
 
 /// Puts the texts of cells that span rows into the columns they cover next.
 fn fill(texts: &mut Vec<String>, spans: &mut Vec<(usize, u32, String)>) {
-    while let Some((_, left, text)) = spans.iter_mut().find(|(column, left, _)| *column == texts.len() && *left > 0) {
+    while let Some((_, left, text)) = spans
+        .iter_mut()
+        .find(|(column, left, _)| *column == texts.len() && *left > 0)
+    {
         *left -= 1;
         texts.push(text.clone());
     }

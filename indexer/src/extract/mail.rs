@@ -71,7 +71,12 @@ impl Letter {
             outline.heading(1, subject);
         }
         outline.set_author(self.author.as_deref().unwrap_or_default());
-        let lines = [("From", &self.from), ("To", &self.to), ("Cc", &self.cc), ("Date", &self.date)];
+        let lines = [
+            ("From", &self.from),
+            ("To", &self.to),
+            ("Cc", &self.cc),
+            ("Date", &self.date),
+        ];
         for (label, text) in lines {
             if let Some(text) = text {
                 outline.paragraph(&format!("{label}: {text}"));
@@ -87,7 +92,9 @@ fn letter(message: &Message<'_>) -> Letter {
     let author = message.from().and_then(Address::first);
     Letter {
         subject: message.subject().map(str::to_owned),
-        author: author.and_then(|author| author.name().or(author.address())).map(str::to_owned),
+        author: author
+            .and_then(|author| author.name().or(author.address()))
+            .map(str::to_owned),
         from: message.from().map(addresses),
         to: message.to().map(addresses),
         cc: message.cc().map(addresses),

@@ -77,8 +77,15 @@ mod tests {
                 .map(|block| block.locator.headings[0].as_str())
                 .collect();
             assert_eq!(headings, ["One", "Two"], "{extracted:?}");
-            let first = extracted.blocks.iter().find(|block| block.text.contains("First")).unwrap();
-            assert!(first.text.contains("From here on") && !first.text.contains('>'), "{first:?}");
+            let first = extracted
+                .blocks
+                .iter()
+                .find(|block| block.text.contains("First"))
+                .unwrap();
+            assert!(
+                first.text.contains("From here on") && !first.text.contains('>'),
+                "{first:?}"
+            );
         }
     }
 }

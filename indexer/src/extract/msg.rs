@@ -57,7 +57,8 @@ fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usiz
     let encoding = file.encoding(at);
     let mut text = |property: u16| file.text(at, property, encoding);
     let name = text(SENDER_NAME);
-    let address = text(SENDER_SMTP).or_else(|| text(SENDER_ADDRESS).filter(|address| address.contains('@')));
+    let address =
+        text(SENDER_SMTP).or_else(|| text(SENDER_ADDRESS).filter(|address| address.contains('@')));
     let from = match (name, address) {
         (Some(name), Some(address)) if name != address => Some(format!("{name} <{address}>")),
         (name, address) => name.or(address),
@@ -74,7 +75,9 @@ fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usiz
     add_body(outline, file, at, encoding, depth, tools);
     for (index, name) in file.attachments(at).into_iter().enumerate() {
         if index == MAX_ATTACHMENTS {
-            outline.warn(format!("only the first {MAX_ATTACHMENTS} attachments were read"));
+            outline.warn(format!(
+                "only the first {MAX_ATTACHMENTS} attachments were read"
+            ));
             break;
         }
         add_attachment(outline, file, &format!("{at}{name}/"), index, depth, tools)?;
@@ -85,7 +88,10 @@ fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usiz
 fn add_body(outline: &mut Outline, file: &mut File<'_>, at: &str, encoding: &'static Encoding, depth: usize, tools: &Tools) {
     if let Some(body) = file.text(at, BODY, encoding).filter(|body| !body.trim().is_empty()) {
         crate::extract::text::add_paragraphs(outline, &body);
-    } else if let Some(body) = file.stream(at, HTML_BODY, BINARY).filter(|body| !body.is_empty()) {
+    } else if let Some(body) = file
+        .stream(at, HTML_BODY, BINARY)
+        .filter(|body| !body.is_empty())
+    {
         crate::extract::html::add_document(outline, &body);
     } else if let Some(body) = file.text(at, HTML_BODY, encoding) {
         crate::extract::html::add_fragment(outline, &body);
@@ -100,7 +106,9 @@ fn add_body(outline: &mut Outline, file: &mut File<'_>, at: &str, encoding: &'st
 
 fn add_attachment(outline: &mut Outline, file: &mut File<'_>, at: &str, index: usize, depth: usize, tools: &Tools) -> Result<()> {
     let encoding = file.encoding(at);
-    let name = file.text(at, LONG_NAME, encoding).or_else(|| file.text(at, SHORT_NAME, encoding));
+    let name = file
+        .text(at, LONG_NAME, encoding)
+        .or_else(|| file.text(at, SHORT_NAME, encoding));
     let name = name.unwrap_or_else(|| format!("attachment {}", index + 1));
     if let Some(content) = file.stream(at, ATTACHMENT, BINARY) {
         let media_type = file.text(at, MEDIA_TYPE, encoding);
@@ -148,8 +156,11 @@ impl File<'_> {
 
     /// The encoding of texts that are not Unicode.
     fn encoding(&mut self, at: &str) -> &'static Encoding {
-        let page = self.number(at, PAGE).or_else(|| self.number(at, INTERNET_PAGE));
-        page.and_then(|page| encoding_of_page(i32::try_from(page).ok()?)).unwrap_or(encoding_rs::WINDOWS_1252)
+        let page = self
+            .number(at, PAGE)
+            .or_else(|| self.number(at, INTERNET_PAGE));
+        page.and_then(|page| encoding_of_page(i32::try_from(page).ok()?))
+            .unwrap_or(encoding_rs::WINDOWS_1252)
     }
 
     /// The day and time of a property, UTC, as `2026-04-01T09:30:00Z`.
@@ -162,12 +173,16 @@ impl File<'_> {
     }
 
     fn number(&mut self, at: &str, property: u16) -> Option<u32> {
-        self.fixed(at, property).map(|value| (value & 0xFFFF_FFFF) as u32)
+        self.fixed(at, property)
+            .map(|value| (value & 0xFFFF_FFFF) as u32)
     }
 
     /// The value of a property of fixed length.
     fn fixed(&mut self, at: &str, property: u16) -> Option<u64> {
-        let bytes = self.reader.open_stream_by_path(&format!("{at}__properties_version1.0")).ok()?;
+        let bytes = self
+            .reader
+            .open_stream_by_path(&format!("{at}__properties_version1.0"))
+            .ok()?;
         // The header is longest at the root and shortest in attachments; entries are as long as their alignment.
         let header = if at.is_empty() {
             32
@@ -176,15 +191,26 @@ impl File<'_> {
         } else {
             8
         };
-        let entry = bytes.get(header..)?.chunks_exact(16).find(|entry| entry[2..4] == property.to_le_bytes())?;
+        let entry = bytes
+            .get(header..)?
+            .chunks_exact(16)
+            .find(|entry| entry[2..4] == property.to_le_bytes())?;
         Some(u64::from_le_bytes(entry[8..16].try_into().ok()?))
     }
 
     /// The storages of attachments under `at`, in their order.
     fn attachments(&self, at: &str) -> Vec<String> {
-        let names = self.reader.entries().iter().map(|entry| entry.name.as_str());
-        let names: BTreeSet<&str> = names.filter(|name| name.starts_with("__attach_version1.0_#")).collect();
-        let own = names.into_iter().filter(|name| self.has(&format!("{at}{name}")));
+        let names = self
+            .reader
+            .entries()
+            .iter()
+            .map(|entry| entry.name.as_str());
+        let names: BTreeSet<&str> = names
+            .filter(|name| name.starts_with("__attach_version1.0_#"))
+            .collect();
+        let own = names
+            .into_iter()
+            .filter(|name| self.has(&format!("{at}{name}")));
         own.map(str::to_owned).collect()
     }
 }
@@ -196,5 +222,9 @@ fn decoded(bytes: &[u8], encoding: &'static Encoding) -> String {
         return crate::extract::text::decode(bytes).0;
     }
     let (text, damaged) = encoding.decode_without_bom_handling(bytes);
-    if damaged { crate::extract::text::decode(bytes).0 } else { text.into_owned() }
+    if damaged {
+        crate::extract::text::decode(bytes).0
+    } else {
+        text.into_owned()
+    }
 }

@@ -57,7 +57,11 @@ pub(crate) fn extract(bytes: &[u8], format: &'static str) -> Result<Extracted> {
 fn add_metadata(outline: &mut Outline, meta: &Element) -> Option<String> {
     let property = |name: &str| meta.child(name).map(Element::text);
     let author = property("creator").filter(|author| !author.trim().is_empty());
-    outline.set_author(&author.or_else(|| property("initial-creator")).unwrap_or_default());
+    outline.set_author(
+        &author
+            .or_else(|| property("initial-creator"))
+            .unwrap_or_default(),
+    );
     for keyword in meta.children_named("keyword") {
         outline.add_tags(&keyword.text());
     }
@@ -113,10 +117,13 @@ impl Walk {
                 "h" | "p" => self.paragraph(element, None),
                 "list" => self.list(element, 1, None),
                 "table" => self.table(element),
-                "tracked-changes" | "sequence-decls" | "variable-decls" | "user-field-decls" | "forms" | "scripts"
-                | "table-of-content" | "alphabetical-index" | "illustration-index" | "table-index" | "object-index"
-                | "user-index" | "event-listeners" => {}
-                "section" if element.attr("display") == Some("none") => self.outline.hide(&element.text()),
+                "tracked-changes" | "sequence-decls" | "variable-decls" | "user-field-decls"
+                | "forms" | "scripts" | "table-of-content" | "alphabetical-index"
+                | "illustration-index" | "table-index" | "object-index" | "user-index"
+                | "event-listeners" => {}
+                "section" if element.attr("display") == Some("none") => {
+                    self.outline.hide(&element.text())
+                }
                 "frame" | "custom-shape" | "rect" | "g" | "a" => self.frame(element),
                 _ => self.blocks(element),
             }
@@ -129,7 +136,9 @@ impl Walk {
         let look = self.styles.look(style, self.ground());
         self.inline(paragraph, look, &mut text);
         let level = (paragraph.name == "h").then(|| {
-            let level = paragraph.attr("outline-level").and_then(|level| level.parse().ok());
+            let level = paragraph
+                .attr("outline-level")
+                .and_then(|level| level.parse().ok());
             level.unwrap_or(1_u8)
         });
         let is_title = self.styles.is_title(style);
@@ -190,14 +199,21 @@ impl Walk {
                     self.inline(element, look, out);
                 }
                 "note" => {
-                    let mark = element.child("note-citation").map(Element::text).unwrap_or_default();
-                    let text = element.child("note-body").map(|body| self.cell(body)).unwrap_or_default();
+                    let mark = element
+                        .child("note-citation")
+                        .map(Element::text)
+                        .unwrap_or_default();
+                    let text = element
+                        .child("note-body")
+                        .map(|body| self.cell(body))
+                        .unwrap_or_default();
                     out.push_str(&format!("[^{}]", mark.trim()));
                     self.notes.push((mark.trim().to_owned(), text));
                 }
                 "annotation" => self.comment(element),
                 "ruby" => {
-                    let part = |name: &str| element.child(name).map(Element::text).unwrap_or_default();
+                    let part =
+                        |name: &str| element.child(name).map(Element::text).unwrap_or_default();
                     out.push_str(&part("ruby-base"));
                     let reading = part("ruby-text");
                     if !reading.trim().is_empty() {
@@ -207,8 +223,8 @@ impl Walk {
                 "frame" | "custom-shape" | "rect" | "g" => self.boxes.push(element.clone()),
                 "hidden-text" | "hidden-paragraph" => self.outline.hide(&element.text()),
                 "a" => self.link(element, look, out),
-                "bookmark" | "bookmark-start" | "bookmark-end" | "soft-page-break" | "annotation-end" | "change"
-                | "change-start" | "change-end" | "script" => {}
+                "bookmark" | "bookmark-start" | "bookmark-end" | "soft-page-break"
+                | "annotation-end" | "change" | "change-start" | "change-end" | "script" => {}
                 _ => self.inline(element, look, out),
             }
         }
@@ -219,7 +235,10 @@ impl Walk {
         self.inline(element, look, &mut text);
         out.push_str(&text);
         let target = element.attr("href").unwrap_or_default();
-        if target.starts_with("http") && !text.trim().is_empty() && !text.contains(target.trim_end_matches('/')) {
+        if target.starts_with("http")
+            && !text.trim().is_empty()
+            && !text.contains(target.trim_end_matches('/'))
+        {
             out.push_str(&format!(" ({target})"));
         }
     }
@@ -227,20 +246,34 @@ impl Walk {
     fn comment(&mut self, element: &Element) {
         let texts: Vec<String> = element.children_named("p").map(Element::text).collect();
         let text = texts.join(" ");
-        let author = element.child("creator").map(Element::text).unwrap_or_default();
+        let author = element
+            .child("creator")
+            .map(Element::text)
+            .unwrap_or_default();
         if !text.trim().is_empty() {
-            let by = if author.trim().is_empty() { String::new() } else { format!(" ({})", author.trim()) };
+            let by = if author.trim().is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", author.trim())
+            };
             self.comments.push(format!("Comment{by}: {text}"));
         }
     }
 
     fn list(&mut self, list: &Element, level: usize, above: Option<&str>) {
         let style = list.attr("style-name").or(above);
-        let continues = list.attr("continue-numbering") == Some("true") || list.attr("continue-list").is_some();
+        let continues =
+            list.attr("continue-numbering") == Some("true") || list.attr("continue-list").is_some();
         self.styles.begin_list(style, level, continues);
-        for item in list.elements().filter(|item| matches!(item.name.as_str(), "list-item" | "list-header")) {
-            let start = item.attr("start-value").and_then(|start| start.parse().ok());
-            let mut marker = (item.name == "list-item").then(|| self.styles.marker(style, level, start));
+        for item in list
+            .elements()
+            .filter(|item| matches!(item.name.as_str(), "list-item" | "list-header"))
+        {
+            let start = item
+                .attr("start-value")
+                .and_then(|start| start.parse().ok());
+            let mut marker =
+                (item.name == "list-item").then(|| self.styles.marker(style, level, start));
             for element in item.elements() {
                 match element.name.as_str() {
                     "p" | "h" => {
@@ -274,10 +307,15 @@ impl Walk {
         for row in found {
             let mut texts: Vec<String> = Vec::new();
             for cell in cells_of(row) {
-                let number = |name| cell.attr(name).and_then(|value| value.parse::<usize>().ok());
+                let number = |name| {
+                    cell.attr(name)
+                        .and_then(|value| value.parse::<usize>().ok())
+                };
                 let column = texts.len();
                 if cell.name == "covered-table-cell" {
-                    let above = spans.iter_mut().find(|(at, left, _)| *at == column && *left > 0);
+                    let above = spans
+                        .iter_mut()
+                        .find(|(at, left, _)| *at == column && *left > 0);
                     let text = above.map(|(_, left, text)| {
                         *left -= 1;
                         text.clone()
@@ -312,7 +350,9 @@ impl Walk {
             if !out.is_empty() {
                 out.push('\n');
             }
-            let look = self.styles.look(paragraph.attr("style-name"), self.ground());
+            let look = self
+                .styles
+                .look(paragraph.attr("style-name"), self.ground());
             self.inline(paragraph, look, &mut out);
         }
         out
@@ -324,7 +364,9 @@ impl Walk {
         let was_shaded = std::mem::replace(&mut self.is_shaded, true);
         for element in frame.elements() {
             match element.name.as_str() {
-                "text-box" | "g" | "frame" | "custom-shape" | "rect" => self.blocks_of_shape(element),
+                "text-box" | "g" | "frame" | "custom-shape" | "rect" => {
+                    self.blocks_of_shape(element)
+                }
                 "p" | "h" => self.paragraph(element, None),
                 "list" => self.list(element, 1, None),
                 "table" => self.table(element),
@@ -349,7 +391,9 @@ impl Walk {
             let class = |shape: &Element| shape.attr("class").unwrap_or_default().to_owned();
             let shapes: Vec<&Element> = page.elements().collect();
             // The title is read first, wherever it was drawn.
-            let (titles, others): (Vec<&Element>, Vec<&Element>) = shapes.into_iter().partition(|shape| class(shape) == "title");
+            let (titles, others): (Vec<&Element>, Vec<&Element>) = shapes
+                .into_iter()
+                .partition(|shape| class(shape) == "title");
             for title in titles {
                 self.is_shaded = true;
                 let text = self.cell(title).replace('\n', " ");
@@ -371,7 +415,9 @@ impl Walk {
     }
 
     fn notes_of(&mut self, notes: &Element) {
-        let frames = notes.children_named("frame").filter(|frame| frame.attr("class") == Some("notes"));
+        let frames = notes
+            .children_named("frame")
+            .filter(|frame| frame.attr("class") == Some("notes"));
         for frame in frames {
             self.frame(frame);
         }
@@ -403,7 +449,9 @@ impl Walk {
         let mut is_cut = false;
         for row in found {
             let repeated = |element: &Element, name: &str| {
-                let times = element.attr(name).and_then(|times| times.parse::<u32>().ok());
+                let times = element
+                    .attr(name)
+                    .and_then(|times| times.parse::<u32>().ok());
                 times.unwrap_or(1).max(1)
             };
             let mut cells = std::collections::BTreeMap::new();
@@ -457,16 +505,18 @@ impl Walk {
             self.inline(paragraph, Look::default(), &mut out);
         }
         if out.is_empty() {
-            let stored = ["value", "string-value", "boolean-value", "time-value"].iter().find_map(|name| cell.attr(name));
+            let stored = ["value", "string-value", "boolean-value", "time-value"]
+                .iter()
+                .find_map(|name| cell.attr(name));
             out.push_str(stored.unwrap_or_default());
         }
         out
     }
 }
 
-
 fn cells_of(row: &Element) -> impl Iterator<Item = &Element> {
-    row.elements().filter(|cell| matches!(cell.name.as_str(), "table-cell" | "covered-table-cell"))
+    row.elements()
+        .filter(|cell| matches!(cell.name.as_str(), "table-cell" | "covered-table-cell"))
 }
 
 /// Paragraphs below an element, but not those of comments.

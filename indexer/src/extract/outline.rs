@@ -152,7 +152,10 @@ impl Outline {
 
     pub(crate) fn finish(mut self) -> Extracted {
         if self.n_hidden > 0 {
-            self.warn(format!("hidden text was left out: {}", passages(self.n_hidden)));
+            self.warn(format!(
+                "hidden text was left out: {}",
+                passages(self.n_hidden)
+            ));
         }
         self.extracted
     }

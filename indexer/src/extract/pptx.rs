@@ -42,7 +42,7 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
         match package.part(&target.target) {
             Ok(Some(slide)) => {
                 add_slide(&mut outline, &mut package, &target.target, &slide, &theme);
-            },
+            }
             Ok(None) => outline.warn(format!("slide {number} is missing")),
             Err(error) => outline.warn(format!("slide {number}: {error}")),
         }
@@ -50,7 +50,13 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
     Ok(outline.finish())
 }
 
-fn add_slide(outline: &mut Outline, package: &mut Package<'_>, part: &str, slide: &Element, theme: &Theme) {
+fn add_slide(
+    outline: &mut Outline,
+    package: &mut Package<'_>,
+    part: &str,
+    slide: &Element,
+    theme: &Theme,
+) {
     let ground = look::ground(package, part, slide, theme);
     let mut shapes = Vec::new();
     if let Some(tree) = slide.at(&["cSld", "spTree"]) {
@@ -132,7 +138,10 @@ fn add_shape(outline: &mut Outline, shape: &Element, painted: &Painted<'_>) {
     };
     match placeholder(shape) {
         Some("title" | "ctrTitle") => {
-            let paragraphs: Vec<String> = body.children_named("p").map(|p| text_of(outline, p, painted)).collect();
+            let paragraphs: Vec<String> = body
+                .children_named("p")
+                .map(|p| text_of(outline, p, painted))
+                .collect();
             let text = paragraphs.join(" ");
             outline.set_title(&text);
             outline.heading(2, &text);
@@ -315,10 +324,15 @@ mod tests {
         };
         let white = "<a:solidFill><a:srgbClr val=\"FFFFFF\"/></a:solidFill>";
         let black_box = "<p:spPr><a:solidFill><a:srgbClr val=\"000000\"/></a:solidFill></p:spPr>";
-        let shape = |properties: &str, runs: &str| format!("<p:sp>{properties}<p:txBody>{runs}</p:txBody></p:sp>");
+        let shape = |properties: &str, runs: &str| {
+            format!("<p:sp>{properties}<p:txBody>{runs}</p:txBody></p:sp>")
+        };
         let read = |shapes: &str| {
             let bytes = package(&[
-                ("ppt/presentation.xml", "<p:presentation><p:sldIdLst><p:sldId r:id=\"ra\"/></p:sldIdLst></p:presentation>"),
+                (
+                    "ppt/presentation.xml",
+                    "<p:presentation><p:sldIdLst><p:sldId r:id=\"ra\"/></p:sldIdLst></p:presentation>",
+                ),
                 (
                     "ppt/_rels/presentation.xml.rels",
                     "<R><Relationship Id=\"ra\" Type=\"x/slide\" Target=\"slides/slide1.xml\"/></R>",
@@ -326,13 +340,28 @@ mod tests {
                 ("ppt/slides/slide1.xml", &slide(shapes)),
             ]);
             let extracted = extract(&bytes).unwrap();
-            let texts: Vec<String> = extracted.blocks.into_iter().map(|block| block.text).collect();
+            let texts: Vec<String> = extracted
+                .blocks
+                .into_iter()
+                .map(|block| block.text)
+                .collect();
             (texts, extracted.warnings.len())
         };
-        let hidden = shape("", &(run("", "seen") + &run(white, "white") + "<a:p><a:r><a:rPr sz=\"100\"/><a:t>tiny</a:t></a:r></a:p>"));
+        let hidden = shape(
+            "",
+            &(run("", "seen")
+                + &run(white, "white")
+                + "<a:p><a:r><a:rPr sz=\"100\"/><a:t>tiny</a:t></a:r></a:p>"),
+        );
         assert_eq!(read(&hidden), (vec!["seen".to_owned()], 1));
-        assert_eq!(read(&shape(black_box, &run(white, "on black"))), (vec!["on black".to_owned()], 0));
+        assert_eq!(
+            read(&shape(black_box, &run(white, "on black"))),
+            (vec!["on black".to_owned()], 0)
+        );
         // What lies behind the text is not known.
-        assert_eq!(read(&(shape(black_box, "") + &shape("", &run(white, "w")))), (vec!["w".to_owned()], 0));
+        assert_eq!(
+            read(&(shape(black_box, "") + &shape("", &run(white, "w")))),
+            (vec!["w".to_owned()], 0)
+        );
     }
 }

@@ -19,8 +19,14 @@ fn read(bytes: &[u8], name: &str) -> crate::Result<crate::Extracted> {
 }
 
 fn extensions() -> Vec<&'static str> {
-    let known = KNOWN.iter().flat_map(|(.., extensions)| extensions.iter().copied());
-    known.chain(["py", "rs", "java", "sh", "sql", "yaml", "png", "tiff", "bin", ""]).collect()
+    let known = KNOWN
+        .iter()
+        .flat_map(|(.., extensions)| extensions.iter().copied());
+    known
+        .chain([
+            "py", "rs", "java", "sh", "sql", "yaml", "png", "tiff", "bin", "",
+        ])
+        .collect()
 }
 
 mod rand_like {
@@ -44,7 +50,14 @@ mod rand_like {
 #[test]
 fn noise_of_every_extension_ends() {
     let mut noise = Noise(0x9E37_79B9_7F4A_7C15);
-    let signatures: [&[u8]; 6] = [b"", b"PK\x03\x04", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", b"{\\rtf1", b"<?xml ", b"From a\nFrom: a\nTo: b\nMessage-ID: c\n"];
+    let signatures: [&[u8]; 6] = [
+        b"",
+        b"PK\x03\x04",
+        b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
+        b"{\\rtf1",
+        b"<?xml ",
+        b"From a\nFrom: a\nTo: b\nMessage-ID: c\n",
+    ];
     for extension in extensions() {
         for signature in signatures {
             for len in [1, 37, 700, 5000] {
@@ -130,23 +143,33 @@ fn nothing_is_nested_too_deeply_to_end() {
 fn mails_nested_ten_thousand_deep_end() {
     let mut head = String::from("From: a@b.example\r\nMessage-ID: <1>\r\nSubject: deep\r\n");
     for level in 0..10_000 {
-        head.push_str(&format!("Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n"));
+        head.push_str(&format!(
+            "Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n"
+        ));
     }
     head.push_str("Content-Type: text/plain\r\n\r\ninnermost\r\n");
     let _ = read(head.as_bytes(), "a.eml");
     let mut forwarded = String::new();
     for _ in 0..10_000 {
-        forwarded.push_str("From: a@b.example\r\nSubject: fwd\r\nContent-Type: message/rfc822\r\n\r\n");
+        forwarded
+            .push_str("From: a@b.example\r\nSubject: fwd\r\nContent-Type: message/rfc822\r\n\r\n");
     }
     let _ = read(forwarded.as_bytes(), "a.eml");
 }
 
 #[test]
 fn entities_never_multiply() {
-    let laughs: String = (1..20).map(|n| format!("<!ENTITY a{n} \"{}\">", format!("&a{};", n - 1).repeat(10))).collect();
-    let xml = format!("<?xml version='1.0'?><!DOCTYPE a [<!ENTITY a0 \"ha\">{laughs}]><a>text &a19;</a>");
+    let laughs: String = (1..20)
+        .map(|n| format!("<!ENTITY a{n} \"{}\">", format!("&a{};", n - 1).repeat(10)))
+        .collect();
+    let xml =
+        format!("<?xml version='1.0'?><!DOCTYPE a [<!ENTITY a0 \"ha\">{laughs}]><a>text &a19;</a>");
     let extracted = read(xml.as_bytes(), "a.xml").unwrap();
     assert_eq!(extracted.blocks[0].text, "a: text");
-    let docx = package(&[("word/document.xml", &xml.replace("<a>", "<d><body><p><r><t>").replace("</a>", "</t></r></p></body></d>"))]);
+    let docx = package(&[(
+        "word/document.xml",
+        &xml.replace("<a>", "<d><body><p><r><t>")
+            .replace("</a>", "</t></r></p></body></d>"),
+    )]);
     assert_eq!(read(&docx, "a.docx").unwrap().blocks[0].text, "text");
 }

@@ -9,11 +9,15 @@ use crate::extract::{clean, delimited, text};
 /// Extracts blocks; the title is the first section's when it stands at the top.
 pub(crate) fn extract(bytes: &[u8]) -> Extracted {
     let (text, damaged) = text::decode(bytes);
-    let text = text.trim_start_matches('\u{FEFF}').replace("\r\n", "\n").replace('\t', "        ");
+    let text = text
+        .trim_start_matches('\u{FEFF}')
+        .replace("\r\n", "\n")
+        .replace('\t', "        ");
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let mut walk = Walk::default();
     if damaged {
-        walk.outline.warn("some bytes are not text in the detected encoding and were replaced");
+        walk.outline
+            .warn("some bytes are not text in the detected encoding and were replaced");
     }
     walk.blocks(&lines, 0);
     walk.outline.finish()
@@ -63,7 +67,11 @@ impl Walk {
             return at + 2;
         }
         if is_grid_border(line) {
-            let end = at + lines[at..].iter().take_while(|line| line.starts_with(['+', '|'])).count();
+            let end = at
+                + lines[at..]
+                    .iter()
+                    .take_while(|line| line.starts_with(['+', '|']))
+                    .count();
             add_rows(&mut self.outline, grid_table(&lines[at..end]));
             return end;
         }
@@ -73,7 +81,11 @@ impl Walk {
         if adornment(line).is_some() && width(line) >= 4 {
             return at + 1;
         }
-        if let Some(rest) = line.trim_start().strip_prefix(".. ").or_else(|| (line.trim() == "..").then_some("")) {
+        if let Some(rest) = line
+            .trim_start()
+            .strip_prefix(".. ")
+            .or_else(|| (line.trim() == "..").then_some(""))
+        {
             let end = indented(lines, at + 1, indent_of(line));
             self.explicit(rest, &lines[at + 1..end], depth);
             return end;
@@ -97,7 +109,8 @@ impl Walk {
         if self.outline.is_empty() {
             self.outline.set_title(&title);
         }
-        self.outline.heading(u8::try_from(level + 1).unwrap_or(6), &title);
+        self.outline
+            .heading(u8::try_from(level + 1).unwrap_or(6), &title);
     }
 
     /// Adds a paragraph, a list item or a quotation, and the literal block that `::` announces.
@@ -122,14 +135,21 @@ impl Walk {
             clean::join_lines(lines[at..end].iter().copied())
         };
         let (shown, is_literal) = match joined.strip_suffix("::") {
-            Some(before) if before.is_empty() || before.ends_with(' ') => (before.trim_end().to_owned(), true),
+            Some(before) if before.is_empty() || before.ends_with(' ') => {
+                (before.trim_end().to_owned(), true)
+            }
             Some(before) => (format!("{before}:"), true),
             None => (joined, false),
         };
         match marker {
             Some(marker) => {
-                let shown_marker = if matches!(marker, "*" | "+" | "-" | "•" | "#.") { "-" } else { marker };
-                self.outline.list_item(shown_marker, &inline(shown[marker.len()..].trim()));
+                let shown_marker = if matches!(marker, "*" | "+" | "-" | "•" | "#.") {
+                    "-"
+                } else {
+                    marker
+                };
+                self.outline
+                    .list_item(shown_marker, &inline(shown[marker.len()..].trim()));
             }
             None => self.outline.paragraph(&inline(&shown)),
         }
@@ -147,13 +167,20 @@ impl Walk {
 
     /// Adds what `.. ` begins: a directive, a footnote, a target or a comment.
     fn explicit(&mut self, first: &str, body: &[&str], depth: usize) {
-        if let Some((label, text)) = first.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        if let Some((label, text)) = first
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'))
+        {
             let text = std::iter::once(text).chain(body.iter().copied());
-            self.outline.paragraph(&inline(&format!("[{label}] {}", clean::join_lines(text))));
+            self.outline
+                .paragraph(&inline(&format!("[{label}] {}", clean::join_lines(text))));
             return;
         }
         // A substitution `|name| image:: …` is a directive with a name before it.
-        let first = first.strip_prefix('|').and_then(|rest| rest.split_once("| ")).map_or(first, |(_, rest)| rest);
+        let first = first
+            .strip_prefix('|')
+            .and_then(|rest| rest.split_once("| "))
+            .map_or(first, |(_, rest)| rest);
         let Some((name, argument)) = first.split_once("::") else {
             return;
         };
@@ -162,9 +189,15 @@ impl Walk {
         }
         let argument = argument.trim();
         let (options, content) = options(body);
-        let option = |wanted: &str| options.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let option = |wanted: &str| {
+            options
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, value)| *value)
+        };
         match name {
-            "code" | "code-block" | "sourcecode" | "parsed-literal" | "math" | "productionlist" | "highlight" => {
+            "code" | "code-block" | "sourcecode" | "parsed-literal" | "math" | "productionlist"
+            | "highlight" => {
                 self.code(content);
             }
             "image" | "figure" => {
@@ -174,8 +207,14 @@ impl Walk {
             "csv-table" => {
                 self.outline.paragraph(&inline(argument));
                 let header = option("header").unwrap_or_default();
-                let csv: Vec<&str> = std::iter::once(header).chain(content.iter().copied()).collect();
-                let csv: Vec<&str> = csv.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+                let csv: Vec<&str> = std::iter::once(header)
+                    .chain(content.iter().copied())
+                    .collect();
+                let csv: Vec<&str> = csv
+                    .iter()
+                    .map(|line| line.trim())
+                    .filter(|line| !line.is_empty())
+                    .collect();
                 add_rows(&mut self.outline, delimited::rows(&csv.join("\n"), b','));
             }
             "list-table" => {
@@ -186,13 +225,29 @@ impl Walk {
                 self.outline.paragraph(&inline(argument));
                 self.nested(content, depth);
             }
-            "toctree" | "contents" | "include" | "index" | "raw" | "only" | "meta" | "sectnum" | "role" | "tabularcolumns"
-            | "literalinclude" | "automodule" | "autoclass" | "autofunction" | "currentmodule" | "default-role" => {}
+            "toctree" | "contents" | "include" | "index" | "raw" | "only" | "meta" | "sectnum"
+            | "role" | "tabularcolumns" | "literalinclude" | "automodule" | "autoclass"
+            | "autofunction" | "currentmodule" | "default-role" => {}
             _ => {
                 // An admonition, or the description of a function: its argument is its first line.
-                let is_named = matches!(name, "note" | "warning" | "tip" | "hint" | "important" | "caution" | "danger" | "attention");
-                let label = if is_named { format!("{name}: {argument}") } else { argument.to_owned() };
-                self.outline.paragraph(&inline(label.trim_end_matches(": ")));
+                let is_named = matches!(
+                    name,
+                    "note"
+                        | "warning"
+                        | "tip"
+                        | "hint"
+                        | "important"
+                        | "caution"
+                        | "danger"
+                        | "attention"
+                );
+                let label = if is_named {
+                    format!("{name}: {argument}")
+                } else {
+                    argument.to_owned()
+                };
+                self.outline
+                    .paragraph(&inline(label.trim_end_matches(": ")));
                 self.nested(content, depth);
             }
         }
@@ -200,7 +255,8 @@ impl Walk {
 
     fn nested(&mut self, lines: &[&str], depth: usize) {
         if depth >= MAX_DEPTH {
-            self.outline.paragraph(&clean::join_lines(lines.iter().copied()));
+            self.outline
+                .paragraph(&clean::join_lines(lines.iter().copied()));
             return;
         }
         self.blocks(&dedented(lines), depth + 1);
@@ -222,17 +278,27 @@ impl Walk {
 
     /// Adds a table whose columns are marked by runs of `=`; returns the line after it.
     fn simple_table(&mut self, lines: &[&str], at: usize) -> usize {
-        let borders = lines[at..].iter().enumerate().filter(|(_, line)| is_simple_border(line));
+        let borders = lines[at..]
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| is_simple_border(line));
         let borders: Vec<usize> = borders.map(|(offset, _)| at + offset).take(3).collect();
         // Two borders enclose a table without header; a third comes before the next empty line, if at all.
         let end = match borders.as_slice() {
-            [_, second, third, ..] if !lines[*second..*third].iter().any(|line| line.is_empty()) => *third,
+            [_, second, third, ..]
+                if !lines[*second..*third].iter().any(|line| line.is_empty()) =>
+            {
+                *third
+            }
             [_, second, ..] => *second,
             _ => return at + 1,
         };
         let starts = column_starts(lines[at]);
         let mut rows: Vec<Vec<String>> = Vec::new();
-        for line in lines[at + 1..end].iter().filter(|line| !is_simple_border(line) && !line.is_empty()) {
+        for line in lines[at + 1..end]
+            .iter()
+            .filter(|line| !is_simple_border(line) && !line.is_empty())
+        {
             let cells = cut_at(line, &starts);
             match rows.last_mut() {
                 // A row whose first cell is empty continues the one above.
@@ -253,13 +319,16 @@ impl Walk {
 /// The sign of a line that is nothing but that sign.
 fn adornment(line: &str) -> Option<char> {
     let first = line.chars().next()?;
-    let is_line = first.is_ascii_punctuation() && line.len() >= 2 && line.chars().all(|c| c == first);
+    let is_line =
+        first.is_ascii_punctuation() && line.len() >= 2 && line.chars().all(|c| c == first);
     is_line.then_some(first)
 }
 
 /// Wide characters take two places, as editors show them and underlines count them.
 fn width(line: &str) -> usize {
-    line.chars().map(|c| 1 + usize::from(clean::is_cjk(c))).sum()
+    line.chars()
+        .map(|c| 1 + usize::from(clean::is_cjk(c)))
+        .sum()
 }
 
 fn indent_of(line: &str) -> usize {
@@ -277,14 +346,24 @@ fn indented(lines: &[&str], start: usize, indent: usize) -> usize {
 }
 
 fn dedented<'t>(lines: &[&'t str]) -> Vec<&'t str> {
-    let indent = lines.iter().filter(|line| !line.is_empty()).map(|line| indent_of(line)).min().unwrap_or(0);
-    lines.iter().map(|line| line.get(indent..).unwrap_or_default()).collect()
+    let indent = lines
+        .iter()
+        .filter(|line| !line.is_empty())
+        .map(|line| indent_of(line))
+        .min()
+        .unwrap_or(0);
+    lines
+        .iter()
+        .map(|line| line.get(indent..).unwrap_or_default())
+        .collect()
 }
 
 /// `:name: value`, which is no role such as ``:ref:`x` ``.
 fn field(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.trim_start().strip_prefix(':')?.split_once(':')?;
-    let is_field = !name.is_empty() && !name.contains(['`', '<']) && (value.is_empty() || value.starts_with(' '));
+    let is_field = !name.is_empty()
+        && !name.contains(['`', '<'])
+        && (value.is_empty() || value.starts_with(' '));
     is_field.then(|| (name, value.trim()))
 }
 
@@ -303,12 +382,15 @@ fn list_marker(line: &str) -> Option<&str> {
     let inner = marker.trim_start_matches('(').trim_end_matches(['.', ')']);
     let is_number = inner.len() < marker.len()
         && (1..=4).contains(&inner.len())
-        && (inner.chars().all(|c| c.is_ascii_digit()) || (inner.len() == 1 && inner.chars().all(|c| c.is_ascii_alphabetic())));
+        && (inner.chars().all(|c| c.is_ascii_digit())
+            || (inner.len() == 1 && inner.chars().all(|c| c.is_ascii_alphabetic())));
     ((is_bullet || is_number) && line.len() > marker.len()).then_some(marker)
 }
 
 fn is_grid_border(line: &str) -> bool {
-    line.starts_with("+-") && line.ends_with('+') && line.chars().all(|c| matches!(c, '+' | '-' | '='))
+    line.starts_with("+-")
+        && line.ends_with('+')
+        && line.chars().all(|c| matches!(c, '+' | '-' | '='))
 }
 
 fn is_simple_border(line: &str) -> bool {
@@ -318,7 +400,9 @@ fn is_simple_border(line: &str) -> bool {
 /// Where the runs of a border begin, in characters of single width.
 fn column_starts(border: &str) -> Vec<usize> {
     let bytes = border.as_bytes();
-    (0..bytes.len()).filter(|&at| bytes[at] == b'=' && (at == 0 || bytes[at - 1] == b' ')).collect()
+    (0..bytes.len())
+        .filter(|&at| bytes[at] == b'=' && (at == 0 || bytes[at - 1] == b' '))
+        .collect()
 }
 
 /// The cells of a line between columns.
@@ -326,7 +410,9 @@ fn cut_at(line: &str, starts: &[usize]) -> Vec<String> {
     let mut cells = vec![String::new(); starts.len()];
     let mut place = 0;
     for c in line.chars() {
-        let column = starts.partition_point(|start| *start <= place).saturating_sub(1);
+        let column = starts
+            .partition_point(|start| *start <= place)
+            .saturating_sub(1);
         cells[column].push(c);
         place += 1 + usize::from(clean::is_cjk(c));
     }
@@ -369,7 +455,10 @@ fn list_table(lines: &[&str]) -> Vec<Vec<String>> {
         }
         let Some(row) = rows.last_mut() else { continue };
         let rest = rest.trim_start();
-        match rest.strip_prefix("- ").or_else(|| (rest == "-").then_some("")) {
+        match rest
+            .strip_prefix("- ")
+            .or_else(|| (rest == "-").then_some(""))
+        {
             Some(cell) => row.push(inline(cell)),
             None => {
                 if let Some(cell) = row.last_mut() {
@@ -405,7 +494,9 @@ fn inline(text: &str) -> String {
             let run = &marked[..marked.len() - after.len()];
             let is_space = |c: Option<char>| c.is_none_or(char::is_whitespace);
             // A star alone is multiplication, a wildcard or a bullet.
-            if run.len() > 2 || (is_space(out.chars().next_back()) && is_space(after.chars().next())) {
+            if run.len() > 2
+                || (is_space(out.chars().next_back()) && is_space(after.chars().next()))
+            {
                 out.push_str(run);
             }
             after
@@ -417,10 +508,14 @@ fn inline(text: &str) -> String {
 
 /// Takes off the role that the text ends with: `:ref:`.
 fn drop_role(out: &mut String) {
-    let Some(before) = out.strip_suffix(':') else { return };
+    let Some(before) = out.strip_suffix(':') else {
+        return;
+    };
     let start = before.len().saturating_sub(40);
     let start = before.ceil_char_boundary(start);
-    if let Some(at) = before[start..].rfind(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"')) {
+    if let Some(at) =
+        before[start..].rfind(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"'))
+    {
         let role = &before[start + at + 1..];
         if role.starts_with(':') {
             out.truncate(start + at + 1);
@@ -432,11 +527,18 @@ fn drop_role(out: &mut String) {
 
 /// `text <target>`: the target is kept when it is an address.
 fn push_reference(out: &mut String, inner: &str) {
-    match inner.strip_suffix('>').and_then(|inner| inner.rsplit_once('<')) {
+    match inner
+        .strip_suffix('>')
+        .and_then(|inner| inner.rsplit_once('<'))
+    {
         Some((text, target)) if target.starts_with("http") && !text.is_empty() => {
             out.push_str(&format!("{} ({target})", text.trim_end()));
         }
-        Some((text, target)) => out.push_str(if text.is_empty() { target } else { text.trim_end() }),
+        Some((text, target)) => out.push_str(if text.is_empty() {
+            target
+        } else {
+            text.trim_end()
+        }),
         None => out.push_str(inner.trim_start_matches(['~', '!'])),
     }
 }
@@ -448,7 +550,10 @@ mod tests {
 
     fn blocks(text: &str) -> Vec<(BlockKind, String)> {
         let blocks = extract(text.as_bytes()).blocks;
-        blocks.into_iter().map(|block| (block.kind, block.text)).collect()
+        blocks
+            .into_iter()
+            .map(|block| (block.kind, block.text))
+            .collect()
     }
 
     #[test]
@@ -462,7 +567,10 @@ mod tests {
         let want = [
             (BlockKind::Heading(1), "旅費規程"),
             (BlockKind::Heading(2), "Booking"),
-            (BlockKind::Paragraph, "Book early, see rules and the tool (https://kura.example):"),
+            (
+                BlockKind::Paragraph,
+                "Book early, see rules and the tool (https://kura.example):",
+            ),
             (BlockKind::Code, "make all"),
             (BlockKind::ListItem, "- one more"),
             (BlockKind::ListItem, "- two"),
@@ -474,12 +582,18 @@ mod tests {
             (BlockKind::Heading(3), "Deeper"),
             (BlockKind::Paragraph, "Term: What it is."),
         ];
-        assert_eq!(blocks(text), want.map(|(kind, text)| (kind, text.to_owned())));
+        assert_eq!(
+            blocks(text),
+            want.map(|(kind, text)| (kind, text.to_owned()))
+        );
     }
 
     #[test]
     fn tables_of_every_form_have_their_header() {
-        let want = [(BlockKind::Table, "| City | Rate |\n| --- | --- |\n| 大阪 | 100 |\n| Kobe | 90 |".to_owned())];
+        let want = [(
+            BlockKind::Table,
+            "| City | Rate |\n| --- | --- |\n| 大阪 | 100 |\n| Kobe | 90 |".to_owned(),
+        )];
         let grid = "+------+------+\n| City | Rate |\n+======+======+\n| 大阪 | 100  |\n+------+------+\n| Kobe | 90   |\n+------+------+\n";
         let simple = "====  ====\nCity  Rate\n====  ====\n大阪  100\nKobe  90\n====  ====\n";
         let list = ".. list-table::\n   :header-rows: 1\n\n   * - City\n     - Rate\n   * - 大阪\n     - 100\n   * - Kobe\n     - 90\n";

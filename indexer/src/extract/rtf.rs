@@ -71,6 +71,7 @@ struct State {
     background: usize,
     /// In half points.
     size: i32,
+    paragraph: Paragraph,
 }
 
 /// What holds for a paragraph.
@@ -86,7 +87,6 @@ struct Reader {
     outline: Outline,
     state: State,
     stack: Vec<State>,
-    paragraph: Paragraph,
     encoding: &'static Encoding,
     fonts: HashMap<i32, &'static Encoding>,
     colors: Vec<Option<Rgb>>,
@@ -127,9 +127,9 @@ impl Reader {
                 color: 0,
                 background: 0,
                 size: 24,
+                paragraph: Paragraph::default(),
             },
             stack: Vec::new(),
-            paragraph: Paragraph::default(),
             encoding: WINDOWS_1252,
             fonts: HashMap::new(),
             colors: Vec::new(),
@@ -249,26 +249,31 @@ impl Reader {
             "v" => self.state.is_hidden = is_on,
             "deleted" => self.state.is_deleted = is_on,
             "cf" => self.state.color = usize::try_from(number).unwrap_or(0),
-            "cb" | "highlight" | "chcbpat" => self.state.background = usize::try_from(number).unwrap_or(0),
+            "cb" | "highlight" | "chcbpat" => {
+                self.state.background = usize::try_from(number).unwrap_or(0)
+            }
             "fs" => self.state.size = number,
-            "pard" => self.paragraph = Paragraph::default(),
+            "pard" => self.state.paragraph = Paragraph::default(),
             "s" if self.state.destination == Destination::Styles => self.style.0 = number,
-            "s" => self.paragraph.style = number,
+            "s" => self.state.paragraph.style = number,
             "outlinelevel" => {
-                let level = u8::try_from(number).ok().filter(|level| *level < 9).map(|level| (level + 1).min(6));
+                let level = u8::try_from(number)
+                    .ok()
+                    .filter(|level| *level < 9)
+                    .map(|level| (level + 1).min(6));
                 if self.state.destination == Destination::Styles {
                     self.style.1 = level;
                 } else {
-                    self.paragraph.level = level;
+                    self.state.paragraph.level = level;
                 }
             }
-            "cbpat" => self.paragraph.is_shaded = number > 0,
-            "intbl" => self.paragraph.in_table = true,
+            "cbpat" => self.state.paragraph.is_shaded = number > 0,
+            "intbl" => self.state.paragraph.in_table = true,
             "trowd" => self.rows.begin(),
             "cellx" => self.rows.define_cell(),
             "clmrg" => self.rows.merged_beside = true,
             "clvmrg" => self.rows.merged_above = true,
-            "clcbpat" => self.paragraph.is_shaded |= number > 0,
+            "clcbpat" => self.state.paragraph.is_shaded |= number > 0,
             "cell" | "nestcell" => self.end_cell(),
             "row" | "nestrow" => {
                 if self.state.destination == Destination::Body {
@@ -302,7 +307,8 @@ impl Reader {
                 Destination::Note
             }
             "annotation" if !is_skipped => Destination::Comment,
-            "header" | "headerl" | "headerr" | "headerf" | "footer" | "footerl" | "footerr" | "footerf" => Destination::Margin,
+            "header" | "headerl" | "headerr" | "headerf" | "footer" | "footerl" | "footerr"
+            | "footerf" => Destination::Margin,
             "info" => Destination::Skipped,
             "title" => Destination::Title,
             "author" => Destination::Author,
@@ -314,11 +320,13 @@ impl Reader {
             "ud" => self.state.around,
             // These hold text that is shown, though readers that do not know them skip them.
             "shpinst" | "shptxt" | "docpart" | "nesttableprops" if !is_skipped => return true,
-            "pict" | "object" | "fldinst" | "objdata" | "sp" | "nonshppict" | "listtable" | "listoverridetable" | "rsidtbl"
-            | "pntxta" | "pntxtb" | "pnseclvl" | "xmlnstbl" | "themedata" | "colorschememapping" | "latentstyles"
-            | "datastore" | "revtbl" | "filetbl" | "bkmkstart" | "bkmkend" | "atnid" | "atnauthor" | "atnref" | "atnicn"
-            | "atndate" | "ftnsep" | "ftnsepc" | "ftncn" | "aftnsep" | "aftnsepc" | "aftncn" | "falt" | "panose" | "xe" | "tc"
-            | "template" | "userprops" | "private" | "doccomm" | "operator" | "company" | "nonesttables" | "htmltag" => {
+            "pict" | "object" | "fldinst" | "objdata" | "sp" | "nonshppict" | "listtable"
+            | "listoverridetable" | "rsidtbl" | "pntxta" | "pntxtb" | "pnseclvl" | "xmlnstbl"
+            | "themedata" | "colorschememapping" | "latentstyles" | "datastore" | "revtbl"
+            | "filetbl" | "bkmkstart" | "bkmkend" | "atnid" | "atnauthor" | "atnref" | "atnicn"
+            | "atndate" | "ftnsep" | "ftnsepc" | "ftncn" | "aftnsep" | "aftnsepc" | "aftncn"
+            | "falt" | "panose" | "xe" | "tc" | "template" | "userprops" | "private"
+            | "doccomm" | "operator" | "company" | "nonesttables" | "htmltag" => {
                 Destination::Skipped
             }
             // What an object shows is text again.
@@ -328,10 +336,16 @@ impl Reader {
             _ => return false,
         };
         if word == "object" {
-            self.state.around = self.stack.last().map_or(Destination::Body, |outer| outer.destination);
+            self.state.around = self
+                .stack
+                .last()
+                .map_or(Destination::Body, |outer| outer.destination);
         }
         self.state.destination = next;
-        if matches!(next, Destination::Note | Destination::Comment | Destination::Margin) {
+        if matches!(
+            next,
+            Destination::Note | Destination::Comment | Destination::Margin
+        ) {
             self.aside.clear();
         }
         if next == Destination::Marker {
@@ -349,12 +363,18 @@ impl Reader {
         match (self.high_surrogate.take(), unit) {
             (None, 0xD800..=0xDBFF) => self.high_surrogate = Some(unit),
             (Some(high), 0xDC00..=0xDFFF) => {
-                let c = char::decode_utf16([high, unit]).next().and_then(std::result::Result::ok);
+                let c = char::decode_utf16([high, unit])
+                    .next()
+                    .and_then(std::result::Result::ok);
                 self.push(&c.unwrap_or('\u{FFFD}').to_string());
             }
             (_, 0xD800..=0xDFFF) | (_, _) if is_skipped => {}
             // Symbol fonts lie in the private area: a bullet of some form.
-            (_, 0xF000..=0xF0FF) => self.push(if unit == 0xF0B7 || unit == 0xF0A7 { "•" } else { " " }),
+            (_, 0xF000..=0xF0FF) => self.push(if unit == 0xF0B7 || unit == 0xF0A7 {
+                "•"
+            } else {
+                " "
+            }),
             (_, unit) => {
                 let c = char::from_u32(u32::from(unit)).unwrap_or('\u{FFFD}');
                 self.push(&c.to_string());
@@ -373,13 +393,22 @@ impl Reader {
             return;
         }
         let bytes = std::mem::take(&mut self.pending);
-        let own = self.fonts.get(&self.state.font).copied().unwrap_or(self.encoding);
+        let own = self
+            .fonts
+            .get(&self.state.font)
+            .copied()
+            .unwrap_or(self.encoding);
         let (text, damaged) = own.decode_without_bom_handling(&bytes);
         // Western fonts are often named for text of the document's own code page.
-        let text = if (damaged || own == WINDOWS_1252) && self.encoding != own && !bytes.is_ascii() {
+        let text = if (damaged || own == WINDOWS_1252) && self.encoding != own && !bytes.is_ascii()
+        {
             let (other, other_damaged) = self.encoding.decode_without_bom_handling(&bytes);
             let is_japanese = self.encoding == SHIFT_JIS && has_run_of_cjk(&other);
-            if !other_damaged && (damaged || is_japanese) { other } else { text }
+            if !other_damaged && (damaged || is_japanese) {
+                other
+            } else {
+                text
+            }
         } else {
             text
         };
@@ -389,7 +418,7 @@ impl Reader {
 
     fn look(&self) -> Look {
         let color = |number: usize| self.colors.get(number).copied().flatten();
-        let is_plain = !self.paragraph.is_shaded && !self.paragraph.in_table;
+        let is_plain = !self.state.paragraph.is_shaded && !self.state.paragraph.in_table;
         Look {
             is_hidden: self.state.is_hidden,
             color: color(self.state.color),
@@ -414,14 +443,19 @@ impl Reader {
                 }
             }
             Destination::Marker => self.marker.push_str(text),
-            Destination::Note | Destination::Comment | Destination::Margin => self.aside.push_str(text),
+            Destination::Note | Destination::Comment | Destination::Margin => {
+                self.aside.push_str(text)
+            }
             Destination::Title => self.title.push_str(text),
             Destination::Author => self.author.push_str(text),
             Destination::Keywords => self.keywords.push_str(text),
             Destination::Colors => {
                 for _ in text.matches(';') {
                     let [red, green, blue] = std::mem::take(&mut self.color);
-                    let color = red.zip(green).zip(blue).map(|((red, green), blue)| [red, green, blue]);
+                    let color = red
+                        .zip(green)
+                        .zip(blue)
+                        .map(|((red, green), blue)| [red, green, blue]);
                     self.colors.push(color);
                 }
             }
@@ -429,8 +463,12 @@ impl Reader {
                 self.definition.push_str(text);
                 if text.contains(';') {
                     let name = std::mem::take(&mut self.definition).to_lowercase();
-                    let by_name = name.trim().strip_prefix("heading").or_else(|| name.trim().strip_prefix("見出し"));
-                    let by_name = by_name.and_then(|rest| rest.trim_end_matches(';').trim().parse::<u8>().ok());
+                    let by_name = name
+                        .trim()
+                        .strip_prefix("heading")
+                        .or_else(|| name.trim().strip_prefix("見出し"));
+                    let by_name = by_name
+                        .and_then(|rest| rest.trim_end_matches(';').trim().parse::<u8>().ok());
                     let (number, level) = std::mem::take(&mut self.style);
                     if let Some(level) = level.or(by_name) {
                         self.styles.insert(number, level.clamp(1, 6));
@@ -444,7 +482,10 @@ impl Reader {
     /// Ends the destination of a group that closes; `outer` is where text goes next.
     fn end_group(&mut self, outer: Destination) {
         let ended = self.state.destination;
-        let is_aside = matches!(ended, Destination::Note | Destination::Comment | Destination::Margin);
+        let is_aside = matches!(
+            ended,
+            Destination::Note | Destination::Comment | Destination::Margin
+        );
         if ended == outer || !is_aside {
             return;
         }
@@ -462,7 +503,7 @@ impl Reader {
     fn line_or_paragraph(&mut self) {
         if self.state.destination != Destination::Body {
             self.push("\n");
-        } else if self.paragraph.in_table {
+        } else if self.state.paragraph.in_table {
             self.text.push('\n');
         } else {
             self.end_table();
@@ -488,7 +529,10 @@ impl Reader {
     fn end_paragraph(&mut self) {
         let text = std::mem::take(&mut self.text);
         let marker = std::mem::take(&mut self.marker);
-        let level = self.paragraph.level.or_else(|| self.styles.get(&self.paragraph.style).copied());
+        let level = self
+            .paragraph
+            .level
+            .or_else(|| self.styles.get(&self.state.paragraph.style).copied());
         if text.trim().is_empty() {
             return;
         }
@@ -522,7 +566,9 @@ impl Reader {
 /// Whether two Chinese or Japanese characters stand side by side, as accented letters misread do not.
 fn has_run_of_cjk(text: &str) -> bool {
     let after = text.chars().skip(1);
-    text.chars().zip(after).any(|(a, b)| clean::is_cjk(a) && clean::is_cjk(b))
+    text.chars()
+        .zip(after)
+        .any(|(a, b)| clean::is_cjk(a) && clean::is_cjk(b))
 }
 
 #[cfg(test)]

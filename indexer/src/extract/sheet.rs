@@ -49,7 +49,12 @@ pub(crate) fn add(outline: &mut Outline, name: &str, rows: Rows) {
 const MAX_LAID_OUT: usize = 20_000_000;
 
 fn add_block(outline: &mut Outline, name: &str, top: usize, block: &[BTreeMap<u32, String>]) {
-    let left = block.iter().filter_map(|row| row.keys().next()).min().copied().unwrap_or(0);
+    let left = block
+        .iter()
+        .filter_map(|row| row.keys().next())
+        .min()
+        .copied()
+        .unwrap_or(0);
     // Columns far to the right of everything else are brought near: only those with text are laid out.
     let mut columns: Vec<u32> = block.iter().flat_map(|row| row.keys().copied()).collect();
     columns.sort_unstable();

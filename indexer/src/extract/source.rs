@@ -42,35 +42,121 @@ pub enum Language {
 
 /// Languages with their file extensions.
 const EXTENSIONS: [(Language, &[&str]); 14] = [
-    (Language::C, &["c", "h", "cc", "cpp", "cxx", "hpp", "hh", "hxx", "ino", "m", "mm", "cu"]),
+    (
+        Language::C,
+        &[
+            "c", "h", "cc", "cpp", "cxx", "hpp", "hh", "hxx", "ino", "m", "mm", "cu",
+        ],
+    ),
     (Language::CSharp, &["cs"]),
     (Language::Go, &["go"]),
     (Language::Java, &["java"]),
-    (Language::JavaScript, &["js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "vue", "svelte"]),
-    (Language::Kotlin, &["kt", "kts", "scala", "groovy", "gradle"]),
+    (
+        Language::JavaScript,
+        &[
+            "js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "vue", "svelte",
+        ],
+    ),
+    (
+        Language::Kotlin,
+        &["kt", "kts", "scala", "groovy", "gradle"],
+    ),
     (Language::Php, &["php"]),
     (Language::Python, &["py", "pyi", "pyw"]),
     (Language::Ruby, &["rb", "rake", "gemspec"]),
     (Language::Rust, &["rs"]),
-    (Language::Shell, &["sh", "bash", "zsh", "fish", "ps1", "psm1"]),
+    (
+        Language::Shell,
+        &["sh", "bash", "zsh", "fish", "ps1", "psm1"],
+    ),
     (Language::Sql, &["sql"]),
     (Language::Swift, &["swift"]),
     (
         Language::Other,
         &[
-            "yaml", "yml", "toml", "ini", "cfg", "conf", "properties", "env", "css", "scss", "less", "lua", "pl", "pm",
-            "r", "jl", "hs", "ex", "exs", "erl", "clj", "dart", "proto", "graphql", "tf", "hcl", "nix", "cmake", "mk",
-            "bat", "cmd", "vb", "vbs", "bas", "cls", "cob", "cbl", "f90", "pas", "asm", "s", "diff", "patch",
+            "yaml",
+            "yml",
+            "toml",
+            "ini",
+            "cfg",
+            "conf",
+            "properties",
+            "env",
+            "css",
+            "scss",
+            "less",
+            "lua",
+            "pl",
+            "pm",
+            "r",
+            "jl",
+            "hs",
+            "ex",
+            "exs",
+            "erl",
+            "clj",
+            "dart",
+            "proto",
+            "graphql",
+            "tf",
+            "hcl",
+            "nix",
+            "cmake",
+            "mk",
+            "bat",
+            "cmd",
+            "vb",
+            "vbs",
+            "bas",
+            "cls",
+            "cob",
+            "cbl",
+            "f90",
+            "pas",
+            "asm",
+            "s",
+            "diff",
+            "patch",
         ],
     ),
 ];
 
 /// Words before the one that tells what is defined.
 const MODIFIERS: [&str; 34] = [
-    "pub", "public", "private", "protected", "internal", "static", "final", "abstract", "async", "unsafe", "const",
-    "extern", "export", "default", "declare", "sealed", "partial", "virtual", "override", "open", "data", "inline",
-    "suspend", "readonly", "native", "synchronized", "strictfp", "mutating", "fileprivate", "case", "implicit", "lazy",
-    "companion", "annotation",
+    "pub",
+    "public",
+    "private",
+    "protected",
+    "internal",
+    "static",
+    "final",
+    "abstract",
+    "async",
+    "unsafe",
+    "const",
+    "extern",
+    "export",
+    "default",
+    "declare",
+    "sealed",
+    "partial",
+    "virtual",
+    "override",
+    "open",
+    "data",
+    "inline",
+    "suspend",
+    "readonly",
+    "native",
+    "synchronized",
+    "strictfp",
+    "mutating",
+    "fileprivate",
+    "case",
+    "implicit",
+    "lazy",
+    "companion",
+    "annotation",
 ];
 
 /// Deepest a definition may lie within others to be a heading.
@@ -78,13 +164,23 @@ const MAX_LEVELS: usize = 3;
 
 impl Language {
     pub(crate) fn of_extension(extension: &str) -> Option<Self> {
-        let found = EXTENSIONS.iter().find(|(_, extensions)| extensions.contains(&extension));
+        let found = EXTENSIONS
+            .iter()
+            .find(|(_, extensions)| extensions.contains(&extension));
         found.map(|(language, _)| *language)
     }
 
     /// Files known by their whole name.
     pub(crate) fn of_file_name(name: &str) -> Option<Self> {
-        let known = ["Makefile", "Dockerfile", "Containerfile", "Jenkinsfile", "Vagrantfile", "Rakefile", "Gemfile"];
+        let known = [
+            "Makefile",
+            "Dockerfile",
+            "Containerfile",
+            "Jenkinsfile",
+            "Vagrantfile",
+            "Rakefile",
+            "Gemfile",
+        ];
         known.contains(&name).then_some(Self::Other)
     }
 
@@ -111,18 +207,62 @@ impl Language {
     fn keywords(self) -> &'static [&'static str] {
         match self {
             Self::C => &["struct", "class", "enum", "union", "namespace", "typedef"],
-            Self::CSharp => &["class", "interface", "struct", "enum", "record", "namespace", "delegate"],
+            Self::CSharp => &[
+                "class",
+                "interface",
+                "struct",
+                "enum",
+                "record",
+                "namespace",
+                "delegate",
+            ],
             Self::Go => &["func", "type"],
             Self::Java => &["class", "interface", "enum", "record", "@interface"],
-            Self::JavaScript => &["function", "function*", "class", "interface", "enum", "type", "namespace"],
-            Self::Kotlin => &["fun", "class", "interface", "object", "enum", "trait", "def", "typealias"],
+            Self::JavaScript => &[
+                "function",
+                "function*",
+                "class",
+                "interface",
+                "enum",
+                "type",
+                "namespace",
+            ],
+            Self::Kotlin => &[
+                "fun",
+                "class",
+                "interface",
+                "object",
+                "enum",
+                "trait",
+                "def",
+                "typealias",
+            ],
             Self::Php => &["function", "class", "interface", "trait", "enum"],
             Self::Python => &["def", "class"],
             Self::Ruby => &["def", "class", "module"],
-            Self::Rust => &["fn", "struct", "enum", "trait", "impl", "mod", "union", "macro_rules!", "type"],
+            Self::Rust => &[
+                "fn",
+                "struct",
+                "enum",
+                "trait",
+                "impl",
+                "mod",
+                "union",
+                "macro_rules!",
+                "type",
+            ],
             Self::Shell => &["function"],
             Self::Sql => &["create", "alter"],
-            Self::Swift => &["func", "class", "struct", "enum", "protocol", "extension", "actor", "init"],
+            Self::Swift => &[
+                "func",
+                "class",
+                "struct",
+                "enum",
+                "protocol",
+                "extension",
+                "actor",
+                "init",
+            ],
             Self::Other => &[],
         }
     }
@@ -180,7 +320,11 @@ fn symbols(lines: &[&str], language: Language) -> Vec<Symbol> {
         let next = lines.get(at + 1).copied().unwrap_or_default();
         if let Some(name) = definition(trimmed, next, language) {
             let level = u8::try_from(open.len() + 2).unwrap_or(6);
-            found.push(Symbol { line: at, level, name });
+            found.push(Symbol {
+                line: at,
+                level,
+                name,
+            });
             open.push(indent);
         }
     }
@@ -191,21 +335,32 @@ fn symbols(lines: &[&str], language: Language) -> Vec<Symbol> {
 fn definition(line: &str, next: &str, language: Language) -> Option<String> {
     let mut rest = line;
     let keyword = loop {
-        let (word, after) = rest.split_once([' ', '\t', '(', '{', ':', '<']).unwrap_or((rest, ""));
+        let (word, after) = rest
+            .split_once([' ', '\t', '(', '{', ':', '<'])
+            .unwrap_or((rest, ""));
         let bare = word.to_ascii_lowercase();
-        let is_keyword = |known: &&&str| **known == word || (language == Language::Sql && **known == bare);
+        let is_keyword =
+            |known: &&&str| **known == word || (language == Language::Sql && **known == bare);
         // A name must follow: `type: "a"` defines nothing.
         let is_followed = rest[word.len()..].starts_with([' ', '\t', '<']) || word == "init";
-        if let Some(keyword) = language.keywords().iter().find(is_keyword).filter(|_| is_followed) {
+        if let Some(keyword) = language
+            .keywords()
+            .iter()
+            .find(is_keyword)
+            .filter(|_| is_followed)
+        {
             break Some(*keyword);
         }
-        let is_modifier = MODIFIERS.contains(&word) || word.starts_with("pub(") || word.starts_with('@');
+        let is_modifier =
+            MODIFIERS.contains(&word) || word.starts_with("pub(") || word.starts_with('@');
         if !is_modifier || after.is_empty() {
             break None;
         }
         // `pub(crate) fn` is cut within its parentheses.
         rest = if word == "pub" && rest[word.len()..].starts_with('(') {
-            rest.split_once(')').map_or("", |(_, after)| after).trim_start()
+            rest.split_once(')')
+                .map_or("", |(_, after)| after)
+                .trim_start()
         } else {
             after.trim_start()
         };
@@ -215,7 +370,9 @@ fn definition(line: &str, next: &str, language: Language) -> Option<String> {
         (Language::JavaScript, None) if is_assigned_function(line) => head(line),
         (Language::JavaScript, None) if is_method(line) => head(line),
         (Language::Shell, None) if line.contains("() {") || line.ends_with("()") => head(line),
-        (language, None) if language.has_typed_functions() && is_typed_function(line, next) => head(line),
+        (language, None) if language.has_typed_functions() && is_typed_function(line, next) => {
+            head(line)
+        }
         _ => None,
     }
 }
@@ -223,22 +380,36 @@ fn definition(line: &str, next: &str, language: Language) -> Option<String> {
 /// A line without the body or block that it opens.
 fn head(line: &str) -> Option<String> {
     let end = line.find(['{', ';']).unwrap_or(line.len());
-    let head = line[..end].trim_end().trim_end_matches("=>").trim_end_matches([':', '=', '(']).trim_end();
+    let head = line[..end]
+        .trim_end()
+        .trim_end_matches("=>")
+        .trim_end_matches([':', '=', '('])
+        .trim_end();
     (!head.is_empty()).then(|| head.to_owned())
 }
 
 /// `const parse = (text) =>` and `exports.parse = function`.
 fn is_assigned_function(line: &str) -> bool {
-    let begins = ["const ", "let ", "var ", "export const ", "exports.", "module.exports"];
+    let begins = [
+        "const ",
+        "let ",
+        "var ",
+        "export const ",
+        "exports.",
+        "module.exports",
+    ];
     let Some((_, value)) = line.split_once('=') else {
         return false;
     };
-    begins.iter().any(|begin| line.starts_with(begin)) && (value.contains("=>") || value.contains("function"))
+    begins.iter().any(|begin| line.starts_with(begin))
+        && (value.contains("=>") || value.contains("function"))
 }
 
 /// `parse(text) {`, but not `if (text) {`.
 fn is_method(line: &str) -> bool {
-    let line = line.trim_start_matches("async ").trim_start_matches("static ");
+    let line = line
+        .trim_start_matches("async ")
+        .trim_start_matches("static ");
     let Some((name, rest)) = line.split_once('(') else {
         return false;
     };
@@ -251,7 +422,8 @@ fn is_typed_function(line: &str, next: &str) -> bool {
         return false;
     };
     let mut words = before.split_whitespace();
-    let is_typed = words.clone().count() >= 2 && !words.any(is_statement) && !before.contains(['=', '"', '.']);
+    let is_typed =
+        words.clone().count() >= 2 && !words.any(is_statement) && !before.contains(['=', '"', '.']);
     let opens = rest.trim_end().ends_with('{') || next.trim_start().starts_with('{');
     is_typed && opens
 }
@@ -259,17 +431,33 @@ fn is_typed_function(line: &str, next: &str) -> bool {
 fn is_statement(word: &str) -> bool {
     matches!(
         word,
-        "if" | "for" | "while" | "switch" | "catch" | "return" | "else" | "do" | "new" | "throw" | "using" | "lock" | "with"
+        "if" | "for"
+            | "while"
+            | "switch"
+            | "catch"
+            | "return"
+            | "else"
+            | "do"
+            | "new"
+            | "throw"
+            | "using"
+            | "lock"
+            | "with"
     )
 }
 
 fn is_name(text: &str) -> bool {
     let text = text.trim_start_matches('#');
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
 }
 
 fn is_comment(line: &str) -> bool {
-    ["//", "#", "/*", "*", "--", "\"\"\"", ";;"].iter().any(|mark| line.starts_with(mark))
+    ["//", "#", "/*", "*", "--", "\"\"\"", ";;"]
+        .iter()
+        .any(|mark| line.starts_with(mark))
         && !line.starts_with("#[")
 }
 
@@ -279,7 +467,11 @@ fn leading_comment(lines: &[&str], from: usize, line: usize) -> usize {
         let line = line.trim_start();
         is_comment(line) || line.starts_with("#[") || line.starts_with('@') || line.starts_with('[')
     };
-    let n_lines = lines[from..line].iter().rev().take_while(|line| belongs(line)).count();
+    let n_lines = lines[from..line]
+        .iter()
+        .rev()
+        .take_while(|line| belongs(line))
+        .count();
     line - n_lines
 }
 
@@ -340,7 +532,10 @@ mod tests {
     #[test]
     fn typed_functions_are_told_from_calls() {
         let c = "static int parse(const char *text)\n{\n    if (text) {\n        run(text);\n    }\n}\nint declared(void);\n";
-        assert_eq!(headings(c, Language::C), [(2, "static int parse(const char *text)".to_owned())]);
+        assert_eq!(
+            headings(c, Language::C),
+            [(2, "static int parse(const char *text)".to_owned())]
+        );
         let script = "export const load = async (id) => {\n};\nclass A {\n  get(id) {\n    if (id) {\n    }\n  }\n}\n";
         assert_eq!(
             headings(script, Language::JavaScript),
@@ -357,7 +552,14 @@ mod tests {
         let text = "#!/bin/sh\nset -e\n\n# Stops it.\nstop() {\n  kill \"$1\"\n}\n";
         let blocks = extract(text.as_bytes(), Language::Shell).blocks;
         let texts: Vec<&str> = blocks.iter().map(|block| block.text.as_str()).collect();
-        assert_eq!(texts, ["#!/bin/sh\nset -e", "stop()", "# Stops it.\nstop() {\n  kill \"$1\"\n}"]);
+        assert_eq!(
+            texts,
+            [
+                "#!/bin/sh\nset -e",
+                "stop()",
+                "# Stops it.\nstop() {\n  kill \"$1\"\n}"
+            ]
+        );
         assert_eq!(blocks[2].locator.headings, ["stop()"]);
     }
 }

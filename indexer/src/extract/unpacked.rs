@@ -20,7 +20,11 @@ thread_local! {
 
 /// Begins an upload of `len` bytes.
 pub(crate) fn begin(len: usize) {
-    LEFT.set((len as u64).saturating_mul(MAX_RATIO).clamp(FREE_BYTES, MAX_BYTES));
+    LEFT.set(
+        (len as u64)
+            .saturating_mul(MAX_RATIO)
+            .clamp(FREE_BYTES, MAX_BYTES),
+    );
 }
 
 /// The most bytes that may be unpacked now.

@@ -39,8 +39,14 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
                 break;
             }
             let text = display(value);
-            if let (Ok(row), Ok(column), false) = (u32::try_from(row), u32::try_from(column), text.trim().is_empty()) {
-                rows.entry(top + row).or_default().insert(left + column, text);
+            if let (Ok(row), Ok(column), false) = (
+                u32::try_from(row),
+                u32::try_from(column),
+                text.trim().is_empty(),
+            ) {
+                rows.entry(top + row)
+                    .or_default()
+                    .insert(left + column, text);
             }
         }
         sheet::add(&mut outline, &name, rows);

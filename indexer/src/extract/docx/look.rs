@@ -19,12 +19,19 @@ impl Declared {
         let child = |name: &str| run.and_then(|run| run.child(name));
         let highlight = child("highlight").and_then(|highlight| highlight.attr("val"));
         let highlight = highlight.filter(|name| *name != "none").map(color);
-        let shade = |properties: Option<&Element>| properties.and_then(|properties| shading(properties.child("shd")?));
+        let shade = |properties: Option<&Element>| {
+            properties.and_then(|properties| shading(properties.child("shd")?))
+        };
         Self {
-            is_hidden: child("vanish").map(|vanish| !matches!(vanish.attr("val"), Some("0" | "false"))),
+            is_hidden: child("vanish")
+                .map(|vanish| !matches!(vanish.attr("val"), Some("0" | "false"))),
             color: child("color").map(text_color),
-            background: highlight.or_else(|| shade(run)).or_else(|| shade(paragraph)),
-            size: child("sz").and_then(|size| size.attr("val")?.parse::<f32>().ok()).map(|half| half / 2.0),
+            background: highlight
+                .or_else(|| shade(run))
+                .or_else(|| shade(paragraph)),
+            size: child("sz")
+                .and_then(|size| size.attr("val")?.parse::<f32>().ok())
+                .map(|half| half / 2.0),
         }
     }
 
@@ -40,16 +47,24 @@ impl Declared {
 
 /// The background of a table's cell; `around` is that of the table, unknown where its style may give it one.
 pub(super) fn cell_background(cell: &Element, around: Option<Rgb>) -> Option<Rgb> {
-    cell.at(&["tcPr", "shd"]).and_then(shading).unwrap_or(around)
+    cell.at(&["tcPr", "shd"])
+        .and_then(shading)
+        .unwrap_or(around)
 }
 
 /// The fill of `shd`; `None` for one that leaves what is below.
 fn shading(shd: &Element) -> Option<Option<Rgb>> {
-    if shd.attr("themeFill").is_some_and(|theme| !theme.starts_with("background1")) {
+    if shd
+        .attr("themeFill")
+        .is_some_and(|theme| !theme.starts_with("background1"))
+    {
         return Some(None);
     }
     // A pattern over the fill gives neither of its colors.
-    if shd.attr("val").is_some_and(|pattern| !matches!(pattern, "clear" | "nil")) {
+    if shd
+        .attr("val")
+        .is_some_and(|pattern| !matches!(pattern, "clear" | "nil"))
+    {
         return Some(None);
     }
     match shd.attr("fill")? {

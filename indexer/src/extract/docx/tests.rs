@@ -159,7 +159,9 @@ fn a_package_without_document_is_malformed() {
 
 #[test]
 fn what_readers_cannot_see_is_left_out_and_said() {
-    let run = |properties: &str, text: &str| format!("<w:r><w:rPr>{properties}</w:rPr><w:t>{text}</w:t></w:r>");
+    let run = |properties: &str, text: &str| {
+        format!("<w:r><w:rPr>{properties}</w:rPr><w:t>{text}</w:t></w:r>")
+    };
     let white = "<w:color w:val=\"FFFFFF\"/>";
     let body = format!(
         "<w:p>{}{}{}{}</w:p><w:tbl><w:tr><w:tc><w:tcPr><w:shd w:val=\"clear\" w:fill=\"1F3864\"/></w:tcPr><w:p>{}</w:p></w:tc>\
@@ -175,7 +177,10 @@ fn what_readers_cannot_see_is_left_out_and_said() {
         blocks(&body),
         [
             (BlockKind::Paragraph, "seen".to_owned()),
-            (BlockKind::Table, "| white on blue | b |\n| --- | --- |".to_owned()),
+            (
+                BlockKind::Table,
+                "| white on blue | b |\n| --- | --- |".to_owned()
+            ),
         ]
     );
     let warnings = extract(&docx(&body)).unwrap().warnings;
@@ -198,6 +203,11 @@ fn comments_follow_what_they_are_on() {
             "<w:comments><w:comment w:id=\"7\" w:author=\"Abe\"><w:p><w:r><w:t>Why?</w:t></w:r></w:p></w:comment></w:comments>",
         ),
     ]);
-    let texts: Vec<String> = extract(&bytes).unwrap().blocks.into_iter().map(|block| block.text).collect();
+    let texts: Vec<String> = extract(&bytes)
+        .unwrap()
+        .blocks
+        .into_iter()
+        .map(|block| block.text)
+        .collect();
     assert_eq!(texts, ["One.", "Comment (Abe): Why?", "Two."]);
 }

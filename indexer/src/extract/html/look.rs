@@ -37,10 +37,21 @@ impl Looks {
         };
         let mut sheets = Vec::new();
         for node in html.tree.nodes() {
-            let Some(element) = node.value().as_element() else { continue };
+            let Some(element) = node.value().as_element() else {
+                continue;
+            };
             match element.name() {
-                "style" => sheets.push(node.children().filter_map(|child| child.value().as_text()).map(|text| &**text).collect::<String>()),
-                "link" if element.attr("rel").is_some_and(|rel| rel.to_ascii_lowercase().contains("stylesheet")) => {
+                "style" => sheets.push(
+                    node.children()
+                        .filter_map(|child| child.value().as_text())
+                        .map(|text| &**text)
+                        .collect::<String>(),
+                ),
+                "link"
+                    if element
+                        .attr("rel")
+                        .is_some_and(|rel| rel.to_ascii_lowercase().contains("stylesheet")) =>
+                {
                     looks.ground = None;
                 }
                 _ => {}
@@ -58,7 +69,9 @@ impl Looks {
                     break;
                 }
                 n_left -= 1;
-                let Ok(selector) = Selector::parse(selector) else { continue };
+                let Ok(selector) = Selector::parse(selector) else {
+                    continue;
+                };
                 for element in html.select(&selector) {
                     let known = looks.by_node.entry(element.id()).or_default();
                     *known = declared.over(*known);
@@ -129,16 +142,30 @@ impl Declared {
 fn declarations(text: &str) -> Declared {
     let mut declared = Declared::default();
     for declaration in text.split(';') {
-        let Some((name, value)) = declaration.split_once(':') else { continue };
-        let value = value.trim().trim_end_matches("!important").trim().to_ascii_lowercase();
+        let Some((name, value)) = declaration.split_once(':') else {
+            continue;
+        };
+        let value = value
+            .trim()
+            .trim_end_matches("!important")
+            .trim()
+            .to_ascii_lowercase();
         match name.trim().to_ascii_lowercase().as_str() {
             "display" => declared.is_hidden = Some(value == "none"),
-            "visibility" if matches!(value.as_str(), "hidden" | "collapse") => declared.is_hidden = Some(true),
+            "visibility" if matches!(value.as_str(), "hidden" | "collapse") => {
+                declared.is_hidden = Some(true)
+            }
             "visibility" => declared.is_hidden = declared.is_hidden.or(Some(false)),
-            "opacity" if value.parse::<f32>().is_ok_and(|opacity| opacity == 0.0) => declared.is_hidden = Some(true),
+            "opacity" if value.parse::<f32>().is_ok_and(|opacity| opacity == 0.0) => {
+                declared.is_hidden = Some(true)
+            }
             "color" => declared.color = Some(color(&value)),
-            "background-color" => declared.background = Some(color(&value)).filter(|_| value != "transparent" && value != "inherit"),
-            "background" | "background-image" if matches!(value.as_str(), "none" | "transparent" | "inherit") => {}
+            "background-color" => {
+                declared.background =
+                    Some(color(&value)).filter(|_| value != "transparent" && value != "inherit")
+            }
+            "background" | "background-image"
+                if matches!(value.as_str(), "none" | "transparent" | "inherit") => {}
             "background" => declared.background = Some(color(&value)),
             "background-image" => declared.background = Some(None),
             "font-size" => declared.size = Some(points(&value)),
@@ -207,10 +234,14 @@ mod tests {
 
     #[test]
     fn declarations_are_read_with_their_last_word() {
-        let declared = declarations("DISPLAY:none; display: block; color: White !important; font-size: 1px");
+        let declared =
+            declarations("DISPLAY:none; display: block; color: White !important; font-size: 1px");
         assert_eq!(declared.is_hidden, Some(false));
         assert_eq!(declared.color, Some(Some(WHITE)));
         assert_eq!(declared.size, Some(Some(0.75)));
-        assert_eq!(declarations("background: url(x.png)").background, Some(None));
+        assert_eq!(
+            declarations("background: url(x.png)").background,
+            Some(None)
+        );
     }
 }

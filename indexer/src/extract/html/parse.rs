@@ -5,7 +5,9 @@
 
 use ego_tree::NodeId;
 use html5ever::tendril::StrTendril;
-use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer};
+use html5ever::tokenizer::{
+    BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer,
+};
 use html5ever::tree_builder::{TreeBuilder, TreeSink};
 use html5ever::{LocalName, TokenizerResult};
 use scraper::{Html, HtmlTreeSink};
@@ -50,7 +52,11 @@ impl Shallow {
         match tag.kind {
             TagKind::StartTag if tag.self_closing && in_drawing => true,
             // A link or form that is not closed ends where the next begins.
-            TagKind::StartTag if matches!(name, "a" | "nobr" | "button" | "form") && open.contains(&tag.name) => true,
+            TagKind::StartTag
+                if matches!(name, "a" | "nobr" | "button" | "form") && open.contains(&tag.name) =>
+            {
+                true
+            }
             TagKind::StartTag if open.len() >= MAX_DEPTH => false,
             TagKind::StartTag => {
                 open.push(tag.name.clone());
@@ -82,7 +88,8 @@ impl TokenSink for Shallow {
     }
 
     fn adjusted_current_node_present_but_not_in_html_namespace(&self) -> bool {
-        self.tree.adjusted_current_node_present_but_not_in_html_namespace()
+        self.tree
+            .adjusted_current_node_present_but_not_in_html_namespace()
     }
 }
 
@@ -151,16 +158,31 @@ mod tests {
 
     #[test]
     fn depth_is_bounded_whatever_is_nested() {
-        for tags in ["<div>", "<b a=1><i>", "<table><tr><td>", "<svg><td>", "<ul><li>", "<font>", "<a><span>", "<rb>"] {
+        for tags in [
+            "<div>",
+            "<b a=1><i>",
+            "<table><tr><td>",
+            "<svg><td>",
+            "<ul><li>",
+            "<font>",
+            "<a><span>",
+            "<rb>",
+        ] {
             let html = parse(&format!("{}text", tags.repeat(20_000)));
             assert!(depth(&html) < 2000, "{tags}: {}", depth(&html));
-            assert!(html.root_element().text().any(|text| text.contains("text")), "{tags}");
+            assert!(
+                html.root_element().text().any(|text| text.contains("text")),
+                "{tags}"
+            );
         }
     }
 
     #[test]
     fn tags_that_need_no_end_count_for_nothing() {
-        let html = parse(&format!("{}<h1>end</h1>", "<p>a<li>b<a href=x>c<br>".repeat(5000)));
+        let html = parse(&format!(
+            "{}<h1>end</h1>",
+            "<p>a<li>b<a href=x>c<br>".repeat(5000)
+        ));
         let selector = scraper::Selector::parse("h1").unwrap();
         assert_eq!(html.select(&selector).count(), 1);
     }

@@ -1,7 +1,7 @@
 //! Tables of data, told from those that only lay out a page.
 
-use super::{NodeRef, Visit, heading_level, is_block, visit};
 use super::look::Looks;
+use super::{NodeRef, Visit, heading_level, is_block, visit};
 use scraper::node::Element;
 
 /// The rows of each table met outside a data table, in order; `None` for one that only lays out the page.
@@ -170,4 +170,3 @@ impl OpenTable {
         })
     }
 }
-

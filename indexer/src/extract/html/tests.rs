@@ -99,3 +99,33 @@ fn meta_elements_give_author_key_words_and_date() {
     );
     assert_eq!(metadata.date, Some(jiff::civil::date(2024, 4, 1)));
 }
+
+#[test]
+fn hidden_text_is_left_out_and_said() {
+    let html = "<html><head><style>.x, .y { display: none } .dark { background: #000; color: #fff }</style></head><body><p>seen</p>\
+        <p style='display:none'>one</p><p class=x>and the same passage</p><p>between</p><span style='color:#fff'>two</span>\
+        <p>between</p><p style='font-size:1px'>three</p><p class=dark>white on black</p><div hidden><p>four</p></div></body></html>";
+    assert_eq!(
+        texts(html),
+        ["seen", "between", "between", "white on black"]
+    );
+    let warnings = extract(html.as_bytes()).warnings;
+    assert_eq!(warnings[0].message, "hidden text was left out: 4 passages");
+    // Where a style sheet is not at hand, nobody knows what is behind white text.
+    let linked = "<link rel=stylesheet href=a.css><p style='color:white'>on something</p>";
+    assert_eq!(texts(linked), ["on something"]);
+    assert_eq!(
+        texts("<table><tr><td bgcolor=navy><font color=white>head</font></td></tr></table>"),
+        ["head"]
+    );
+}
+
+#[test]
+fn navigation_by_class_is_no_content() {
+    assert_eq!(
+        texts(
+            "<body><div class='top nav'>Home</div><div id=breadcrumbs>a / b</div><p>text</p></body>"
+        ),
+        ["text"]
+    );
+}

@@ -26,14 +26,18 @@ pub(crate) fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
             if out.len() >= limit {
                 break 'runs;
             }
-            let Some(first) = rest.next() else { break 'runs };
+            let Some(first) = rest.next() else {
+                break 'runs;
+            };
             if control & (1 << bit) == 0 {
                 out.push(first);
                 window[end] = first;
                 end = (end + 1) % WINDOW;
                 continue;
             }
-            let Some(second) = rest.next() else { break 'runs };
+            let Some(second) = rest.next() else {
+                break 'runs;
+            };
             let reference = usize::from(u16::from_be_bytes([first, second]));
             let (offset, len) = (reference >> 4, (reference & 0xF) + 2);
             if offset == end {
@@ -58,12 +62,16 @@ mod tests {
     fn the_example_of_the_specification_is_unpacked() {
         // MS-OXRTFCP, section 3.1.1.
         let bytes = [
-            0x2D, 0, 0, 0, 0x2B, 0, 0, 0, 0x4C, 0x5A, 0x46, 0x75, 0xF1, 0xC5, 0xC7, 0xA7, 0x03, 0x00, 0x0A, 0x00, 0x72, 0x63,
-            0x70, 0x67, 0x31, 0x32, 0x35, 0x42, 0x32, 0x0A, 0xF3, 0x20, 0x68, 0x65, 0x6C, 0x09, 0x00, 0x20, 0x62, 0x77, 0x05,
-            0xB0, 0x6C, 0x64, 0x7D, 0x0A, 0x80, 0x0F, 0xA0,
+            0x2D, 0, 0, 0, 0x2B, 0, 0, 0, 0x4C, 0x5A, 0x46, 0x75, 0xF1, 0xC5, 0xC7, 0xA7, 0x03,
+            0x00, 0x0A, 0x00, 0x72, 0x63, 0x70, 0x67, 0x31, 0x32, 0x35, 0x42, 0x32, 0x0A, 0xF3,
+            0x20, 0x68, 0x65, 0x6C, 0x09, 0x00, 0x20, 0x62, 0x77, 0x05, 0xB0, 0x6C, 0x64, 0x7D,
+            0x0A, 0x80, 0x0F, 0xA0,
         ];
         let text = unpack(&bytes).unwrap();
-        assert_eq!(String::from_utf8_lossy(&text), "{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n");
+        assert_eq!(
+            String::from_utf8_lossy(&text),
+            "{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n"
+        );
         assert_eq!(unpack(b"short"), None);
     }
 }

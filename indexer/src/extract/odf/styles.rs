@@ -65,16 +65,21 @@ impl Styles {
                 self.styles.insert(name.to_owned(), Style::read(element));
             }
             "list-style" => {
-                let levels = element.children_named("list-level-style-number").filter_map(|level| {
-                    let text = |name: &str| level.attr(name).unwrap_or_default().to_owned();
-                    let read = Level {
-                        format: text("num-format"),
-                        prefix: text("num-prefix"),
-                        suffix: level.attr("num-suffix").unwrap_or(".").to_owned(),
-                        start: level.attr("start-value").and_then(|start| start.parse().ok()).unwrap_or(1),
-                    };
-                    Some((level.attr("level")?.parse().ok()?, read))
-                });
+                let levels = element
+                    .children_named("list-level-style-number")
+                    .filter_map(|level| {
+                        let text = |name: &str| level.attr(name).unwrap_or_default().to_owned();
+                        let read = Level {
+                            format: text("num-format"),
+                            prefix: text("num-prefix"),
+                            suffix: level.attr("num-suffix").unwrap_or(".").to_owned(),
+                            start: level
+                                .attr("start-value")
+                                .and_then(|start| start.parse().ok())
+                                .unwrap_or(1),
+                        };
+                        Some((level.attr("level")?.parse().ok()?, read))
+                    });
                 self.lists.insert(name.to_owned(), levels.collect());
             }
             _ => {}
@@ -99,7 +104,8 @@ impl Styles {
 
     /// Whether a cell of this style has a background of its own.
     pub(crate) fn is_shaded(&self, style: Option<&str>) -> bool {
-        self.chain(style).any(|style| matches!(style.background, Some(Some(_))))
+        self.chain(style)
+            .any(|style| matches!(style.background, Some(Some(_))))
     }
 
     pub(crate) fn is_hidden_sheet(&self, style: Option<&str>) -> bool {
@@ -127,17 +133,28 @@ impl Styles {
             return;
         }
         let start = self.level(style, level).map_or(1, |level| level.start);
-        let counters = self.counters.entry(style.unwrap_or_default().to_owned()).or_default();
+        let counters = self
+            .counters
+            .entry(style.unwrap_or_default().to_owned())
+            .or_default();
         counters[level] = start.saturating_sub(1);
     }
 
     /// Counts one item and returns its marker.
-    pub(crate) fn marker(&mut self, style: Option<&str>, level: usize, start: Option<u32>) -> String {
+    pub(crate) fn marker(
+        &mut self,
+        style: Option<&str>,
+        level: usize,
+        start: Option<u32>,
+    ) -> String {
         let Some(own) = self.level(style, level.min(MAX_LEVEL)) else {
             return "-".to_owned();
         };
         let (format, prefix, suffix) = (own.format.clone(), own.prefix.clone(), own.suffix.clone());
-        let counters = self.counters.entry(style.unwrap_or_default().to_owned()).or_default();
+        let counters = self
+            .counters
+            .entry(style.unwrap_or_default().to_owned())
+            .or_default();
         let counter = &mut counters[level.min(MAX_LEVEL)];
         *counter = start.unwrap_or_else(|| counter.saturating_add(1));
         let number = match format.as_str() {
@@ -166,9 +183,18 @@ impl Style {
     fn read(element: &Element) -> Self {
         let text = element.child("text-properties");
         let text_attr = |name: &str| text.and_then(|text| text.attr(name));
-        let backgrounds = ["text-properties", "paragraph-properties", "table-cell-properties", "graphic-properties"];
-        let background = backgrounds.iter().find_map(|name| element.child(name)?.attr("background-color"));
-        let display = element.child("table-properties").and_then(|table| table.attr("display"));
+        let backgrounds = [
+            "text-properties",
+            "paragraph-properties",
+            "table-cell-properties",
+            "graphic-properties",
+        ];
+        let background = backgrounds
+            .iter()
+            .find_map(|name| element.child(name)?.attr("background-color"));
+        let display = element
+            .child("table-properties")
+            .and_then(|table| table.attr("display"));
         Self {
             parent: element.attr("parent-style-name").map(str::to_owned),
             level: element

@@ -30,7 +30,11 @@ fn read(bytes: &[u8], name: &str) -> Extracted {
 }
 
 fn texts(extracted: &Extracted) -> Vec<(BlockKind, &str)> {
-    extracted.blocks.iter().map(|block| (block.kind, block.text.as_str())).collect()
+    extracted
+        .blocks
+        .iter()
+        .map(|block| (block.kind, block.text.as_str()))
+        .collect()
 }
 
 #[test]
@@ -59,7 +63,10 @@ fn texts_keep_headings_lists_tables_and_notes() {
             (BlockKind::ListItem, "1) one"),
             (BlockKind::ListItem, "- sub"),
             (BlockKind::ListItem, "2) two"),
-            (BlockKind::Table, "| h | h |\n| --- | --- |\n| a | 1 |\n| a | 2 |"),
+            (
+                BlockKind::Table,
+                "| h | h |\n| --- | --- |\n| a | 1 |\n| a | 2 |"
+            ),
             (BlockKind::Paragraph, "boxed"),
         ]
     );
@@ -73,8 +80,17 @@ fn hidden_text_is_left_out_and_said() {
     let body = "<text:p>seen <text:span text:style-name='W'>white</text:span></text:p><text:p text:style-name='H'>hidden</text:p>\
         <text:p><text:span text:style-name='D'>white on black</text:span></text:p>";
     let extracted = read(&document("text", styles, body), "a.odt");
-    assert_eq!(texts(&extracted), [(BlockKind::Paragraph, "seen"), (BlockKind::Paragraph, "white on black")]);
-    assert_eq!(extracted.warnings[0].message, "hidden text was left out: 2 passages");
+    assert_eq!(
+        texts(&extracted),
+        [
+            (BlockKind::Paragraph, "seen"),
+            (BlockKind::Paragraph, "white on black")
+        ]
+    );
+    assert_eq!(
+        extracted.warnings[0].message,
+        "hidden text was left out: 2 passages"
+    );
 }
 
 #[test]
@@ -99,7 +115,8 @@ fn slides_have_their_title_first_and_their_notes_last() {
 #[test]
 fn sheets_are_tables_however_often_cells_are_said_to_repeat() {
     let cell = |text: &str| format!("<table:table-cell><text:p>{text}</text:p></table:table-cell>");
-    let styles = "<style:style style:name='X'><style:table-properties table:display='false'/></style:style>";
+    let styles =
+        "<style:style style:name='X'><style:table-properties table:display='false'/></style:style>";
     let body = format!(
         "<table:table table:name='売上'><table:table-row>{}{}</table:table-row><table:table-row>{}\
         <table:table-cell office:value-type='date' office:date-value='2026-04-01T00:00:00'><text:p>1 Apr</text:p></table:table-cell></table:table-row>\
@@ -113,7 +130,13 @@ fn sheets_are_tables_however_often_cells_are_said_to_repeat() {
     let extracted = read(&document("spreadsheet", styles, &body), "a.ods");
     assert_eq!(
         texts(&extracted),
-        [(BlockKind::Heading(2), "売上"), (BlockKind::Table, "| item | day |\n| --- | --- |\n| pen | 2026-04-01 |")]
+        [
+            (BlockKind::Heading(2), "売上"),
+            (
+                BlockKind::Table,
+                "| item | day |\n| --- | --- |\n| pen | 2026-04-01 |"
+            )
+        ]
     );
     assert!(extracted.warnings[0].message.contains("`Secret`"));
     let bomb = "<table:table table:name='S'><table:table-row table:number-rows-repeated='1048576'>\
@@ -126,8 +149,14 @@ fn sheets_are_tables_however_often_cells_are_said_to_repeat() {
 fn a_password_is_said() {
     let bytes = package(&[
         ("mimetype", "application/vnd.oasis.opendocument.text"),
-        ("META-INF/manifest.xml", "<manifest><file-entry><encryption-data/></file-entry></manifest>"),
+        (
+            "META-INF/manifest.xml",
+            "<manifest><file-entry><encryption-data/></file-entry></manifest>",
+        ),
         ("content.xml", "garbage"),
     ]);
-    assert!(matches!(extract_file(&bytes, "a.odt", None), Err(Error::Encrypted)));
+    assert!(matches!(
+        extract_file(&bytes, "a.odt", None),
+        Err(Error::Encrypted)
+    ));
 }

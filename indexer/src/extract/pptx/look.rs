@@ -16,12 +16,17 @@ pub(super) struct Theme {
 impl Theme {
     pub(super) fn read(root: &Element) -> Self {
         let scheme = root.at(&["themeElements", "clrScheme"]);
-        let colors = scheme.into_iter().flat_map(Element::elements).filter_map(|named| {
-            let value = named.elements().next()?;
-            let value = value.attr("lastClr").or_else(|| value.attr("val"))?;
-            Some((named.name.clone(), color(value)?))
-        });
-        Self { colors: colors.collect() }
+        let colors = scheme
+            .into_iter()
+            .flat_map(Element::elements)
+            .filter_map(|named| {
+                let value = named.elements().next()?;
+                let value = value.attr("lastClr").or_else(|| value.attr("val"))?;
+                Some((named.name.clone(), color(value)?))
+            });
+        Self {
+            colors: colors.collect(),
+        }
     }
 
     /// The color in a `solidFill` or the like. One that is changed (shaded, made transparent) is not known.
@@ -50,10 +55,21 @@ impl Theme {
 }
 
 /// What is behind the text of a slide, if nothing but its background can be.
-pub(super) fn ground(package: &mut Package<'_>, part: &str, slide: &Element, theme: &Theme) -> Option<Rgb> {
+pub(super) fn ground(
+    package: &mut Package<'_>,
+    part: &str,
+    slide: &Element,
+    theme: &Theme,
+) -> Option<Rgb> {
     let layout = related(package, part, "slideLayout");
-    let master = layout.as_ref().and_then(|(part, _)| related(package, part, "slideMaster"));
-    let parts = [Some(slide), layout.as_ref().map(|(_, root)| root), master.as_ref().map(|(_, root)| root)];
+    let master = layout
+        .as_ref()
+        .and_then(|(part, _)| related(package, part, "slideMaster"));
+    let parts = [
+        Some(slide),
+        layout.as_ref().map(|(_, root)| root),
+        master.as_ref().map(|(_, root)| root),
+    ];
     let parts: Vec<&Element> = parts.into_iter().flatten().collect();
     if parts.iter().any(|part| draws(part)) {
         return None;
@@ -62,7 +78,9 @@ pub(super) fn ground(package: &mut Package<'_>, part: &str, slide: &Element, the
     match background {
         None => Some(WHITE),
         Some(background) => {
-            let fill = background.at(&["bgPr", "solidFill"]).or_else(|| background.child("bgRef"))?;
+            let fill = background
+                .at(&["bgPr", "solidFill"])
+                .or_else(|| background.child("bgRef"))?;
             theme.color(fill)
         }
     }
@@ -70,7 +88,10 @@ pub(super) fn ground(package: &mut Package<'_>, part: &str, slide: &Element, the
 
 fn related(package: &mut Package<'_>, part: &str, kind: &str) -> Option<(String, Element)> {
     let relations = package.relations(part);
-    let target = relations.into_values().find(|relation| relation.kind == kind)?.target;
+    let target = relations
+        .into_values()
+        .find(|relation| relation.kind == kind)?
+        .target;
     let root = package.optional_part(&target)?;
     Some((target, root))
 }
@@ -81,7 +102,14 @@ fn draws(part: &Element) -> bool {
         return false;
     };
     let mut fills = Vec::new();
-    for name in ["pic", "solidFill", "gradFill", "blipFill", "pattFill", "fillRef"] {
+    for name in [
+        "pic",
+        "solidFill",
+        "gradFill",
+        "blipFill",
+        "pattFill",
+        "fillRef",
+    ] {
         let mut shapes = Vec::new();
         tree.descendants_named("spPr", &mut shapes);
         for shape in shapes {
@@ -111,7 +139,9 @@ pub(super) fn of_shape(shape: &Element, ground: Option<Rgb>, theme: &Theme) -> L
     let own = properties.and_then(|properties| properties.child("solidFill"));
     let is_plain = properties.is_none_or(|properties| {
         properties.child("noFill").is_some()
-            || !properties.elements().any(|element| element.name.ends_with("Fill"))
+            || !properties
+                .elements()
+                .any(|element| element.name.ends_with("Fill"))
     });
     Look {
         background: match own {
@@ -128,8 +158,13 @@ pub(super) fn of_run(run: &Element, around: Look, theme: &Theme) -> Look {
         return around;
     };
     // In hundredths of a point.
-    let size = properties.attr("sz").and_then(|size| size.parse::<f32>().ok()).map(|size| size / 100.0);
-    let highlight = properties.child("highlight").map(|highlight| theme.color(highlight));
+    let size = properties
+        .attr("sz")
+        .and_then(|size| size.parse::<f32>().ok())
+        .map(|size| size / 100.0);
+    let highlight = properties
+        .child("highlight")
+        .map(|highlight| theme.color(highlight));
     let own = properties.child("solidFill").map(|fill| theme.color(fill));
     Look {
         color: own.unwrap_or(around.color),

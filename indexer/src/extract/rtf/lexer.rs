@@ -42,17 +42,30 @@ impl<'b> Lexer<'b> {
                 other => Some(Token::Symbol(other)),
             };
         }
-        let len = self.rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count().min(32);
+        let len = self
+            .rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphabetic())
+            .count()
+            .min(32);
         let (word, after) = self.rest.split_at(len);
         let word = std::str::from_utf8(word).unwrap_or_default();
         let sign = usize::from(after.first() == Some(&b'-'));
-        let n_digits = after[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count().min(10);
+        let n_digits = after[sign..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count()
+            .min(10);
         let (number, after) = after.split_at(if n_digits > 0 { sign + n_digits } else { 0 });
-        let value = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+        let value = std::str::from_utf8(number)
+            .ok()
+            .and_then(|number| number.parse().ok());
         self.rest = after.strip_prefix(b" ").unwrap_or(after);
         if word == "bin" {
             // Raw bytes follow.
-            let len = value.and_then(|len: i32| usize::try_from(len).ok()).unwrap_or(0);
+            let len = value
+                .and_then(|len: i32| usize::try_from(len).ok())
+                .unwrap_or(0);
             self.rest = self.rest.get(len..).unwrap_or_default();
         }
         Some(Token::Word(word, value))
@@ -81,7 +94,8 @@ impl<'b> Iterator for Lexer<'b> {
                 // Line ends mean nothing, they only keep the lines short.
                 b'\r' | b'\n' | 0 => self.rest = after,
                 _ => {
-                    let is_text = |byte: &&u8| !matches!(**byte, b'{' | b'}' | b'\\' | b'\r' | b'\n' | 0);
+                    let is_text =
+                        |byte: &&u8| !matches!(**byte, b'{' | b'}' | b'\\' | b'\r' | b'\n' | 0);
                     let len = self.rest.iter().take_while(is_text).count();
                     let (text, rest) = self.rest.split_at(len);
                     self.rest = rest;

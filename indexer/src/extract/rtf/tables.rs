@@ -21,7 +21,10 @@ impl Rows {
     }
 
     pub(crate) fn define_cell(&mut self) {
-        let cell = (std::mem::take(&mut self.merged_beside), std::mem::take(&mut self.merged_above));
+        let cell = (
+            std::mem::take(&mut self.merged_beside),
+            std::mem::take(&mut self.merged_above),
+        );
         if self.cells.len() < 256 {
             self.cells.push(cell);
         }

@@ -3,7 +3,10 @@ use crate::document::BlockKind;
 
 fn texts(rtf: &str) -> Vec<(BlockKind, String)> {
     let blocks = extract(rtf.as_bytes()).unwrap().blocks;
-    blocks.into_iter().map(|block| (block.kind, block.text)).collect()
+    blocks
+        .into_iter()
+        .map(|block| (block.kind, block.text))
+        .collect()
 }
 
 #[test]
@@ -28,7 +31,10 @@ fn structure_is_kept() {
         (BlockKind::Heading(2), "Second"),
         (BlockKind::Paragraph, "Text[^1] here."),
         (BlockKind::ListItem, "1. one"),
-        (BlockKind::Table, "| h1 | h2 |\n| --- | --- |\n| a | 1 |\n| a | 2 |"),
+        (
+            BlockKind::Table,
+            "| h1 | h2 |\n| --- | --- |\n| a | 1 |\n| a | 2 |",
+        ),
         (BlockKind::Paragraph, "After"),
         (BlockKind::Paragraph, "[^1]: Below."),
         (BlockKind::Paragraph, "Kura rules"),
@@ -37,17 +43,26 @@ fn structure_is_kept() {
     let extracted = extract(rtf.as_bytes()).unwrap();
     assert_eq!(extracted.title.as_deref(), Some("Own"));
     assert_eq!(extracted.metadata.author.as_deref(), Some("Sato"));
-    assert_eq!(extracted.warnings[0].message, "hidden text was left out: 1 passage");
+    assert_eq!(
+        extracted.warnings[0].message,
+        "hidden text was left out: 1 passage"
+    );
 }
 
 #[test]
 fn white_and_tiny_text_is_left_out() {
     let rtf = r"{\rtf1{\colortbl;\red255\green255\blue255;\red0\green0\blue0;}\pard seen {\cf1 white} {\fs2 tiny} {\cf1\highlight2 on black}\par}";
-    assert_eq!(texts(rtf), [(BlockKind::Paragraph, "seen on black".to_owned())]);
+    assert_eq!(
+        texts(rtf),
+        [(BlockKind::Paragraph, "seen on black".to_owned())]
+    );
 }
 
 #[test]
 fn deep_groups_are_refused() {
     let deep = format!("{{\\rtf1 {}", "{".repeat(1_000_000));
-    assert!(matches!(extract(deep.as_bytes()), Err(Error::Malformed { .. })));
+    assert!(matches!(
+        extract(deep.as_bytes()),
+        Err(Error::Malformed { .. })
+    ));
 }
