@@ -112,7 +112,7 @@ pub(crate) fn add_pages(
         outline.set_page(Some(number));
         let mut headings = Headings {
             sizes: &sizes,
-            bookmarks: bookmarks.iter().filter(|one| one.page == number).collect(),
+            bookmarks: bookmarks.iter().filter(|one| [0, number].contains(&one.page)).collect(),
         };
         let items = items(page);
         let mut start = 0;

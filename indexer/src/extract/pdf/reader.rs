@@ -287,7 +287,7 @@ fn look(paint: &Paint<'_>) -> Look {
     match paint {
         Paint::Color(color) => match color.to_rgba().to_rgba8() {
             [.., 0..=5] => Look::Transparent,
-            [250.., 250.., 250.., _] => Look::White,
+            [250..=255, 250..=255, 250..=255, _] => Look::White,
             _ => Look::Dark,
         },
         Paint::Pattern(_) => Look::Dark,
