@@ -138,7 +138,10 @@ impl Reader<'_, '_, '_> {
             }
             Look::Dark | Look::White => {
                 self.tally.add(&text);
-                self.glyphs.put(placed.glyph(&text));
+                // What a glyph without a meaning would add to the text is counted, not kept.
+                if text != "\u{FFFD}" {
+                    self.glyphs.put(placed.glyph(&text));
+                }
             }
             Look::Transparent => {}
         }
