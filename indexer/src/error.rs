@@ -11,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// kura cannot read this kind of file.
     #[error(
-        "unsupported format `{media_type}`; supported are Markdown, text, HTML, CSV, PDF, DOCX, PPTX, XLSX and EML"
+        "unsupported format `{media_type}`; supported are Markdown, text, HTML, CSV, PDF, DOCX, PPTX, XLSX, EML and pictures"
     )]
     UnsupportedFormat {
         /// The media type found.
