@@ -12,7 +12,7 @@ pub enum Error {
     /// kura cannot read this kind of file.
     #[error(
         "unsupported format `{media_type}`; supported are text, Markdown, AsciiDoc, reStructuredText, source code, HTML, \
-        CSV, JSON, XML, PDF, Word, PowerPoint, Excel, OpenDocument, RTF, EPUB, EML, MSG, MBOX and ZIP"
+        CSV, JSON, XML, PDF, Word, PowerPoint, Excel, OpenDocument, RTF, EPUB, EML, MSG, MBOX, ZIP and pictures"
     )]
     UnsupportedFormat {
         /// The media type found.

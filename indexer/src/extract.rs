@@ -109,8 +109,8 @@ impl Tools {
 ///
 /// # Errors
 ///
-/// [`Error::EmptyFile`], [`Error::NoText`], [`Error::NoRecognizer`], [`Error::Encrypted`], [`Error::UnsupportedFormat`], [`Error::Malformed`] or
-/// [`Error::TooLarge`]. A part that cannot be read (a page, an attachment) is a warning instead.
+/// [`Error::EmptyFile`], [`Error::NoText`], [`Error::NoRecognizer`], [`Error::Encrypted`],
+/// [`Error::UnsupportedFormat`], [`Error::Malformed`] or [`Error::TooLarge`]. A part that cannot be read (a page, an attachment) is a warning instead.
 pub fn extract(
     bytes: &[u8],
     name: &str,

@@ -65,13 +65,12 @@ pub(crate) fn load(
             weights,
             device,
         )?)),
-        Architecture::Qwen2
-        | Architecture::Llama
-        | Architecture::Gguf
-        | Architecture::PpOcr => Err(Error::Unsupported {
-            id: id.to_owned(),
-            reason: "only bert, xlm_roberta, modern_bert and qwen3 are encoders".to_owned(),
-        }),
+        Architecture::Qwen2 | Architecture::Llama | Architecture::Gguf | Architecture::PpOcr => {
+            Err(Error::Unsupported {
+                id: id.to_owned(),
+                reason: "only bert, xlm_roberta, modern_bert and qwen3 are encoders".to_owned(),
+            })
+        }
     }
 }
 

@@ -8,21 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Formats that kura reads.
-const SUPPORTED: [&str; 19] = [
+const SUPPORTED: [&str; 20] = [
     "md", "txt", "html", "csv", "pdf", "docx", "doc", "pptx", "ppt", "xlsx", "xls", "odt", "odp",
     "ods", "rtf", "epub", "eml", "msg", "json",
+    "png",
 ];
 
 /// Least share of the snippets of sound files that must be found, PDF (which has an engine of its own) apart.
 const MIN_FOUND: f64 = 0.97;
-
-/// Sound files that pdf-extract 0.12 cannot read: fonts without embedded encodings (predefined CJK character maps) and a
-/// cross-reference table that readers must rebuild. They must fail with a reason; one that is read leaves this list.
-const BEYOND_PDF_EXTRACT: [&str; 3] = [
-    "199_pdf.js_issue2128r.pdf",
-    "205_pdf.js_noembed-eucjp.pdf",
-    "209_pdfminer.six_issue-1113-evil-xobjects.pdf",
-];
 
 /// Longest time one file may take.
 const MAX_TIME: Duration = Duration::from_secs(30);
@@ -186,9 +179,6 @@ fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>)
     match outcome {
         Ok(extracted) => {
             row.n_extracted += 1;
-            if BEYOND_PDF_EXTRACT.contains(&entry.file.as_str()) {
-                faults.push(format!("{}: is read now; take it off the list", entry.file));
-            }
             // The title is indexed beside the text.
             let title = extracted.title.iter().map(String::as_str);
             let text: Vec<&str> = title
@@ -213,9 +203,7 @@ fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>)
             if is_clean {
                 row.n_snippets += entry.expect.len();
                 println!("{}: not read: {error}", entry.file);
-                if !BEYOND_PDF_EXTRACT.contains(&entry.file.as_str()) {
-                    faults.push(format!("{}: {error}", entry.file));
-                }
+                faults.push(format!("{}: {error}", entry.file));
             }
         }
     }
@@ -253,6 +241,7 @@ fn kind(error: &Error) -> &'static str {
         Error::UnsupportedFormat { .. } => "unsupported",
         Error::EmptyFile => "empty",
         Error::NoText => "no text",
+        Error::NoRecognizer => "no recognizer",
         Error::Encrypted => "encrypted",
         Error::Malformed { .. } => "malformed",
         Error::TooLarge { .. } => "too large",

@@ -9,10 +9,13 @@ mod order;
 use crate::extract::outline::Outline;
 use crate::extract::{clean, text};
 pub(crate) use collect::{Collector, Glyph, quarter_turn};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Lines at a page's top and bottom that are compared with those of other pages.
 const MARGIN_LINES: usize = 3;
+
+/// Letters of a header or footer that is more than a page number.
+const MIN_MARGIN_LETTERS: usize = 10;
 
 /// Longest line that can be a heading.
 const MAX_HEADING_CHARS: usize = 120;
@@ -112,7 +115,10 @@ pub(crate) fn add_pages(
         outline.set_page(Some(number));
         let mut headings = Headings {
             sizes: &sizes,
-            bookmarks: bookmarks.iter().filter(|one| one.page == number).collect(),
+            bookmarks: bookmarks
+                .iter()
+                .filter(|one| [0, number].contains(&one.page))
+                .collect(),
         };
         let items = items(page);
         let mut start = 0;
@@ -300,7 +306,7 @@ fn heading_sizes(pages: &[Page]) -> Vec<i64> {
     sizes
 }
 
-/// Drops lines at the top and bottom that most pages share, page numbers aside.
+/// Drops lines at the top and bottom that most pages share, page numbers aside; the first of each stays.
 fn drop_repeated_margins(pages: &mut [Page]) {
     if pages.len() < 3 {
         return;
@@ -318,19 +324,18 @@ fn drop_repeated_margins(pages: &mut [Page]) {
         }
     }
     let enough = (pages.len() * 3).div_ceil(5).max(3);
+    let mut kept: HashSet<String> = HashSet::new();
     for page in pages.iter_mut() {
-        let repeated: Vec<usize> = margins(&page.lines)
-            .into_iter()
-            .filter(|&index| {
-                n_pages
-                    .get(&masked(&page.lines[index].text()))
-                    .is_some_and(|&n| n >= enough)
-            })
-            .collect();
+        let margins = margins(&page.lines);
         let mut index = 0;
-        page.lines.retain(|_| {
+        page.lines.retain(|line| {
+            let is_margin = margins.contains(&index);
             index += 1;
-            !repeated.contains(&(index - 1))
+            let masked = masked(&line.text());
+            let is_repeated = is_margin && n_pages.get(&masked).is_some_and(|&n| n >= enough);
+            // What it says besides the page's number is said once.
+            let n_letters = masked.chars().filter(|c| c.is_alphabetic()).count();
+            !is_repeated || (n_letters >= MIN_MARGIN_LETTERS && kept.insert(masked))
         });
     }
 }

@@ -239,18 +239,16 @@ fn read_with_hayro(bytes: &[u8], pdf: &Pdf, tools: &Tools) -> Document {
             recognizing += begun.elapsed();
             tools.progressed();
             match recognized {
-                Ok((page, better)) if better.score > quality.score || better.n_chars == 0 => {
-                    let is_picture = quality.problem == Some(PageProblem::Scanned);
-                    // A picture without text needs none; text of the page itself is kept beside it.
-                    if better.n_chars > 0 {
-                        document.warn_of(&better, true);
-                        document.pages.push(page);
-                        document.qualities.push(better);
-                        continue;
-                    } else if is_picture {
-                        quality.problem = None;
-                        quality.score = 100;
-                    }
+                Ok((page, better)) if is_better(&better, &quality) => {
+                    document.warn_of(&better, true);
+                    document.pages.push(page);
+                    document.qualities.push(better);
+                    continue;
+                }
+                // A picture without text needs none.
+                Ok((_, none)) if none.n_chars == 0 && quality.n_chars == 0 => {
+                    quality.problem = None;
+                    quality.score = 100;
                 }
                 Ok(_) => {}
                 Err(error) => document.outline.warn(format!(
@@ -262,6 +260,16 @@ fn read_with_hayro(bytes: &[u8], pdf: &Pdf, tools: &Tools) -> Document {
         document.add(number, content, quality);
     }
     document
+}
+
+/// Whether recognized text is worth more than the page's own.
+fn is_better(recognized: &PageQuality, own: &PageQuality) -> bool {
+    match own.problem {
+        Some(PageProblem::Scanned) | None => recognized.n_chars > own.n_chars,
+        Some(PageProblem::Garbled | PageProblem::Damaged) => {
+            recognized.n_chars > 0 && recognized.score > own.score
+        }
+    }
 }
 
 impl Document {

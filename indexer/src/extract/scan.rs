@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn vertical_lines_are_read_from_the_right() {
         let lines = vec![
-            line("次の行です。", rectangle(100.0, 50.0, 130.0, 400.0), true),
+            line("次の行です。", rectangle(130.0, 50.0, 160.0, 400.0), true),
             line(
                 "縦書きの最初の行で、とても長いものの",
                 rectangle(160.0, 50.0, 190.0, 900.0),

@@ -200,7 +200,7 @@ impl Run {
     fn cell(&self, atoms: &[&Atom], blanks: &[&Atom]) -> Cell {
         let mut parts: Vec<&str> = Vec::new();
         let mut last: Option<&Atom> = None;
-        for atom in atoms {
+        for &atom in atoms {
             if let Some(last) = last {
                 let gap = atom.left - last.right;
                 let is_apart = gap > self.size * 0.15

@@ -8,6 +8,9 @@ const MIN_ROWS: usize = 3;
 /// Mean characters of a cell above which aligned text is taken for columns of prose.
 const MAX_CELL_CHARS: usize = 40;
 
+/// Most lines of a header's cell.
+const MAX_HEADER_ROWS: usize = 6;
+
 /// A table and its place.
 #[derive(Debug, PartialEq)]
 pub(super) struct Table {
@@ -181,7 +184,7 @@ impl Table {
                 texts[column].push_str(&cell.text);
             }
         }
-        let rows = grid.into_iter().map(|(_, texts)| texts).collect::<Vec<_>>();
+        let rows = join_header(grid.into_iter().map(|(_, texts)| texts).collect());
         (rows.len() >= 2).then_some(Self {
             rows,
             top,
@@ -189,6 +192,35 @@ impl Table {
             right,
         })
     }
+}
+
+/// Joins the rows of a header whose cells are wrapped: those above the first row with figures, if only the
+/// last of them has all its cells.
+fn join_header(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let has_figures = |row: &Vec<String>| {
+        let (mut n, mut n_figures) = (0, 0);
+        for cell in row.iter().skip(1).filter(|cell| !cell.is_empty()) {
+            n += 1;
+            n_figures += usize::from(cell.chars().any(|c| c.is_ascii_digit()));
+        }
+        n_figures > 0 && n_figures * 2 >= n
+    };
+    let n = rows.iter().position(has_figures).unwrap_or(0);
+    let is_full = |row: &Vec<String>| row.iter().all(|cell| !cell.is_empty());
+    if !(2..=MAX_HEADER_ROWS).contains(&n) || rows[..n - 1].iter().any(is_full) {
+        return rows;
+    }
+    let body = rows.split_off(n);
+    let mut header = rows.remove(0);
+    for row in rows {
+        for (cell, more) in header.iter_mut().zip(row) {
+            if !cell.is_empty() && !more.is_empty() {
+                cell.push(' ');
+            }
+            cell.push_str(&more);
+        }
+    }
+    std::iter::once(header).chain(body).collect()
 }
 
 /// Whether the cells of the first column are mostly as wide as it is and of several words: lines of text.
@@ -294,6 +326,32 @@ mod tests {
             tables[0].rows,
             [["item", "note"], ["pen", "blue or black"], ["ink", "red"]]
         );
+    }
+
+    #[test]
+    fn the_wrapped_cells_of_a_header_are_joined() {
+        let rows = |rows: &[[&str; 3]]| -> Vec<Vec<String>> {
+            rows.iter()
+                .map(|row| row.iter().map(|&cell| cell.to_owned()).collect())
+                .collect()
+        };
+        assert_eq!(
+            join_header(rows(&[
+                ["Kind of", "", "Time to"],
+                ["item", "Price", "deliver"],
+                ["pen", "1", "2 days"]
+            ])),
+            rows(&[
+                ["Kind of item", "Price", "Time to deliver"],
+                ["pen", "1", "2 days"]
+            ])
+        );
+        let plain = rows(&[
+            ["item", "color", "price"],
+            ["pen", "blue", ""],
+            ["ink", "red", "2"],
+        ]);
+        assert_eq!(join_header(plain.clone()), plain);
     }
 
     #[test]

@@ -5,18 +5,46 @@ use super::Line;
 /// Fewest lines on each side of a gap between columns.
 const MIN_COLUMN_LINES: usize = 3;
 
+/// Mean characters of a line's parts from which they are lines of columns, not cells.
+const MIN_PROSE_CHARS: usize = 20;
+
 /// Share of pairs of lines drawn upwards from which a page's drawing order is no reading order.
 const MAX_UPWARDS: f64 = 0.12;
 
 /// Returns the lines in reading order: as they are drawn where that makes sense, else by their places.
 pub(super) fn sorted(lines: Vec<Line>, is_unordered: bool) -> Vec<Line> {
-    if !is_unordered && is_drawn_in_order(&lines) {
+    let parts = columns_of_prose(&lines);
+    let is_parted = parts.is_some();
+    let lines = parts.unwrap_or(lines);
+    if !is_unordered && !is_parted && is_drawn_in_order(&lines) {
         return lines;
     }
     let mut order = Vec::with_capacity(lines.len());
     cut(&lines, (0..lines.len()).collect(), &mut order);
     let mut lines: Vec<Option<Line>> = lines.into_iter().map(Some).collect();
     order.iter().filter_map(|&at| lines[at].take()).collect()
+}
+
+/// Parts the lines that run through the columns of a page drawn row by row; `None` if there are no such columns.
+fn columns_of_prose(lines: &[Line]) -> Option<Vec<Line>> {
+    let wide = || lines.iter().filter(|line| line.cells.len() > 1);
+    let n_cells: usize = wide().map(|line| line.cells.len()).sum();
+    let n_chars: usize = wide().map(|line| line.text().chars().count()).sum();
+    if wide().count() < MIN_COLUMN_LINES || n_chars < n_cells * MIN_PROSE_CHARS {
+        return None;
+    }
+    let parts: Vec<Line> = lines
+        .iter()
+        .flat_map(|line| {
+            line.cells.iter().map(|cell| Line {
+                cells: vec![cell.clone()],
+                y: line.y,
+                size: line.size,
+                turn: line.turn,
+            })
+        })
+        .collect();
+    column_gap(&parts, &(0..parts.len()).collect::<Vec<_>>()).map(|_| parts)
 }
 
 /// Whether the next line drawn is seldom above the one before while it stands in the same column.

@@ -138,7 +138,10 @@ impl Reader<'_, '_, '_> {
             }
             Look::Dark | Look::White => {
                 self.tally.add(&text);
-                self.glyphs.put(placed.glyph(&text));
+                // What a glyph without a meaning would add to the text is counted, not kept.
+                if text != "\u{FFFD}" {
+                    self.glyphs.put(placed.glyph(&text));
+                }
             }
             Look::Transparent => {}
         }
@@ -287,7 +290,7 @@ fn look(paint: &Paint<'_>) -> Look {
     match paint {
         Paint::Color(color) => match color.to_rgba().to_rgba8() {
             [.., 0..=5] => Look::Transparent,
-            [250.., 250.., 250.., _] => Look::White,
+            [250..=255, 250..=255, 250..=255, _] => Look::White,
             _ => Look::Dark,
         },
         Paint::Pattern(_) => Look::Dark,
