@@ -174,7 +174,7 @@ enum Done {
     },
     Read {
         job: Job,
-        outcome: Attempt<Option<Prepared>>,
+        outcome: Box<Attempt<Option<Prepared>>>,
     },
     LookedUp {
         ticket: Ticket,
@@ -355,7 +355,7 @@ impl<'a> Run<'a> {
             }
             Done::Read { job, outcome } => {
                 self.reading.remove(&job.id);
-                match outcome {
+                match *outcome {
                     Ok(Some(prepared)) => self.hold(job, prepared),
                     Ok(None) => self.refuse(
                         &job,
@@ -363,7 +363,7 @@ impl<'a> Run<'a> {
                         "the document was deleted or replaced meanwhile",
                     ),
                     Err(Trouble::Job(reason, error)) => self.refuse(&job, reason, &error),
-                    Err(Trouble::All(error)) => return Err(error),
+                    Err(Trouble::All(error)) => return Err(*error),
                 }
             }
             Done::LookedUp {
@@ -481,7 +481,10 @@ impl<'a> Run<'a> {
                     Err(Trouble::Job(Reason::Timeout, error))
                 }
             };
-            Ok(Done::Read { job, outcome })
+            Ok(Done::Read {
+                job,
+                outcome: Box::new(outcome),
+            })
         });
     }
 
