@@ -217,7 +217,7 @@ struct Run<'a> {
     /// Texts without a vector, and whose chunks wait for it.
     missing: HashMap<TextHash, Vec<(Ticket, usize)>>,
     /// Those of them that no call has taken yet, in the order in which they will be.
-    line: BTreeMap<(Reverse(Priority), u64), TextHash>,
+    line: BTreeMap<(Reverse<Priority>, u64), TextHash>,
     n_lined_up: u64,
     /// What was embedded and may not yet be found in the catalog, latest first.
     fresh: [HashMap<TextHash, Arc<Embedded>>; 3],
