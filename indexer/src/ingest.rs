@@ -28,7 +28,7 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-/// The media type of content that was extracted elsewhere: an [`Extracted`] as JSON.
+/// The media type of content that was extracted elsewhere: an [`Extracted`](crate::Extracted) as JSON.
 pub const EXTRACTED_MEDIA_TYPE: &str = "application/vnd.kura.extracted+json";
 
 /// Documents whose attributes are changed between two checkpoints.

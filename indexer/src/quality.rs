@@ -1,10 +1,10 @@
 //! What is wrong with the documents of a collection: what could not be read, says nothing, is there twice, or is outdated.
 
 use crate::access::Collections;
-use crate::catalog::{Document, DocumentStatus, Reason};
+use crate::catalog::{Catalog, Document, DocumentStatus, Reason};
 use crate::duplicates::Profile;
 use crate::pipeline::Pipeline;
-use crate::{AccessFilter, DocumentId, Result};
+use crate::{AccessFilter, DocumentId, Error, Result};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, HashMap};
 
@@ -170,7 +170,7 @@ impl Pipeline {
                 let page = catalog.documents(&only, &access, after.as_deref(), PAGE)?;
                 for document in page.items {
                     let text = if document.n_chunks > 0 {
-                        Some(catalog.visible_text(document.id, &access)?.1)
+                        text(catalog, document.id, &access)?
                     } else {
                         None
                     };
@@ -182,10 +182,19 @@ impl Pipeline {
                     break;
                 }
             }
-            survey.compare(|document| Ok(catalog.visible_text(document, &access)?.1))?;
+            survey.compare(|document| text(catalog, document, &access))?;
             Ok(survey.finish())
         })
         .await
+    }
+}
+
+/// Returns a document's text; `None` when it was deleted meanwhile.
+fn text(catalog: &Catalog, id: DocumentId, access: &AccessFilter) -> Result<Option<String>> {
+    match catalog.visible_text(id, access) {
+        Ok((_, text)) => Ok(Some(text)),
+        Err(Error::UnknownDocument { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -298,7 +307,7 @@ impl Survey {
     }
 
     /// Compares texts that may say the same: those with the same figures and nearly the same length.
-    fn compare(&mut self, read: impl Fn(DocumentId) -> Result<String>) -> Result<()> {
+    fn compare(&mut self, read: impl Fn(DocumentId) -> Result<Option<String>>) -> Result<()> {
         let mut n_compared = 0;
         for mut group in std::mem::take(&mut self.alike).into_values() {
             group.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.2.cmp(&b.2)));
@@ -324,7 +333,8 @@ impl Survey {
                     n_compared += 1;
                     for id in [document, other] {
                         if !profiles.contains_key(id) {
-                            profiles.insert(*id, Profile::new(cut(&read(*id)?)));
+                            let text = read(*id)?.unwrap_or_default();
+                            profiles.insert(*id, Profile::new(cut(&text)));
                         }
                     }
                     if profiles[document].same(&profiles[other]) {

@@ -711,7 +711,6 @@ async fn a_data_directory_of_an_earlier_version_gets_filters_without_embedding()
             "DROP TABLE unindexed_attributes; DROP TABLE successions;
              ALTER TABLE documents DROP COLUMN given; ALTER TABLE documents DROP COLUMN found;
              DROP TABLE idempotency_keys; DROP INDEX chunks_by_hash; ALTER TABLE chunks DROP COLUMN hash;
-             ALTER TABLE jobs ADD COLUMN stage TEXT; ALTER TABLE jobs ADD COLUMN progress REAL;
              PRAGMA user_version = 3;",
         )
         .unwrap();

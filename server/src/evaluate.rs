@@ -422,9 +422,10 @@ async fn index(
         }
     };
     let limits = Limits::default();
-    Ok(pipeline
+    pipeline
         .run_jobs(&limits, std::future::pending(), &report)
-        .await?)
+        .await?;
+    Ok(())
 }
 
 fn extracted(row: &CorpusRow) -> Extracted {

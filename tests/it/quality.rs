@@ -11,7 +11,9 @@ const POLICY: &str = "The quality policy is reviewed in the management review. W
 fn issues(report: &Value, source: &str) -> Vec<String> {
     let findings = report["findings"].as_array().unwrap();
     let found = findings.iter().find(|finding| finding["source"] == source);
-    let issues = found.map_or(&[][..], |found| found["issues"].as_array().unwrap());
+    let issues = found.map_or(&[][..], |found| {
+        found["issues"].as_array().unwrap().as_slice()
+    });
     issues
         .iter()
         .map(|issue| issue["kind"].as_str().unwrap().to_owned())

@@ -33,7 +33,7 @@ pub(super) enum Trouble {
     /// Something about this job; the others are not concerned.
     Job(Reason, String),
     /// Something that concerns every job.
-    All(Error),
+    All(Box<Error>),
 }
 
 impl From<Error> for Trouble {
@@ -42,7 +42,7 @@ impl From<Error> for Trouble {
         let reason = error.reason();
         match reason.retry() {
             Retry::Never | Retry::Few => Self::Job(reason, error.to_string()),
-            Retry::Always => Self::All(error),
+            Retry::Always => Self::All(Box::new(error)),
         }
     }
 }

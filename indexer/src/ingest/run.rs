@@ -174,7 +174,7 @@ enum Done {
     },
     Read {
         job: Job,
-        outcome: Attempt<Option<Prepared>>,
+        outcome: Box<Attempt<Option<Prepared>>>,
     },
     LookedUp {
         ticket: Ticket,
@@ -217,7 +217,7 @@ struct Run<'a> {
     /// Texts without a vector, and whose chunks wait for it.
     missing: HashMap<TextHash, Vec<(Ticket, usize)>>,
     /// Those of them that no call has taken yet, in the order in which they will be.
-    line: BTreeMap<(Reverse(Priority), u64), TextHash>,
+    line: BTreeMap<(Reverse<Priority>, u64), TextHash>,
     n_lined_up: u64,
     /// What was embedded and may not yet be found in the catalog, latest first.
     fresh: [HashMap<TextHash, Arc<Embedded>>; 3],
@@ -355,7 +355,7 @@ impl<'a> Run<'a> {
             }
             Done::Read { job, outcome } => {
                 self.reading.remove(&job.id);
-                match outcome {
+                match *outcome {
                     Ok(Some(prepared)) => self.hold(job, prepared),
                     Ok(None) => self.refuse(
                         &job,
@@ -363,7 +363,7 @@ impl<'a> Run<'a> {
                         "the document was deleted or replaced meanwhile",
                     ),
                     Err(Trouble::Job(reason, error)) => self.refuse(&job, reason, &error),
-                    Err(Trouble::All(error)) => return Err(error),
+                    Err(Trouble::All(error)) => return Err(*error),
                 }
             }
             Done::LookedUp {
@@ -481,7 +481,10 @@ impl<'a> Run<'a> {
                     Err(Trouble::Job(Reason::Timeout, error))
                 }
             };
-            Ok(Done::Read { job, outcome })
+            Ok(Done::Read {
+                job,
+                outcome: Box::new(outcome),
+            })
         });
     }
 
