@@ -2,6 +2,7 @@
 
 use crate::document::Extracted;
 use crate::error::{Error, Result};
+use crate::extract::Tools;
 use crate::extract::mail::{self, Letter};
 use crate::extract::outline::Outline;
 use crate::extract::rtf;
@@ -72,7 +73,7 @@ fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usiz
         date: file.time(at, SENT).or_else(|| file.time(at, DELIVERED)),
     };
     letter.add_to(outline);
-    add_body(outline, file, at, encoding, depth, tools);
+    add_body(outline, file, at, encoding, depth);
     for (index, name) in file.attachments(at).into_iter().enumerate() {
         if index == MAX_ATTACHMENTS {
             outline.warn(format!(
@@ -85,7 +86,7 @@ fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usiz
     Ok(())
 }
 
-fn add_body(outline: &mut Outline, file: &mut File<'_>, at: &str, encoding: &'static Encoding, depth: usize, tools: &Tools) {
+fn add_body(outline: &mut Outline, file: &mut File<'_>, at: &str, encoding: &'static Encoding, depth: usize) {
     if let Some(body) = file.text(at, BODY, encoding).filter(|body| !body.trim().is_empty()) {
         crate::extract::text::add_paragraphs(outline, &body);
     } else if let Some(body) = file
@@ -123,7 +124,7 @@ fn add_attachment(outline: &mut Outline, file: &mut File<'_>, at: &str, index: u
             return Ok(());
         }
         let mut message = Outline::default();
-        add_message(&mut message, file, &inner, depth + 1)?;
+        add_message(&mut message, file, &inner, depth + 1, tools)?;
         outline.heading(2, &name);
         outline.nest(message.finish(), &format!("attachment `{name}`"));
     }

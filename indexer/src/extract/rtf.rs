@@ -530,6 +530,7 @@ impl Reader {
         let text = std::mem::take(&mut self.text);
         let marker = std::mem::take(&mut self.marker);
         let level = self
+            .state
             .paragraph
             .level
             .or_else(|| self.styles.get(&self.state.paragraph.style).copied());
