@@ -3,7 +3,7 @@
 //! Run it with the folder of sample files, and optionally the names of some of them:
 //! `cargo run -p kura-indexer --example formats -- FOLDER [PART-OF-NAME]`. With a part of a name it shows the blocks too.
 
-use kura_indexer::extract;
+use kura_indexer::{Tools, extract};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let row = rows.entry(entry.ext.clone()).or_default();
         row.n_files += 1;
         let start = Instant::now();
-        let outcome = extract(&bytes, &entry.file, None);
+        let outcome = extract(&bytes, &entry.file, None, &Tools::default());
         row.slowest = row.slowest.max(start.elapsed());
         let is_counted = !["scanned", "encrypted", "malformed"]
             .iter()

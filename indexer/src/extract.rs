@@ -157,12 +157,7 @@ fn extract_as(
     Ok(extracted)
 }
 
-fn read(
-    bytes: &[u8],
-    media_type: &MediaType,
-    depth: usize,
-    tools: &Tools,
-) -> Result<Extracted> {
+fn read(bytes: &[u8], media_type: &MediaType, depth: usize, tools: &Tools) -> Result<Extracted> {
     match media_type {
         MediaType::Markdown => Ok(markdown::extract(bytes)),
         MediaType::AsciiDoc => Ok(asciidoc::extract(bytes)),

@@ -128,7 +128,9 @@ fn every_embedder_and_reranker_architecture_of_the_registry_is_tested_here() {
                 &["bert", "xlm_roberta", "modern_bert", "qwen3"]
             }
             kura_models::ModelKind::Reranker => &["bert", "xlm_roberta", "modern_bert", "qwen3"],
-            kura_models::ModelKind::Generator { .. } | kura_models::ModelKind::Recognizer => continue,
+            kura_models::ModelKind::Generator { .. } | kura_models::ModelKind::Recognizer => {
+                continue;
+            }
         };
         assert!(
             tested.contains(&architecture.as_str().unwrap()),

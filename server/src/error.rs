@@ -473,6 +473,7 @@ impl From<kura_models::Error> for ApiError {
             | E::Io(_)
             | E::Candle(_)
             | E::Tokenizer(_)
+            | E::Recognition(_)
             | E::Template(_) => return Self::internal(&error),
         };
         Self::new(code, error.to_string())

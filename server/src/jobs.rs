@@ -137,7 +137,7 @@ async fn work_once(app: &AppState) -> anyhow::Result<usize> {
                     jobs.changed(job.id);
                     record(job);
                     // Nobody listens any more when the server stops.
-                    drop(ended.send(()));
+                    let _ = ended.send(()); // nobody may listen any more
                 }
             };
             pipeline.run_jobs(&Limits::default(), stop, &report).await

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 /// Formats that kura reads.
 const SUPPORTED: [&str; 20] = [
     "md", "txt", "html", "csv", "pdf", "docx", "doc", "pptx", "ppt", "xlsx", "xls", "odt", "odp",
-    "ods", "rtf", "epub", "eml", "msg", "json",
-    "png",
+    "ods", "rtf", "epub", "eml", "msg", "json", "png",
 ];
 
 /// Least share of the snippets of sound files that must be found, PDF (which has an engine of its own) apart.
@@ -135,7 +134,7 @@ fn real_files_cut_off_or_damaged_anywhere_end() {
         for variant in variants {
             let start = Instant::now();
             // Whatever comes of it, it must come.
-            let _ = extract(&variant, &entry.file, None);
+            let _ = extract(&variant, &entry.file, None, &Tools::default());
             if start.elapsed() > MAX_TIME {
                 faults.push(format!(
                     "{} of {} bytes: took {:?}",
@@ -214,16 +213,21 @@ fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>)
 /// The reference extractors write cells apart by blanks, commas or pipes, and keep or drop Markdown's marks.
 fn folded(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !is_table_rule(line)).collect();
-    let normal = extract(lines.join("\n").as_bytes(), "snippet.log", None, &Tools::default())
-        .map(|extracted| {
-            extracted
-                .blocks
-                .into_iter()
-                .map(|block| block.text)
-                .collect::<Vec<_>>()
-                .join("\n")
-        })
-        .unwrap_or_default();
+    let normal = extract(
+        lines.join("\n").as_bytes(),
+        "snippet.log",
+        None,
+        &Tools::default(),
+    )
+    .map(|extracted| {
+        extracted
+            .blocks
+            .into_iter()
+            .map(|block| block.text)
+            .collect::<Vec<_>>()
+            .join("\n")
+    })
+    .unwrap_or_default();
     normal
         .chars()
         .filter(|c| !c.is_whitespace() && !matches!(c, '|' | ',' | '`' | '*' | '\\'))

@@ -215,8 +215,13 @@ fn files(folder: &Path) -> Vec<Document> {
     paths.sort();
     let document = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let extracted =
-            extract(&fs_err::read(path).unwrap(), &name, Some("text/markdown")).unwrap();
+        let extracted = extract(
+            &fs_err::read(path).unwrap(),
+            &name,
+            Some("text/markdown"),
+            &kura_indexer::Tools::default(),
+        )
+        .unwrap();
         Document {
             title: extracted.title.unwrap_or_else(|| name.clone()),
             id: name,

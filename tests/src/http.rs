@@ -128,7 +128,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        reply(self.agent.run(request.body(body).unwrap()).unwrap())
+        reply(self.agent.run(request.body(body).unwrap()).unwrap()).unwrap()
     }
 
     /// Uploads one file.

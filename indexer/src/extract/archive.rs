@@ -149,7 +149,7 @@ mod tests {
             ("inner.zip", &inner),
             ("x.png", b"\x89PNG\r\n\x1a\n"),
         ]);
-        let extracted = extract(&bytes, "all.zip", None).unwrap();
+        let extracted = extract(&bytes, "all.zip", None, &crate::Tools::default()).unwrap();
         let texts: Vec<&str> = extracted
             .blocks
             .iter()
@@ -192,7 +192,7 @@ mod tests {
             }
             bytes
         };
-        let extracted = extract(&bytes, "a.zip", None).unwrap();
+        let extracted = extract(&bytes, "a.zip", None, &crate::Tools::default()).unwrap();
         assert_eq!(extracted.blocks[0].text, "規則.txt");
     }
 
@@ -202,7 +202,7 @@ mod tests {
         for _ in 0..6 {
             bytes = zip(&[("inner.zip", &bytes)]);
         }
-        assert!(extract(&bytes, "a.zip", None).is_err());
+        assert!(extract(&bytes, "a.zip", None, &crate::Tools::default()).is_err());
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let bomb = zip(&[("a.txt", &zeros)]);
         assert!(bomb.len() < 100_000);
         assert!(matches!(
-            extract(&bomb, "a.zip", None),
+            extract(&bomb, "a.zip", None, &crate::Tools::default()),
             Err(Error::TooLarge { .. })
         ));
         // Each layer alone is below the ratio, both together are not.
@@ -225,7 +225,7 @@ mod tests {
             .collect();
         let nested = zip(&[("inner.zip", &zip(&members))]);
         assert!(matches!(
-            extract(&nested, "a.zip", None),
+            extract(&nested, "a.zip", None, &crate::Tools::default()),
             Err(Error::Malformed { .. } | Error::TooLarge { .. })
         ));
     }

@@ -129,7 +129,7 @@ mod tests {
                 "<?xml version='1.0'?><html><head><title>1</title></head><body><h1>One</h1><p>a</p></body></html>",
             ),
         ]);
-        let extracted = extract(&bytes, "a.epub", None).unwrap();
+        let extracted = extract(&bytes, "a.epub", None, &crate::Tools::default()).unwrap();
         assert_eq!(extracted.title.as_deref(), Some("規則集"));
         assert_eq!(extracted.metadata.author.as_deref(), Some("Sato"));
         let texts: Vec<&str> = extracted

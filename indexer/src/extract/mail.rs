@@ -143,7 +143,13 @@ fn add_text(outline: &mut Outline, part: &MessagePart<'_>) -> bool {
     true
 }
 
-fn add_part(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: usize, tools: &Tools) {
+fn add_part(
+    outline: &mut Outline,
+    part: &MessagePart<'_>,
+    name: &str,
+    depth: usize,
+    tools: &Tools,
+) {
     let media_type = part.content_type().map(|kind| match kind.subtype() {
         Some(subtype) => format!("{}/{subtype}", kind.ctype()),
         None => kind.ctype().to_owned(),
@@ -151,24 +157,53 @@ fn add_part(outline: &mut Outline, part: &MessagePart<'_>, name: &str, depth: us
     match &part.body {
         PartType::Message(message) => {
             // A message has no name but its subject.
-            let name = if name.starts_with("attachment ") { message.subject().unwrap_or(name) } else { name };
-            add_attachment(outline, message.raw_message(), name, Some("message/rfc822"), depth, tools);
+            let name = if name.starts_with("attachment ") {
+                message.subject().unwrap_or(name)
+            } else {
+                name
+            };
+            add_attachment(
+                outline,
+                message.raw_message(),
+                name,
+                Some("message/rfc822"),
+                depth,
+                tools,
+            );
         }
         PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
-            add_attachment(outline, part.contents(), name, media_type.as_deref(), depth, tools);
+            add_attachment(
+                outline,
+                part.contents(),
+                name,
+                media_type.as_deref(),
+                depth,
+                tools,
+            );
         }
         PartType::Multipart(_) => {}
     }
 }
 
 /// Adds an attachment of a message that lies `depth` files deep, under a heading with its name.
-pub(crate) fn add_attachment(outline: &mut Outline, content: &[u8], name: &str, media_type: Option<&str>, depth: usize, tools: &Tools) {
+pub(crate) fn add_attachment(
+    outline: &mut Outline,
+    content: &[u8],
+    name: &str,
+    media_type: Option<&str>,
+    depth: usize,
+    tools: &Tools,
+) {
     if depth >= MAX_DEPTH {
         outline.warn(format!("attachment `{name}`: nested too deeply to be read"));
         return;
     }
     // The name of a message is its subject, whose full stops begin no extension.
-    let hint = if media_type == Some("message/rfc822") { "message.eml" } else { name };
+    let hint = if media_type == Some("message/rfc822") {
+        "message.eml"
+    } else {
+        name
+    };
     match extract_nested(content, hint, media_type, depth + 1, tools) {
         Ok(extracted) => {
             outline.heading(2, name);

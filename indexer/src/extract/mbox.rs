@@ -2,8 +2,8 @@
 
 use crate::document::Extracted;
 use crate::error::{Error, Result};
-use crate::extract::{Tools, extract_nested};
 use crate::extract::outline::Outline;
+use crate::extract::{Tools, extract_nested};
 
 /// Most messages of one mailbox that are read.
 const MAX_MESSAGES: usize = 5000;
@@ -17,7 +17,13 @@ pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extra
             outline.warn(format!("only the first {MAX_MESSAGES} messages were read"));
             break;
         }
-        match extract_nested(&unquoted(message), "message.eml", Some("message/rfc822"), depth + 1, tools) {
+        match extract_nested(
+            &unquoted(message),
+            "message.eml",
+            Some("message/rfc822"),
+            depth + 1,
+            tools,
+        ) {
             Ok(extracted) => outline.nest_beside(extracted, &format!("message {number}")),
             Err(Error::EmptyFile) => {}
             Err(error @ Error::TooLarge { .. }) => return Err(error),
@@ -69,7 +75,8 @@ mod tests {
             First body.\n>From here on it is quoted.\nFrom the same paragraph.\n\n\
             From tanaka@kura.example Mon Nov  2 10:00:00 2026\nFrom: tanaka@kura.example\nMessage-ID: <2>\nSubject: Two\n\nSecond body.\n";
         for name in ["all.mbox", "all.txt", "all"] {
-            let extracted = extract(mailbox.as_bytes(), name, None).unwrap();
+            let extracted =
+                extract(mailbox.as_bytes(), name, None, &crate::Tools::default()).unwrap();
             let headings: Vec<&str> = extracted
                 .blocks
                 .iter()

@@ -54,7 +54,13 @@ pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extra
 }
 
 /// Adds the message whose properties lie under `at`.
-fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usize, tools: &Tools) -> Result<()> {
+fn add_message(
+    outline: &mut Outline,
+    file: &mut File<'_>,
+    at: &str,
+    depth: usize,
+    tools: &Tools,
+) -> Result<()> {
     let encoding = file.encoding(at);
     let mut text = |property: u16| file.text(at, property, encoding);
     let name = text(SENDER_NAME);
@@ -86,8 +92,17 @@ fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usiz
     Ok(())
 }
 
-fn add_body(outline: &mut Outline, file: &mut File<'_>, at: &str, encoding: &'static Encoding, depth: usize) {
-    if let Some(body) = file.text(at, BODY, encoding).filter(|body| !body.trim().is_empty()) {
+fn add_body(
+    outline: &mut Outline,
+    file: &mut File<'_>,
+    at: &str,
+    encoding: &'static Encoding,
+    depth: usize,
+) {
+    if let Some(body) = file
+        .text(at, BODY, encoding)
+        .filter(|body| !body.trim().is_empty())
+    {
         crate::extract::text::add_paragraphs(outline, &body);
     } else if let Some(body) = file
         .stream(at, HTML_BODY, BINARY)
@@ -105,7 +120,14 @@ fn add_body(outline: &mut Outline, file: &mut File<'_>, at: &str, encoding: &'st
     }
 }
 
-fn add_attachment(outline: &mut Outline, file: &mut File<'_>, at: &str, index: usize, depth: usize, tools: &Tools) -> Result<()> {
+fn add_attachment(
+    outline: &mut Outline,
+    file: &mut File<'_>,
+    at: &str,
+    index: usize,
+    depth: usize,
+    tools: &Tools,
+) -> Result<()> {
     let encoding = file.encoding(at);
     let name = file
         .text(at, LONG_NAME, encoding)
@@ -113,7 +135,14 @@ fn add_attachment(outline: &mut Outline, file: &mut File<'_>, at: &str, index: u
     let name = name.unwrap_or_else(|| format!("attachment {}", index + 1));
     if let Some(content) = file.stream(at, ATTACHMENT, BINARY) {
         let media_type = file.text(at, MEDIA_TYPE, encoding);
-        mail::add_attachment(outline, &content, &name, media_type.as_deref(), depth, tools);
+        mail::add_attachment(
+            outline,
+            &content,
+            &name,
+            media_type.as_deref(),
+            depth,
+            tools,
+        );
         return Ok(());
     }
     // A message within the message is a storage with properties of its own.

@@ -234,7 +234,7 @@ pub async fn upload_documents(
             acl: Acl::everyone(),
             metadata: file.metadata,
         };
-        let priority = file.priority.into();
+        let priority = catalog::Priority::from(file.priority);
         let added = app.pipeline.add_document_with(new, priority).await?;
         app.jobs.notify();
         items.push(upload(&app, added).await?);

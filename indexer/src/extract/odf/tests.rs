@@ -26,7 +26,7 @@ fn document(kind: &str, styles: &str, body: &str) -> Vec<u8> {
 
 /// Stored without compression, the declared type is what the signature is read from.
 fn read(bytes: &[u8], name: &str) -> Extracted {
-    extract_file(bytes, name, None).unwrap()
+    extract_file(bytes, name, None, &crate::Tools::default()).unwrap()
 }
 
 fn texts(extracted: &Extracted) -> Vec<(BlockKind, &str)> {
@@ -156,7 +156,7 @@ fn a_password_is_said() {
         ("content.xml", "garbage"),
     ]);
     assert!(matches!(
-        extract_file(&bytes, "a.odt", None),
+        extract_file(&bytes, "a.odt", None, &crate::Tools::default()),
         Err(Error::Encrypted)
     ));
 }
