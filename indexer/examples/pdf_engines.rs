@@ -62,7 +62,7 @@ fn main() {
             readers.push((name.to_owned(), Reader::Texts(PathBuf::from(texts))));
         }
     }
-    let manifest = std::fs::read_to_string(folder.join("MANIFEST.jsonl")).expect("MANIFEST.jsonl");
+    let manifest = fs_err::read_to_string(folder.join("MANIFEST.jsonl")).expect("MANIFEST.jsonl");
     let entries: Vec<Entry> = manifest
         .lines()
         .filter(|line| !line.trim().is_empty())
@@ -72,12 +72,12 @@ fn main() {
     for (name, reader) in &readers {
         let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
         for entry in &entries {
-            let bytes = std::fs::read(folder.join(&entry.file)).expect("a file of the list");
+            let bytes = fs_err::read(folder.join(&entry.file)).expect("a file of the list");
             let begun = Instant::now();
             let (text, note) = read(reader, &bytes, &entry.file);
             let mut took = begun.elapsed();
             if let Reader::Texts(texts) = reader {
-                let known = std::fs::read_to_string(texts.join(format!("{}.ms", entry.file)));
+                let known = fs_err::read_to_string(texts.join(format!("{}.ms", entry.file)));
                 took = Duration::from_millis(
                     known
                         .ok()
@@ -138,7 +138,7 @@ fn group(tags: &[String]) -> &'static str {
 fn read(reader: &Reader, bytes: &[u8], file: &str) -> (String, String) {
     let outcome = match reader {
         Reader::Texts(texts) => {
-            let text = std::fs::read_to_string(texts.join(format!("{file}.txt")));
+            let text = fs_err::read_to_string(texts.join(format!("{file}.txt")));
             return (text.unwrap_or_default(), String::new());
         }
         Reader::Kura(tools) => extract(bytes, file, None, tools),

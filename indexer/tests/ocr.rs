@@ -1,5 +1,11 @@
 //! Text recognition with the real model: pictures and scanned pages through the whole of extraction.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that fails may panic, and one that is skipped says so"
+)]
+
 use kura_indexer::{Error, Extracted, PageSource, Tools, extract};
 use kura_models::{Registry, load_recognizer};
 use std::path::Path;

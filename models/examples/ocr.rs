@@ -13,7 +13,7 @@ fn main() {
     let dir = arguments.next().expect("the model's folder");
     let model = PpOcr::load(Path::new(&dir), None).expect("the model's files");
     for path in arguments {
-        let picture = ppm(&std::fs::read(&path).expect("the picture")).expect("a binary PPM");
+        let picture = ppm(&fs_err::read(&path).expect("the picture")).expect("a binary PPM");
         let begun = Instant::now();
         let read = model.recognize(&picture).expect("it is recognized");
         println!(
@@ -32,7 +32,7 @@ fn main() {
             );
         }
     }
-    let peak = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = peak.lines().find(|line| line.starts_with("VmHWM"));
     println!("{}", peak.unwrap_or_default());
 }

@@ -264,10 +264,10 @@ pub fn extractor(config: &Config) -> anyhow::Result<Arc<dyn Extractor>> {
     if let Some(workers) = workers(config)? {
         return Ok(Arc::new(workers));
     }
-    let installed = installed_recognizer(config)?;
-    let recognizer = installed
-        .map(|installed| kura_models::load_recognizer(&installed, None))
-        .transpose()?;
+    let recognizer = match installed_recognizer(config)? {
+        Some(installed) => Some(kura_models::load_recognizer(&installed, None)?),
+        None => None,
+    };
     Ok(Arc::new(InProcess::new(Tools::new(recognizer))))
 }
 

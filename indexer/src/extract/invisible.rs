@@ -20,9 +20,7 @@ pub(crate) fn strip(text: &str) -> Vec<char> {
     let mut n_stripped = 0;
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
-        if !is_invisible(c) {
-            out.push(c);
-        } else if is_needed(c, &out, rest.clone().next()) {
+        if !is_invisible(c) || is_needed(c, &out, rest.clone().next()) {
             out.push(c);
         } else {
             n_stripped += usize::from(can_hide(c));

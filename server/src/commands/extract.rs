@@ -92,13 +92,10 @@ pub async fn run(config: &Config, args: &Args) -> anyhow::Result<Outcome> {
 /// When this process cannot be confined as demanded, or the server is gone.
 pub fn work(args: &WorkerArgs) -> anyhow::Result<Outcome> {
     // One core each: there are as many workers as may work at the same time.
-    let recognizer = args
-        .recognizer
-        .as_deref()
-        .map(|dir| PpOcr::load(dir, Some(1)));
-    let recognizer = recognizer
-        .transpose()?
-        .map(|model| Arc::new(model) as Arc<dyn Recognizer>);
+    let recognizer: Option<Arc<dyn Recognizer>> = match &args.recognizer {
+        Some(dir) => Some(Arc::new(PpOcr::load(dir, Some(1))?)),
+        None => None,
+    };
     isolation::serve(args.protection.into(), Tools::new(recognizer))?;
     Ok(Outcome::Success)
 }

@@ -77,10 +77,12 @@ impl TokenSink for Shallow {
     type Handle = NodeId;
 
     fn process_token(&self, token: Token, line_number: u64) -> TokenSinkResult<NodeId> {
-        match &token {
-            Token::TagToken(tag) if !self.admits(tag) => TokenSinkResult::Continue,
-            _ => self.tree.process_token(token, line_number),
+        if let Token::TagToken(tag) = &token
+            && !self.admits(tag)
+        {
+            return TokenSinkResult::Continue;
         }
+        self.tree.process_token(token, line_number)
     }
 
     fn end(&self) {
