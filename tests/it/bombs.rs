@@ -110,7 +110,7 @@ async fn a_worker_that_is_killed_fails_one_file_and_the_next_gets_another() {
         async move { workers.extract(file(&slow.0, slow.1)).await }
     });
     tokio::time::sleep(Duration::from_millis(30)).await;
-    for worker in children() {
+    for worker in workers_with("best-effort") {
         let killed = Command::new("kill")
             .args(["-9", &worker.to_string()])
             .status();
@@ -145,22 +145,18 @@ fn sound() -> Vec<(String, Vec<u8>)> {
     sound
 }
 
-/// The workers that this process has started.
-fn children() -> Vec<u32> {
+/// The workers with this protection that this process has started. Other tests have servers and workers of their own.
+fn workers_with(protection: &str) -> Vec<u32> {
     let own = std::process::id();
     let processes = fs_err::read_dir("/proc").unwrap().filter_map(|entry| {
         let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
         let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let parent: u32 = stat
-            .rsplit_once(')')?
-            .1
-            .split_whitespace()
-            .nth(1)?
-            .parse()
-            .ok()?;
-        // Until it has become a worker, a child is a copy of this process.
-        let name = fs_err::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        (parent == own && name.trim() == "kura").then_some(pid)
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
+        // Until it has become a worker, a child is a copy of this process, with its command line.
+        let line = fs_err::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        let words: Vec<&str> = line.split('\0').collect();
+        let is_worker = words.get(1) == Some(&"extract-worker") && words.contains(&protection);
+        (parent.parse() == Ok(own) && is_worker).then_some(pid)
     });
     processes.collect()
 }
@@ -182,7 +178,7 @@ impl PeakMemory {
             let (stop, peak) = (Arc::clone(&stop), Arc::clone(&peak));
             move || {
                 while !stop.load(Ordering::Relaxed) {
-                    for pid in children() {
+                    for pid in workers_with("required") {
                         peak.fetch_max(high_water(pid).unwrap_or(0), Ordering::Relaxed);
                     }
                     std::thread::sleep(Duration::from_millis(10));

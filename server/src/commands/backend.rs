@@ -22,9 +22,12 @@ impl Backend {
         Self::open_with(config, app::load_ingest_models).await
     }
 
-    /// The same for a command that searches.
+    /// The same for a command that searches. In this process late interaction is not dropped: its budget, counted from
+    /// the start of the search, is for a server, and the first embedding of a process takes longer than all of it.
     pub(super) async fn open_to_search(config: &Config) -> anyhow::Result<Self> {
-        Self::open_with(config, app::load_index_models).await
+        let mut config = config.clone();
+        config.retrieval.late_budget_ms = u64::from(u32::MAX);
+        Self::open_with(&config, app::load_index_models).await
     }
 
     async fn open_with(
