@@ -7,13 +7,17 @@ mod dictionaries;
 mod documents;
 mod jobs;
 mod metadata;
+mod moves;
 mod rows;
+mod sources;
 mod surroundings;
 
 pub(crate) use documents::Hydrated;
 pub use documents::{Deleted, EmbeddedChunk, Indexed, NewVersion, Published};
 pub use jobs::{Job, JobId, JobState, Stage};
+pub use moves::Move;
 pub use rows::{Collection, Document, DocumentStatus, Page};
+pub use sources::{ItemRow, KnownItem, NewSource, Source, SourceId, SourceState};
 pub use surroundings::{Place, Surroundings};
 
 use crate::{CollectionId, Error, Result};
@@ -57,6 +61,7 @@ impl Catalog {
             M::up(include_str!("../migrations/02_dictionaries.sql")),
             M::up(include_str!("../migrations/03_token_codes.sql")),
             M::up(include_str!("../migrations/04_metadata.sql")),
+            M::up(include_str!("../migrations/06_sources.sql")),
         ])
         .to_latest(&mut writer)?;
         Ok(Self {
@@ -190,6 +195,15 @@ impl Catalog {
             idle.push(conn);
         }
         result
+    }
+
+    /// Returns the first column of a query, as text.
+    pub(crate) fn texts(&self, sql: &str) -> Result<Vec<String>> {
+        self.read(|conn| {
+            let mut select = conn.prepare(sql)?;
+            let rows = select.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
     }
 
     /// Empties the write-ahead log, which still has deleted pages as they were.

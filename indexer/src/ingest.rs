@@ -616,6 +616,9 @@ fn is_about_file(error: &Error) -> bool {
         | Error::InvalidMetadata { .. }
         | Error::UnknownDocument { .. }
         | Error::UnknownJob { .. }
+        | Error::UnknownSource { .. }
+        | Error::SourceExists { .. }
+        | Error::InvalidSource { .. }
         | Error::Locked { .. }
         | Error::Incompatible { .. }
         | Error::Damaged { .. }

@@ -217,7 +217,7 @@ fn put_from(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
 }
 
 /// Returns a put for the lexical leg alone.
-fn put_words(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
+pub(crate) fn put_words(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
     let chunks = catalog.chunks(target.document, target.version)?;
     Ok(IndexOp::PutWords {
         collection: target.collection,

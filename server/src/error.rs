@@ -32,6 +32,8 @@ pub enum Code {
     UnknownDocument,
     /// No such job.
     UnknownJob,
+    /// No source of that name.
+    UnknownSource,
     /// No such conversation.
     UnknownConversation,
     /// No such answer among the caller's own.
@@ -44,6 +46,8 @@ pub enum Code {
     UnknownModel,
     /// A collection of that name exists.
     CollectionExists,
+    /// A source of that name exists.
+    SourceExists,
     /// Another evaluation is running.
     EvaluationRunning,
     /// The request does not say what it must.
@@ -76,17 +80,19 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Unauthorized,
         Self::UnknownCollection,
         Self::UnknownDocument,
         Self::UnknownJob,
+        Self::UnknownSource,
         Self::UnknownConversation,
         Self::UnknownAnswer,
         Self::UnknownFeedback,
         Self::UnknownEvaluation,
         Self::UnknownModel,
         Self::CollectionExists,
+        Self::SourceExists,
         Self::EvaluationRunning,
         Self::InvalidRequest,
         Self::PayloadTooLarge,
@@ -119,6 +125,7 @@ impl Code {
                 "Unknown document",
             ),
             Self::UnknownJob => ("unknown_job", StatusCode::NOT_FOUND, "Unknown job"),
+            Self::UnknownSource => ("unknown_source", StatusCode::NOT_FOUND, "Unknown source"),
             Self::UnknownConversation => (
                 "unknown_conversation",
                 StatusCode::NOT_FOUND,
@@ -141,6 +148,7 @@ impl Code {
                 StatusCode::CONFLICT,
                 "Collection exists",
             ),
+            Self::SourceExists => ("source_exists", StatusCode::CONFLICT, "Source exists"),
             Self::EvaluationRunning => (
                 "evaluation_running",
                 StatusCode::CONFLICT,
@@ -421,12 +429,14 @@ fn bare_detail(status: StatusCode) -> &'static str {
         | Code::UnknownCollection
         | Code::UnknownDocument
         | Code::UnknownJob
+        | Code::UnknownSource
         | Code::UnknownConversation
         | Code::UnknownAnswer
         | Code::UnknownFeedback
         | Code::UnknownEvaluation
         | Code::UnknownModel
         | Code::CollectionExists
+        | Code::SourceExists
         | Code::EvaluationRunning
         | Code::InvalidRequest
         | Code::UnsupportedMediaType
@@ -479,9 +489,12 @@ impl From<kura_indexer::Error> for ApiError {
             E::InvalidCollectionName { .. }
             | E::InvalidDictionary { .. }
             | E::InvalidDate { .. }
-            | E::InvalidMetadata { .. } => Code::InvalidRequest,
+            | E::InvalidMetadata { .. }
+            | E::InvalidSource { .. } => Code::InvalidRequest,
             E::UnknownDocument { .. } => Code::UnknownDocument,
             E::UnknownJob { .. } => Code::UnknownJob,
+            E::UnknownSource { .. } => Code::UnknownSource,
+            E::SourceExists { .. } => Code::SourceExists,
             E::StorageFull { .. } => Code::StorageFull,
             ref full if full.is_storage_full() => {
                 return Self {

@@ -83,7 +83,7 @@ pub struct EmbeddedChunk {
 }
 
 /// A deleted document that stores may still hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Deleted(pub DocumentId);
 
 /// What a search shows of a chunk besides its score.
@@ -441,16 +441,7 @@ impl Catalog {
 
     /// Marks a document deleted: from the commit on nothing of it is returned, and its open jobs end.
     pub fn delete_document(&self, id: DocumentId) -> Result<()> {
-        self.write(|tx| {
-            let at = now();
-            metadata::note_superseded(tx, id)?;
-            tx.execute("UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL", params![id.to_string(), at])?;
-            tx.execute(
-                "UPDATE jobs SET state = 'failed', error = 'the document was deleted', finished_at = ?2 WHERE document_id = ?1 AND state IN ('queued', 'running')",
-                params![id.to_string(), at],
-            )?;
-            Ok(())
-        })
+        self.write(|tx| mark_deleted(tx, id))
     }
 
     /// Returns deleted documents that the stores may still hold.
@@ -486,6 +477,20 @@ impl Catalog {
                 .collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+pub(super) fn mark_deleted(tx: &Transaction<'_>, id: DocumentId) -> Result<()> {
+    let at = now();
+    metadata::note_superseded(tx, id)?;
+    tx.execute(
+        "UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL",
+        params![id.to_string(), at],
+    )?;
+    tx.execute(
+        "UPDATE jobs SET state = 'failed', error = 'the document was deleted', finished_at = ?2 WHERE document_id = ?1 AND state IN ('queued', 'running')",
+        params![id.to_string(), at],
+    )?;
+    Ok(())
 }
 
 /// Returns those documents of chunks that pass a filter; `None` when all do.
