@@ -2,6 +2,7 @@
 
 use crate::commands::{
     admin, ask, config, dictionary, doctor, eval, explain, extract, ingest, models, search, serve,
+    sync, verify,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub enum Command {
     Serve(serve::Args),
     /// Add files and folders to a collection and index them.
     Ingest(ingest::Args),
+    /// Keep in step with folders and other places where documents live.
+    Sync(sync::Args),
     /// Search by meaning and by words.
     Search(search::Args),
     /// Show how a search ranks, and why it does not find a document.
@@ -58,6 +61,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Teach a collection's words: synonyms, abbreviations, readings.
     Dictionary(dictionary::Args),
+    /// Compare catalog, original files and indexes.
+    Verify(verify::Args),
     /// Rebuild what can be rebuilt.
     Admin(admin::Args),
     /// Measure quality on labelled data.

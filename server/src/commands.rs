@@ -23,6 +23,8 @@ pub mod ingest;
 pub mod models;
 pub mod search;
 pub mod serve;
+pub mod sync;
+pub mod verify;
 
 use crate::cli::{Cli, Command, Globals};
 use crate::config::{Config, Flags, Loaded, Problem};
@@ -108,6 +110,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
             outcome
         }
         Command::Ingest(args) => runtime()?.block_on(ingest::run(configured(&flags)?, args)),
+        Command::Sync(args) => runtime()?.block_on(sync::run(configured(&flags)?, args)),
+        Command::Verify(args) => runtime()?.block_on(verify::run(configured(&flags)?, args)),
         Command::Search(args) => runtime()?.block_on(search::run(configured(&flags)?, args)),
         Command::Explain(args) => runtime()?.block_on(explain::run(configured(&flags)?, args)),
         Command::Ask(args) => runtime()?.block_on(ask::run(configured(&flags)?, args)),
@@ -129,6 +133,8 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
     let listen = match command {
         Command::Serve(args) => args.listen.clone(),
         Command::Ingest(_)
+        | Command::Sync(_)
+        | Command::Verify(_)
         | Command::Search(_)
         | Command::Ask(_)
         | Command::Explain(_)
@@ -227,6 +233,9 @@ fn hint(failure: &anyhow::Error) -> Option<String> {
                     return Some(
                         "`kura ingest PATH --collection NAME` makes a collection".to_owned(),
                     );
+                }
+                E::UnknownSource { .. } => {
+                    return Some("`kura sync list` shows the sources".to_owned());
                 }
                 E::StorageFull { .. } => {}
                 full if full.is_storage_full() => {

@@ -167,10 +167,10 @@ fn record(job: &Job) {
 }
 
 /// Aborts the task when dropped, so that cutting off the worker cuts off its job.
-struct Abort<T>(tokio::task::JoinHandle<T>);
+pub(crate) struct Abort<T>(pub(crate) tokio::task::JoinHandle<T>);
 
 impl<T> Abort<T> {
-    async fn join(mut self) -> Result<T, tokio::task::JoinError> {
+    pub(crate) async fn join(mut self) -> Result<T, tokio::task::JoinError> {
         (&mut self.0).await
     }
 }

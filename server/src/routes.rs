@@ -15,6 +15,8 @@ pub mod health;
 pub mod jobs;
 pub mod metadata;
 pub mod search;
+pub mod sources;
+pub mod verify;
 
 use crate::app::App;
 use crate::error::{ApiError, Problem};

@@ -129,6 +129,19 @@ fn describe() {
         "kura_jobs_interrupted_total",
         "ingest jobs that kura failed to run and retries"
     );
+    describe_counter!(
+        "kura_sync_scans_total",
+        "scans of sources by kind and outcome"
+    );
+    describe_counter!(
+        "kura_sync_items_total",
+        "what scans found, by kind of source and change"
+    );
+    describe_histogram!(
+        "kura_sync_scan_duration_seconds",
+        Unit::Seconds,
+        "time of a scan of a source"
+    );
     describe_histogram!(
         "kura_search_duration_seconds",
         Unit::Seconds,
