@@ -237,6 +237,8 @@ pub async fn work(app: AppState) {
     let mut tasks: HashMap<SourceId, (CancellationToken, JoinHandle<()>)> = HashMap::new();
     let scans = Arc::new(Semaphore::new(SCANS));
     while !app.stopping.is_cancelled() {
+        // One that has failed is started anew below.
+        tasks.retain(|_, (_, task)| !task.is_finished());
         match app.pipeline.sources().await {
             Ok(sources) => {
                 let gone: Vec<SourceId> = tasks
@@ -251,8 +253,7 @@ pub async fn work(app: AppState) {
                     app.sync.live().remove(&id);
                 }
                 for source in sources {
-                    let wake = tasks.contains_key(&source.id);
-                    if wake {
+                    if tasks.contains_key(&source.id) {
                         // It may have been paused or resumed.
                         app.sync.with(source.id, |live| live.wake.notify_one());
                         continue;

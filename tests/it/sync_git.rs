@@ -81,7 +81,7 @@ fn a_branch_is_kept_in_step() {
 
     let url = repository.to_str().unwrap();
     let add = |args: &[&str]| {
-        kura.run([&["sync", "add", "git", url, "--collection", "c"], args].concat())
+        kura.run([&["sync", "add", "git", url, "--collection", "c"][..], args].concat())
     };
     let added = add(&["--branch", "main", "--json"]);
     assert_eq!(added.code, 0, "{added:?}");

@@ -111,7 +111,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             }
         }
         Command::List { json } => {
-            let sources = match backend {
+            let sources: Vec<Source> = match backend {
                 Backend::Local(pipeline) => {
                     pipeline.sources().await?.into_iter().map(local).collect()
                 }
@@ -157,10 +157,10 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         } => {
             match backend {
                 Backend::Local(pipeline) => {
-                    drop(sources::remove(&pipeline, &config, &name, with_documents).await?)
+                    sources::remove(&pipeline, &config, &name, with_documents).await?;
                 }
                 Backend::Server(client) => {
-                    blocking(move || client.remove_source(&name, with_documents)).await?
+                    blocking(move || client.remove_source(&name, with_documents)).await?;
                 }
             }
             say!("done");

@@ -145,7 +145,7 @@ impl Tree {
         });
         // What cannot be listed the scan tells.
         for folder in folders.filter_map(Result::ok) {
-            match inotify::add_watch(&self.inotify, folder.path(), flags) {
+            match inotify::add_watch(self.inotify.get_ref(), folder.path(), flags) {
                 Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
                 Err(Errno::NOSPC) => {
                     return Err("the system allows no more watched folders; raise `fs.inotify.max_user_watches`".to_owned());
@@ -175,7 +175,7 @@ impl Tree {
     /// Reads all events; returns whether one of them matters.
     fn read(&self) -> bool {
         let mut buffer = [MaybeUninit::uninit(); 8192];
-        let mut reader = Reader::new(&self.inotify, &mut buffer);
+        let mut reader = Reader::new(self.inotify.get_ref(), &mut buffer);
         let mut changed = false;
         loop {
             match reader.next() {
