@@ -45,7 +45,8 @@ impl Moto {
         }
         Some(Self {
             child,
-            client: Client::new(&format!("http://127.0.0.1:{port}"), None),
+            // It wants some authorization, whichever.
+            client: Client::new(&format!("http://127.0.0.1:{port}"), Some("any")),
         })
     }
 
