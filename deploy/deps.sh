@@ -12,6 +12,9 @@ done
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if [ "${1:-run}" = test ]; then
+	# Peers of the tests of sources.
+	command -v git >/dev/null || missing+=(git)
+	[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || missing+=(nginx-light)
 	command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
 	# Not `grep -q`: it ends early, and the pipe that breaks then counts as a failure.
 	fc-list 2>/dev/null | grep -i cjk >/dev/null || missing+=(fontconfig fonts-noto-cjk)

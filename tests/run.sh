@@ -25,6 +25,8 @@ sum() {
 	sed 's/\x1b\[[0-9;]*m//g; s/^/ /' "$2" | sed -nE "s/.*$1.*/\1/p" | awk '{ n += $1 } END { print n + 0 }'
 }
 
+# Servers that sources are tested against are in it, too.
+KURA_TEST_VENV=$(tests/clients/venv.sh) && export KURA_TEST_VENV
 phase rust 'test result:.* ([0-9]+) passed' 'test result:.* ([0-9]+) failed' cargo test --release --workspace --no-fail-fast
 phase page 'Tests .*[^0-9]([0-9]+) passed' 'Tests .*[^0-9]([0-9]+) failed' deploy/web.sh test
 phase clients '[^0-9]([0-9]+) passed' '[^0-9]([0-9]+) failed' tests/clients/run.sh

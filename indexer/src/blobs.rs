@@ -14,6 +14,20 @@ pub struct Blobs {
     adding: RwLock<()>,
 }
 
+/// How the folder differs from what is in use.
+#[derive(Debug, Default)]
+pub(crate) struct Comparison {
+    pub(crate) n_blobs: usize,
+    /// In use and there.
+    pub(crate) there: HashSet<String>,
+    /// There and not in use.
+    pub(crate) orphans: Vec<String>,
+    /// In use and not there.
+    pub(crate) missing: Vec<String>,
+    /// There with other content than their names say.
+    pub(crate) damaged: Vec<String>,
+}
+
 impl Blobs {
     /// Opens the folder, creating it.
     pub fn open(dir: &Path) -> Result<Self> {
@@ -116,12 +130,54 @@ impl Blobs {
         Ok(())
     }
 
+    /// Compares the folder with what is in use. With `read`, also what each blob holds with its name.
+    pub(crate) fn compare(
+        &self,
+        in_use: impl FnOnce() -> Result<HashSet<String>>,
+        read: bool,
+    ) -> Result<Comparison> {
+        let mut compared = Comparison::default();
+        let mut used = {
+            let _alone = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+            let used = in_use()?;
+            for shard in fs_err::read_dir(&self.dir)? {
+                let shard = shard?.path();
+                if !shard.is_dir() {
+                    continue;
+                }
+                for file in fs_err::read_dir(&shard)? {
+                    let name = file?.file_name().to_string_lossy().into_owned();
+                    compared.n_blobs += 1;
+                    if used.contains(&name) {
+                        compared.there.insert(name);
+                    } else {
+                        compared.orphans.push(name);
+                    }
+                }
+            }
+            used
+        };
+        used.retain(|sha256| !compared.there.contains(sha256));
+        compared.missing = used.into_iter().collect();
+        if read {
+            for sha256 in &compared.there {
+                match self.get(sha256) {
+                    Ok(_) => {}
+                    // Removed since, because its document was.
+                    Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(_) => compared.damaged.push(sha256.clone()),
+                }
+            }
+        }
+        Ok(compared)
+    }
+
     fn path(&self, sha256: &str) -> PathBuf {
         self.dir.join(sha256.get(..2).unwrap_or("00")).join(sha256)
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
         .iter()

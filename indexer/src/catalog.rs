@@ -10,7 +10,9 @@ mod metadata;
 mod quality;
 mod reason;
 mod requests;
+mod moves;
 mod rows;
+mod sources;
 mod surroundings;
 mod vectors;
 
@@ -19,7 +21,9 @@ pub use documents::{Deleted, EmbeddedChunk, Flipped, Indexed, NewVersion, Publis
 pub(crate) use jobs::Claim;
 pub use jobs::{Job, JobCounts, JobFilter, JobId, JobState, Priority, Stage};
 pub use reason::{Reason, Retry};
+pub use moves::Move;
 pub use rows::{Collection, Document, DocumentStatus, Page};
+pub use sources::{ItemRow, KnownItem, NewSource, Source, SourceId, SourceState};
 pub use surroundings::{Place, Surroundings};
 pub(crate) use vectors::{TextHash, text_hash};
 
@@ -65,6 +69,7 @@ impl Catalog {
             M::up(include_str!("../migrations/03_token_codes.sql")),
             M::up(include_str!("../migrations/04_metadata.sql")),
             M::up(include_str!("../migrations/05_jobs.sql")),
+            M::up(include_str!("../migrations/06_sources.sql")),
         ])
         .to_latest(&mut writer)?;
         Ok(Self {
@@ -198,6 +203,15 @@ impl Catalog {
             idle.push(conn);
         }
         result
+    }
+
+    /// Returns the first column of a query, as text.
+    pub(crate) fn texts(&self, sql: &str) -> Result<Vec<String>> {
+        self.read(|conn| {
+            let mut select = conn.prepare(sql)?;
+            let rows = select.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
     }
 
     /// Empties the write-ahead log, which still has deleted pages as they were.

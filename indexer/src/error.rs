@@ -127,6 +127,28 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// No source of that name.
+    #[error("unknown source `{name}`; existing: {}", if existing.is_empty() { "none".to_owned() } else { existing.join(", ") })]
+    UnknownSource {
+        /// The name asked for.
+        name: String,
+        /// Those that exist.
+        existing: Vec<String>,
+    },
+    /// A source of that name exists.
+    #[error(
+        "a source named `{name}` exists already; choose another name with --name, or remove that one first"
+    )]
+    SourceExists {
+        /// The name given.
+        name: String,
+    },
+    /// A source that cannot be.
+    #[error("{reason}")]
+    InvalidSource {
+        /// What is wrong, with the remedy.
+        reason: String,
+    },
     /// Another process has the data directory open.
     #[error("the data directory `{}` is in use by another kura process ({holder})", path.display())]
     Locked {

@@ -9,7 +9,7 @@
 //! - [`duplicates`]: which chunks say the same; [`quality`]: what is wrong with a collection's documents.
 //! - [`dictionary`]: a collection's own words, by which queries find more.
 //! - [`late`] and [`rerank`]: candidates read more closely.
-//! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`] and `repair` work on it.
+//! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`], [`sync`], [`verify`] and `repair` work on it.
 //!
 //! Invariants: the catalog is the truth and the index can be rebuilt from it; no search without an
 //! [`AccessFilter`]; nothing here knows of HTTP or of users; nothing reads configuration or environment.
@@ -38,6 +38,8 @@ pub mod rerank;
 pub mod retrieve;
 mod room;
 pub mod store;
+pub mod sync;
+pub mod verify;
 
 pub use access::{AccessFilter, Acl, Collections, GroupId};
 pub use chunk::{ChunkConfig, Chunks, chunk, sentences};

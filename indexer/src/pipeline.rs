@@ -107,6 +107,20 @@ impl Pipeline {
         models: impl Into<IndexModels>,
         config: IndexConfig,
     ) -> Result<Arc<Self>> {
+        let pipeline = Self::open_as_is(data_dir, models, config).await?;
+        pipeline.recover().await?;
+        Ok(pipeline)
+    }
+
+    /// Opens a data directory without repairing anything, to look at it.
+    ///
+    /// # Errors
+    /// Those of [`Pipeline::open`].
+    pub async fn open_as_is(
+        data_dir: &Path,
+        models: impl Into<IndexModels>,
+        config: IndexConfig,
+    ) -> Result<Arc<Self>> {
         let IndexModels {
             embedder,
             reranker,
@@ -143,7 +157,7 @@ impl Pipeline {
                 "documents indexed by an earlier version rank without late interaction until `kura admin reindex`"
             );
         }
-        let pipeline = Self {
+        Ok(Arc::new(Self {
             codec,
             catalog: Arc::new(catalog),
             blobs: Arc::new(blobs),
@@ -159,9 +173,7 @@ impl Pipeline {
             activity: Activity::default(),
             dir: data_dir.to_owned(),
             _lock: lock,
-        };
-        pipeline.recover().await?;
-        Ok(Arc::new(pipeline))
+        }))
     }
 
     /// Builds a new index generation from the catalog with `embedder`, switches to it and drops the old one.

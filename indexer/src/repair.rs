@@ -226,7 +226,7 @@ pub(crate) fn put_visible(catalog: &Catalog, document: DocumentId) -> Result<Opt
 }
 
 /// Returns a put for the lexical leg alone.
-fn put_words(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
+pub(crate) fn put_words(catalog: &Catalog, target: &Published) -> Result<IndexOp> {
     let chunks = catalog.chunks(target.document, target.version)?;
     Ok(IndexOp::PutWords {
         collection: target.collection,

@@ -6,6 +6,7 @@ use crate::config::{Config, RetrievalConfig, SandboxName};
 use crate::conversations::Conversations;
 use crate::evaluations::Evaluations;
 use crate::jobs::{self, Jobs};
+use crate::sync::{self, Sync};
 use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
@@ -40,6 +41,8 @@ pub struct App {
     pub evaluations: Evaluations,
     /// The way to the background worker.
     pub jobs: Jobs,
+    /// The way to the sources' tasks.
+    pub sync: Sync,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// Cancelled when the server stops; streams that would go on for ever end then.
@@ -93,6 +96,7 @@ impl App {
             conversations,
             evaluations,
             jobs: Jobs::default(),
+            sync: Sync::default(),
             metrics,
             stopping,
             config,
@@ -108,6 +112,11 @@ impl App {
     /// Starts the background worker; it ends with [`App::stopping`].
     pub fn spawn_worker(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
         tokio::spawn(jobs::work(Arc::clone(self)))
+    }
+
+    /// Starts keeping sources in step; it ends with [`App::stopping`].
+    pub fn spawn_sync(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(sync::work(Arc::clone(self)))
     }
 
     /// Takes the text out of kept answers that rest on a document replaced or deleted since.

@@ -54,6 +54,16 @@ impl Principal {
         &self.id
     }
 
+    /// Fails unless this principal may change how kura is set up, and read what only its operators may.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn administers(&self) -> Result<(), ApiError> {
+        match self.kind {
+            Kind::Admin | Kind::Local => Ok(()),
+        }
+    }
+
     /// Returns what this principal may read.
     #[must_use]
     pub fn access(&self) -> AccessFilter {

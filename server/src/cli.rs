@@ -2,7 +2,7 @@
 
 use crate::commands::{
     admin, ask, config, dictionary, doctor, eval, explain, extract, ingest, jobs, models, quality,
-    search, serve,
+    search, serve, sync, verify,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -47,6 +47,8 @@ pub enum Command {
     Jobs(jobs::Args),
     /// Show what is wrong with a collection's documents.
     Quality(quality::Args),
+    /// Keep in step with folders and other places where documents live.
+    Sync(sync::Args),
     /// Search by meaning and by words.
     Search(search::Args),
     /// Show how a search ranks, and why it does not find a document.
@@ -63,6 +65,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Teach a collection's words: synonyms, abbreviations, readings.
     Dictionary(dictionary::Args),
+    /// Compare catalog, original files and indexes.
+    Verify(verify::Args),
     /// Rebuild what can be rebuilt.
     Admin(admin::Args),
     /// Measure quality on labelled data.

@@ -13,6 +13,8 @@ use crate::routes::jobs::{Job, JobsSummary, Priority, Retried};
 use crate::routes::metadata::MetadataChange;
 use crate::routes::quality::Quality;
 use crate::routes::search::{SearchRequest, SearchResponse};
+use crate::routes::sources::{ScanToRun, Source, SourceChange, SourceItem, SourceToAdd};
+use crate::routes::verify::{Verification, VerifyRequest};
 use crate::run_file::RunFile;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -248,15 +250,7 @@ impl Client {
             "/api/v1/documents?limit=200&collection={}",
             escape(collection)
         );
-        let (mut documents, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let page: List<Document> = read(self.get(&format!("{path}{cursor}"))?)?;
-            documents.extend(page.items);
-            match page.next_cursor {
-                Some(next) => cursor = format!("&cursor={}", escape(&next)),
-                None => return Ok(documents),
-            }
-        }
+        self.all(&path)
     }
 
     /// Returns a document's text.
@@ -300,6 +294,95 @@ impl Client {
     /// [`Refused`], or when the server does not answer.
     pub fn evaluation(&self, id: Uuid) -> anyhow::Result<Record> {
         read(self.get(&format!("/api/v1/evaluations/{id}"))?)
+    }
+
+    /// Returns all sources.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn sources(&self) -> anyhow::Result<Vec<Source>> {
+        self.all("/api/v1/sources?limit=200")
+    }
+
+    /// Returns a source.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn source(&self, name: &str) -> anyhow::Result<Source> {
+        read(self.get(&source_path(name))?)
+    }
+
+    /// Returns the items of a source that have an error.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn failed_items(&self, name: &str) -> anyhow::Result<Vec<SourceItem>> {
+        self.all(&format!(
+            "{}/items?failed=true&limit=200",
+            source_path(name)
+        ))
+    }
+
+    /// Adds a source.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn add_source(&self, new: &SourceToAdd) -> anyhow::Result<Source> {
+        read(self.post("/api/v1/sources", new)?)
+    }
+
+    /// Pauses or resumes a source.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn change_source(&self, name: &str, change: SourceChange) -> anyhow::Result<Source> {
+        let response = self
+            .agent
+            .patch(format!("{}{}", self.url, source_path(name)))
+            .header("authorization", self.authorization())
+            .send_json(change)
+            .with_context(|| self.silent())?;
+        read(response)
+    }
+
+    /// Asks for a scan.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn scan_source(&self, name: &str, scan: ScanToRun) -> anyhow::Result<Source> {
+        read(self.post(&format!("{}/scan", source_path(name)), &scan)?)
+    }
+
+    /// Removes a source.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn remove_source(&self, name: &str, with_documents: bool) -> anyhow::Result<()> {
+        self.delete(&format!(
+            "{}?with_documents={with_documents}",
+            source_path(name)
+        ))
+    }
+
+    /// Compares all parts of the data directory.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn verify(&self, request: VerifyRequest) -> anyhow::Result<Verification> {
+        read(self.post("/api/v1/verify", &request)?)
+    }
+
+    /// Returns the items of all pages of a list; `path` has a query.
+    fn all<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page: List<T> = read(self.get(&format!("{path}{cursor}"))?)?;
+            items.extend(page.items);
+            match page.next_cursor {
+                Some(next) => cursor = format!("&cursor={}", escape(&next)),
+                None => return Ok(items),
+            }
+        }
     }
 
     /// Sets a collection's dictionary.
@@ -374,6 +457,10 @@ impl Client {
     fn silent(&self) -> String {
         format!("the kura server at {} does not answer", self.url)
     }
+}
+
+fn source_path(name: &str) -> String {
+    format!("/api/v1/sources/{}", escape(name))
 }
 
 fn dictionary_path(collection: &str) -> String {

@@ -25,6 +25,8 @@ pub mod models;
 pub mod quality;
 pub mod search;
 pub mod serve;
+pub mod sync;
+pub mod verify;
 
 use crate::cli::{Cli, Command, Globals};
 use crate::config::{Config, Flags, Loaded, Problem};
@@ -113,6 +115,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Ingest(args) => runtime()?.block_on(ingest::run(configured(&flags)?, args)),
         Command::Jobs(args) => runtime()?.block_on(jobs::run(configured(&flags)?, args)),
         Command::Quality(args) => runtime()?.block_on(quality::run(configured(&flags)?, args)),
+        Command::Sync(args) => runtime()?.block_on(sync::run(configured(&flags)?, args)),
+        Command::Verify(args) => runtime()?.block_on(verify::run(configured(&flags)?, args)),
         Command::Search(args) => runtime()?.block_on(search::run(configured(&flags)?, args)),
         Command::Explain(args) => runtime()?.block_on(explain::run(configured(&flags)?, args)),
         Command::Ask(args) => runtime()?.block_on(ask::run(configured(&flags)?, args)),
@@ -136,6 +140,8 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         Command::Ingest(_)
         | Command::Jobs(_)
         | Command::Quality(_)
+        | Command::Sync(_)
+        | Command::Verify(_)
         | Command::Search(_)
         | Command::Ask(_)
         | Command::Explain(_)
@@ -254,6 +260,9 @@ fn hint(failure: &anyhow::Error) -> Option<String> {
                     return Some(
                         "`kura ingest PATH --collection NAME` makes a collection".to_owned(),
                     );
+                }
+                E::UnknownSource { .. } => {
+                    return Some("`kura sync list` shows the sources".to_owned());
                 }
                 E::StorageFull { .. } => {}
                 full if full.is_storage_full() => {

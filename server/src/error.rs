@@ -36,6 +36,8 @@ pub enum Code {
     JobState,
     /// Another request had this idempotency key.
     IdempotencyKeyUsed,
+    /// No source of that name.
+    UnknownSource,
     /// No such conversation.
     UnknownConversation,
     /// No such answer among the caller's own.
@@ -48,6 +50,8 @@ pub enum Code {
     UnknownModel,
     /// A collection of that name exists.
     CollectionExists,
+    /// A source of that name exists.
+    SourceExists,
     /// Another evaluation is running.
     EvaluationRunning,
     /// The request does not say what it must.
@@ -87,12 +91,14 @@ impl Code {
         Self::UnknownJob,
         Self::JobState,
         Self::IdempotencyKeyUsed,
+        Self::UnknownSource,
         Self::UnknownConversation,
         Self::UnknownAnswer,
         Self::UnknownFeedback,
         Self::UnknownEvaluation,
         Self::UnknownModel,
         Self::CollectionExists,
+        Self::SourceExists,
         Self::EvaluationRunning,
         Self::InvalidRequest,
         Self::PayloadTooLarge,
@@ -131,6 +137,7 @@ impl Code {
                 "Idempotency key used before",
             ),
             Self::JobState => ("job_state", StatusCode::CONFLICT, "Not in that state"),
+            Self::UnknownSource => ("unknown_source", StatusCode::NOT_FOUND, "Unknown source"),
             Self::UnknownConversation => (
                 "unknown_conversation",
                 StatusCode::NOT_FOUND,
@@ -153,6 +160,7 @@ impl Code {
                 StatusCode::CONFLICT,
                 "Collection exists",
             ),
+            Self::SourceExists => ("source_exists", StatusCode::CONFLICT, "Source exists"),
             Self::EvaluationRunning => (
                 "evaluation_running",
                 StatusCode::CONFLICT,
@@ -435,12 +443,14 @@ fn bare_detail(status: StatusCode) -> &'static str {
         | Code::UnknownJob
         | Code::JobState
         | Code::IdempotencyKeyUsed
+        | Code::UnknownSource
         | Code::UnknownConversation
         | Code::UnknownAnswer
         | Code::UnknownFeedback
         | Code::UnknownEvaluation
         | Code::UnknownModel
         | Code::CollectionExists
+        | Code::SourceExists
         | Code::EvaluationRunning
         | Code::InvalidRequest
         | Code::UnsupportedMediaType
@@ -498,11 +508,14 @@ impl From<kura_indexer::Error> for ApiError {
             E::InvalidCollectionName { .. }
             | E::InvalidDictionary { .. }
             | E::InvalidDate { .. }
-            | E::InvalidMetadata { .. } => Code::InvalidRequest,
+            | E::InvalidMetadata { .. }
+            | E::InvalidSource { .. } => Code::InvalidRequest,
             E::UnknownDocument { .. } => Code::UnknownDocument,
             E::UnknownJob { .. } => Code::UnknownJob,
             E::JobState { .. } => Code::JobState,
             E::RequestKeyUsed { .. } => Code::IdempotencyKeyUsed,
+            E::UnknownSource { .. } => Code::UnknownSource,
+            E::SourceExists { .. } => Code::SourceExists,
             E::StorageFull { .. } => Code::StorageFull,
             ref full if full.is_storage_full() => {
                 return Self {

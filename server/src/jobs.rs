@@ -225,7 +225,13 @@ pub async fn measure(pipeline: &Pipeline) -> kura_indexer::Result<()> {
 }
 
 /// Aborts the task when dropped, so that cutting off the worker cuts off its job.
-struct Abort<T>(tokio::task::JoinHandle<T>);
+pub(crate) struct Abort<T>(pub(crate) tokio::task::JoinHandle<T>);
+
+impl<T> Abort<T> {
+    pub(crate) async fn join(mut self) -> Result<T, tokio::task::JoinError> {
+        (&mut self.0).await
+    }
+}
 
 impl<T> Drop for Abort<T> {
     fn drop(&mut self) {

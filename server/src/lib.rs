@@ -5,7 +5,7 @@
 //! - [`app`]: everything a request needs; [`router`]: every route and layer; [`auth`]: who is asking.
 //! - [`routes`], one module per resource, and [`openai`]: handlers and wire types; [`openapi`] describes them.
 //! - [`answer`]: questions to cited answers, as one stream of events that every interface renders.
-//! - [`jobs`]: the background worker; [`conversations`]: past questions and answers.
+//! - [`jobs`]: the background worker; [`sync`]: sources kept in step; [`conversations`]: past questions and answers.
 //! - [`evaluate`]: quality on labelled data; [`evaluations`]: the same in the background of a server.
 //! - [`error`]: the only place that knows both kura's errors and HTTP; [`telemetry`]: logs and metrics.
 //! - [`run_file`] and [`client`]: how commands find and use a server that holds the data directory.
@@ -31,5 +31,6 @@ pub mod openapi;
 pub mod router;
 pub mod routes;
 pub mod run_file;
+pub mod sync;
 pub mod telemetry;
 pub mod web;

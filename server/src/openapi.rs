@@ -20,6 +20,7 @@ use utoipa::{Modify, OpenApi};
         (name = "documents", description = "What can be found"),
         (name = "collections", description = "Sets of documents"),
         (name = "jobs", description = "Work in the background"),
+        (name = "sources", description = "Places that kura keeps in step with"),
         (name = "evaluations", description = "Measuring quality on labelled queries"),
         (name = "conversations", description = "Past questions and answers"),
         (name = "feedback", description = "What people think of their answers"),

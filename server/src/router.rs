@@ -105,6 +105,17 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(routes::jobs::retry_job))
         .routes(routes!(routes::jobs::get_job))
         .routes(routes!(routes::jobs::follow_job))
+        .routes(routes!(
+            routes::sources::list_sources,
+            routes::sources::create_source
+        ))
+        .routes(routes!(
+            routes::sources::get_source,
+            routes::sources::change_source,
+            routes::sources::delete_source
+        ))
+        .routes(routes!(routes::sources::scan_source))
+        .routes(routes!(routes::sources::list_source_items))
         .routes(routes!(routes::search::search))
         .routes(routes!(routes::explain::explain_search))
         .routes(routes!(routes::ask::ask))
@@ -131,6 +142,7 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(cohere::rerank_v1))
         .routes(routes!(cohere::rerank_v2))
         .routes(routes!(routes::health::metrics))
+        .routes(routes!(routes::verify::verify_data))
 }
 
 /// Routes that need a key and take large bodies.

@@ -17,6 +17,8 @@ pub mod metadata;
 pub mod push;
 pub mod quality;
 pub mod search;
+pub mod sources;
+pub mod verify;
 
 use crate::app::App;
 use crate::error::{ApiError, Problem};

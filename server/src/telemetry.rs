@@ -153,6 +153,19 @@ fn describe() {
         "kura_ingest_chunks_total",
         "chunks that got their vector, by whether it was embedded or reused"
     );
+    describe_counter!(
+        "kura_sync_scans_total",
+        "scans of sources by kind and outcome"
+    );
+    describe_counter!(
+        "kura_sync_items_total",
+        "what scans found, by kind of source and change"
+    );
+    describe_histogram!(
+        "kura_sync_scan_duration_seconds",
+        Unit::Seconds,
+        "time of a scan of a source"
+    );
     describe_histogram!(
         "kura_search_duration_seconds",
         Unit::Seconds,

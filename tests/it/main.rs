@@ -41,3 +41,8 @@ mod repair;
 mod rerank;
 mod search;
 mod sections;
+mod sources;
+mod sync_folder;
+mod sync_git;
+mod sync_s3;
+mod sync_web;

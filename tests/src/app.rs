@@ -75,6 +75,7 @@ impl TestApp {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             drop(app.spawn_worker());
+            drop(app.spawn_sync());
             drop(tokio::spawn(router::serve(app.clone(), listener)));
             (app, key, address)
         });

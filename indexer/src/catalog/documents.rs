@@ -111,7 +111,7 @@ pub struct Flipped {
 }
 
 /// A deleted document that stores may still hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Deleted(pub DocumentId);
 
 /// What a search shows of a chunk besides its score.
@@ -452,16 +452,7 @@ impl Catalog {
 
     /// Marks a document deleted: from the commit on nothing of it is returned, and its open jobs end.
     pub fn delete_document(&self, id: DocumentId) -> Result<()> {
-        self.write(|tx| {
-            let at = now();
-            metadata::note_superseded(tx, id)?;
-            tx.execute(
-                "UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL",
-                params![id.to_string(), at],
-            )?;
-            jobs::drop_open(tx, id, Reason::Deleted, "the document was deleted")?;
-            Ok(())
-        })
+        self.write(|tx| mark_deleted(tx, id))
     }
 
     /// Returns deleted documents that the stores may still hold.
@@ -545,6 +536,17 @@ fn published(row: &Row<'_>) -> rusqlite::Result<Result<Published>> {
             attributes: attributes?,
         })
     })())
+}
+
+pub(super) fn mark_deleted(tx: &Transaction<'_>, id: DocumentId) -> Result<()> {
+    let at = now();
+    metadata::note_superseded(tx, id)?;
+    tx.execute(
+        "UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL",
+        params![id.to_string(), at],
+    )?;
+    jobs::drop_open(tx, id, Reason::Deleted, "the document was deleted")?;
+    Ok(())
 }
 
 /// Returns those documents of chunks that pass a filter; `None` when all do.

@@ -175,7 +175,8 @@ pub(super) fn note_superseded(tx: &Transaction<'_>, id: DocumentId) -> Result<()
     Ok(())
 }
 
-fn note(tx: &Transaction<'_>, id: DocumentId) -> Result<()> {
+/// Notes that the stores have to be told of a document's attributes.
+pub(super) fn note(tx: &Transaction<'_>, id: DocumentId) -> Result<()> {
     tx.execute(
         "INSERT INTO unindexed_attributes VALUES (?1, 1)
          ON CONFLICT (document_id) DO UPDATE SET change = change + 1",

@@ -169,6 +169,9 @@ impl Error {
             | Self::UnknownJob { .. }
             | Self::JobState { .. }
             | Self::RequestKeyUsed { .. }
+            | Self::UnknownSource { .. }
+            | Self::SourceExists { .. }
+            | Self::InvalidSource { .. }
             | Self::Locked { .. }
             | Self::Incompatible { .. }
             | Self::Damaged { .. }

@@ -30,19 +30,44 @@ impl Backend {
         Self::open_with(&config, app::load_index_models).await
     }
 
+    /// The same for a command that only looks, and must find what there is to repair.
+    pub(super) async fn open_as_is(config: &Config) -> anyhow::Result<Self> {
+        match Self::server(config).await? {
+            Some(client) => Ok(Self::Server(client)),
+            None => {
+                let dir = config.data_dir.display();
+                anyhow::ensure!(
+                    config.data_dir.is_dir(),
+                    "there is no data directory `{dir}`; name it with --data-dir"
+                );
+                let loading = config.clone();
+                let embedder = blocking(move || app::load_embedder(&loading)).await?;
+                let index = app::index_config(config);
+                let pipeline = Pipeline::open_as_is(&config.data_dir, embedder, index).await?;
+                Ok(Self::Local(pipeline))
+            }
+        }
+    }
+
     async fn open_with(
         config: &Config,
         load: fn(&Config) -> anyhow::Result<IndexModels>,
     ) -> anyhow::Result<Self> {
-        let data_dir = config.data_dir.clone();
-        let server = blocking(move || find_server(&data_dir)).await?;
-        if let Some(client) = server {
-            tracing::debug!("using the server at {}", client.url());
+        if let Some(client) = Self::server(config).await? {
             return Ok(Self::Server(client));
         }
         let loading = config.clone();
         let models = blocking(move || load(&loading)).await?;
         Ok(Self::Local(app::open_pipeline(config, models).await?))
+    }
+
+    async fn server(config: &Config) -> anyhow::Result<Option<Client>> {
+        let data_dir = config.data_dir.clone();
+        let server = blocking(move || find_server(&data_dir)).await?;
+        if let Some(client) = &server {
+            tracing::debug!("using the server at {}", client.url());
+        }
+        Ok(server)
     }
 }
 

@@ -50,7 +50,7 @@ pub async fn run(config: Config) -> anyhow::Result<Outcome> {
         local_token,
     } = App::start(config, models).await?;
 
-    let worker = app.spawn_worker();
+    let (worker, sync) = (app.spawn_worker(), app.spawn_sync());
     let _published = run_file::publish(&data_dir, address, &local_token)?;
     drop(local_token);
     if let Some(key) = admin_key {
@@ -75,6 +75,7 @@ pub async fn run(config: Config) -> anyhow::Result<Outcome> {
     app.stopping.cancel();
     signals.abort();
     worker.await.context("the background worker failed")?;
+    sync.await.context("keeping sources in step failed")?;
     tracing::info!("kura has stopped");
     Ok(Outcome::Success)
 }

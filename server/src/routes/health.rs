@@ -1,6 +1,8 @@
 //! `/healthz`, `/readyz` and `/metrics`
 
 use crate::app::AppState;
+use crate::error::ApiError;
+use crate::sync;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -91,13 +93,12 @@ pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Read
 /// Returns the metrics as Prometheus reads them.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain")))]
-pub async fn metrics(State(app): State<AppState>) -> impl IntoResponse {
+pub async fn metrics(State(app): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     if let Err(error) = crate::jobs::measure(&app.pipeline).await {
         tracing::error!(error = %error, "the queue could not be measured");
     }
     app.metrics.run_upkeep();
-    (
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        app.metrics.render(),
-    )
+    let mut text = app.metrics.render();
+    text.push_str(&sync::metrics(&app.pipeline).await?);
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

@@ -1,0 +1,222 @@
+//! What kinds of places there are, and what each needs.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Where the items of a source are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[schema(as = SourcePlace)]
+pub enum Place {
+    /// A folder that the server can read, with all folders below it; a network mount is one, too.
+    Folder {
+        /// Absolute path.
+        path: String,
+    },
+    /// The files of a git branch.
+    Git {
+        /// `https://`, `ssh://`, `git://`, `file://` or an absolute path; without a password in it.
+        url: String,
+        /// The branch; the repository's own choice when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        branch: Option<String>,
+        /// A file on the server with an access token, for `https://`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token_file: Option<String>,
+    },
+    /// Web sites: what can be reached from the start addresses on the allowed hosts.
+    Web(WebSite),
+    /// A bucket of S3, or of what speaks its language.
+    S3(S3Bucket),
+}
+
+/// Which bucket, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct S3Bucket {
+    /// `https://host` or `https://host:port`.
+    pub endpoint: String,
+    /// Its name.
+    pub bucket: String,
+    /// Only objects whose keys begin with this.
+    #[serde(default)]
+    pub prefix: String,
+    /// Its region.
+    #[serde(default = "region")]
+    pub region: String,
+    /// Whether the bucket's name is part of the host's.
+    #[serde(default)]
+    pub virtual_host: bool,
+    /// A file on the server with the access key; without one nothing is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key_file: Option<String>,
+    /// A file on the server with the secret key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_file: Option<String>,
+}
+
+pub(crate) fn region() -> String {
+    "us-east-1".to_owned()
+}
+
+/// Which web sites, and how they are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebSite {
+    /// Addresses to start from.
+    pub urls: Vec<String>,
+    /// Hosts that may be asked besides those of the start addresses: `host` or `host:port`.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Longest way from a start address, in links.
+    #[serde(default = "max_depth")]
+    pub max_depth: u32,
+    /// Most pages; if there are more the source is stale.
+    #[serde(default = "max_pages")]
+    pub max_pages: u32,
+    /// Shortest time between two requests to a host, in milliseconds.
+    #[serde(default = "delay_ms")]
+    pub delay_ms: u64,
+    /// Whether site maps are read.
+    #[serde(default = "sitemaps")]
+    pub sitemaps: bool,
+}
+
+pub(crate) fn max_depth() -> u32 {
+    8
+}
+
+pub(crate) fn max_pages() -> u32 {
+    5000
+}
+
+pub(crate) fn delay_ms() -> u64 {
+    250
+}
+
+fn sitemaps() -> bool {
+    true
+}
+
+/// What is kept of a source beside the columns of its row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where its items are.
+    pub place: Place,
+    /// Stands before the names of its documents.
+    #[serde(default)]
+    pub prefix: String,
+}
+
+impl Place {
+    /// Returns the kind's name.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Folder { .. } => "folder",
+            Self::Git { .. } => "git",
+            Self::Web(_) => "web",
+            Self::S3(_) => "s3",
+        }
+    }
+
+    /// Returns the path or address, for people.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        match self {
+            Self::Folder { path } => path,
+            Self::Git { url, .. } => url,
+            Self::Web(site) => site.urls.first().map_or("", String::as_str),
+            Self::S3(place) => &place.bucket,
+        }
+    }
+
+    /// Returns a name for the source of this place: the last part of its location.
+    #[must_use]
+    pub fn default_name(&self) -> String {
+        let last = self
+            .location()
+            .trim_end_matches('/')
+            .trim_end_matches(".git")
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
+        let name: String = last
+            .chars()
+            .map(|c| {
+                if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .take(64)
+            .collect();
+        let name = name.trim_start_matches('.');
+        if name.is_empty() {
+            self.kind().to_owned()
+        } else {
+            name.to_owned()
+        }
+    }
+
+    /// Returns whether looking is cheap and bothers nobody else, so that it is done at every start.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Folder { .. } => true,
+            Self::Git { .. } | Self::Web(_) | Self::S3(_) => false,
+        }
+    }
+}
+
+impl Settings {
+    /// Returns the name of the document of an item.
+    ///
+    /// # Errors
+    /// When a document cannot have that name.
+    pub fn document_name(&self, key: &str) -> Result<String, String> {
+        let name = if self.prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}/{key}", self.prefix)
+        };
+        crate::routes::documents::source(&name).map_err(|error| error.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_named_after_its_place() {
+        for (path, name) in [
+            ("/srv/share/規程", "規程"),
+            ("/srv/share/", "share"),
+            ("/srv/.hidden", "hidden"),
+            ("/srv/a b&c", "a-b-c"),
+            ("/", "folder"),
+        ] {
+            let place = Place::Folder {
+                path: path.to_owned(),
+            };
+            assert_eq!(place.default_name(), name, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_stands_before_the_name() {
+        let mut settings = Settings {
+            place: Place::Folder {
+                path: "/x".to_owned(),
+            },
+            prefix: String::new(),
+        };
+        assert_eq!(settings.document_name("a/b.md").unwrap(), "a/b.md");
+        "hr".clone_into(&mut settings.prefix);
+        assert_eq!(settings.document_name("a/b.md").unwrap(), "hr/a/b.md");
+        assert!(settings.document_name("a\nb.md").is_err());
+    }
+}
