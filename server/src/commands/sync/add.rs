@@ -126,9 +126,10 @@ struct Common {
 impl Args {
     pub(super) fn json(&self) -> bool {
         match &self.place {
-            Kind::Folder { common, .. } | Kind::Git { common, .. } | Kind::Web { common, .. } => {
-                common.json
-            }
+            Kind::Folder { common, .. }
+            | Kind::Git { common, .. }
+            | Kind::Web { common, .. }
+            | Kind::S3 { common, .. } => common.json,
         }
     }
 
