@@ -206,6 +206,8 @@ impl Bench {
             dir,
         };
         bench.add_source("s").await;
+        // The probes of the token codec.
+        bench.embedded();
         bench
     }
 

@@ -1,7 +1,9 @@
 use super::*;
 use crate::catalog::{JobFilter, JobState, Reason};
+use crate::extract::isolation::{Extractor, InProcess, SourceFile};
+use crate::pipeline::IndexModels;
 use crate::retrieve::SearchRequest;
-use crate::{ChunkConfig, Collections, IndexConfig, SearchFilter};
+use crate::{ChunkConfig, Collections, Extracted, IndexConfig, SearchFilter};
 use async_trait::async_trait;
 use kura_models::fake::FakeEmbedder;
 use kura_models::{Embedder, Embedding, ModelSpec};
@@ -69,7 +71,31 @@ impl Embedder for Watched {
     }
 }
 
+/// Reads files, or never ends.
+#[derive(Default)]
+struct Sleepy {
+    asleep: AtomicBool,
+}
+
+#[async_trait]
+impl Extractor for Sleepy {
+    async fn extract(&self, file: SourceFile) -> Result<Extracted> {
+        if self.asleep.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        InProcess::default().extract(file).await
+    }
+}
+
 async fn open(dir: &Path, embedder: &Arc<Watched>) -> Arc<Pipeline> {
+    open_with(dir, embedder, Arc::new(InProcess::default())).await
+}
+
+async fn open_with(
+    dir: &Path,
+    embedder: &Arc<Watched>,
+    extractor: Arc<dyn Extractor>,
+) -> Arc<Pipeline> {
     let config = IndexConfig {
         chunking: ChunkConfig {
             max_tokens: 24,
@@ -84,9 +110,11 @@ async fn open(dir: &Path, embedder: &Arc<Watched>) -> Arc<Pipeline> {
         reranking: crate::Reranking::default(),
         min_free_bytes: 0,
     };
-    let pipeline = Pipeline::open(dir, Arc::clone(embedder), config)
-        .await
-        .unwrap();
+    let models = IndexModels {
+        extractor,
+        ..IndexModels::from(Arc::clone(embedder))
+    };
+    let pipeline = Pipeline::open(dir, models, config).await.unwrap();
     // The probes of the token codec.
     embedder.take();
     pipeline
@@ -423,10 +451,12 @@ async fn who_waits_goes_first_and_a_failing_file_fails_with_its_reason() {
 async fn trouble_that_may_pass_is_tried_a_few_times() {
     let dir = tempfile::tempdir().unwrap();
     let embedder = Watched::new();
-    let pipeline = open(dir.path(), &embedder).await;
+    let extractor = Arc::new(Sleepy::default());
+    let pipeline = open_with(dir.path(), &embedder, Arc::clone(&extractor) as _).await;
     let job = add(&pipeline, "c", "a.md", "some text").await.job.unwrap();
+    extractor.asleep.store(true, Ordering::SeqCst);
     let limits = Limits {
-        reading_lease: Duration::ZERO,
+        reading_lease: Duration::from_millis(50),
         ..small()
     };
     run_within(&pipeline, &limits).await.unwrap();
@@ -443,6 +473,7 @@ async fn trouble_that_may_pass_is_tried_a_few_times() {
         pipeline.retry_failed(Some(Reason::Timeout)).await.unwrap(),
         1
     );
+    extractor.asleep.store(false, Ordering::SeqCst);
     run(&pipeline).await;
     assert_eq!(pipeline.job(job).await.unwrap().state, JobState::Done);
 }

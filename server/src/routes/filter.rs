@@ -186,7 +186,7 @@ mod tests {
         for (json, told) in [
             (r#"{"tags": []}"#, "`tags`"),
             (r#"{"authors": [" "]}"#, "`authors`"),
-            (r#"{"types": ["doc"]}"#, "`doc`"),
+            (r#"{"types": ["wpd"]}"#, "`wpd`"),
             (r#"{"since": "soon"}"#, "`soon`"),
             (r#"{"as_of": "平成40年4月1日"}"#, "平成"),
             (r#"{"since": "2024-04-02", "until": "2024-04-01"}"#, "later"),

@@ -171,7 +171,9 @@ mod tests {
             "<rb>",
         ] {
             let html = parse(&format!("{}text", tags.repeat(20_000)));
-            assert!(depth(&html) < 2000, "{tags}: {}", depth(&html));
+            // A table's cells bring along elements that nobody has written.
+            let deepest = 4 * MAX_DEPTH + 16;
+            assert!(depth(&html) <= deepest, "{tags}: {}", depth(&html));
             assert!(
                 html.root_element().text().any(|text| text.contains("text")),
                 "{tags}"
