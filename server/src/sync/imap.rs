@@ -105,27 +105,39 @@ impl Imap {
         });
         if mailbox.password_file.is_some() == mailbox.token_file.is_some() {
             return Err(Failure(
-                "a file with the password is needed, or one with an access token, and not both".to_owned(),
+                "a file with the password is needed, or one with an access token, and not both"
+                    .to_owned(),
             ));
         }
         let since = mailbox.since.as_deref().map(|since| {
             since.parse::<Date>().map_err(|error| {
-                Failure(format!("`{since}` is no day ({error}); write it like 2024-01-31"))
+                Failure(format!(
+                    "`{since}` is no day ({error}); write it like 2024-01-31"
+                ))
             })
         });
         if mailbox.folders.is_empty() {
-            return Err(Failure(format!("name at least one folder, such as `{INBOX}`")));
+            return Err(Failure(format!(
+                "name at least one folder, such as `{INBOX}`"
+            )));
         }
         let globs_of = |folder: &String| -> Result<(String, Globs), Failure> {
             let globs = Globs::new(std::slice::from_ref(folder), &[], false).map_err(Failure)?;
             Ok((folder.clone(), globs))
         };
-        let patterns = mailbox.folders.iter().map(globs_of).collect::<Result<_, _>>()?;
+        let patterns = mailbox
+            .folders
+            .iter()
+            .map(globs_of)
+            .collect::<Result<_, _>>()?;
         let before = known_root
             .and_then(|root| root.split_once('\n'))
             .and_then(|(_, noted)| serde_json::from_str(noted).ok());
         Ok(Self(Arc::new(Reader {
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            host: host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned(),
             port,
             since: since.transpose()?,
             patterns,
@@ -337,14 +349,17 @@ impl Reader {
         }
         let wanted = folders.iter().filter(|folder| {
             let mut patterns = self.patterns.iter();
-            patterns.any(|(pattern, globs)| fits(pattern, globs, folder)) && !self.is_excluded(&folder.path)
+            patterns.any(|(pattern, globs)| fits(pattern, globs, folder))
+                && !self.is_excluded(&folder.path)
         });
         Ok(wanted.collect())
     }
 
     fn is_excluded(&self, path: &str) -> bool {
         let above = path.match_indices('/').map(|(at, _)| &path[..at]);
-        above.chain([path]).any(|folder| !self.globs.may_hold(folder))
+        above
+            .chain([path])
+            .any(|folder| !self.globs.may_hold(folder))
     }
 
     /// Returns whether a message came on the day from which messages are wanted, or later. As in IMAP, the day is that of
@@ -361,7 +376,8 @@ impl Reader {
         let Some((folder, uidvalidity, uid)) = parts(key) else {
             return Fetched::Gone;
         };
-        let read = self.on_connection(|session| session.read(folder, uidvalidity, uid, self.max_bytes));
+        let read =
+            self.on_connection(|session| session.read(folder, uidvalidity, uid, self.max_bytes));
         match read {
             Ok(Some(bytes)) => Fetched::Content {
                 bytes,
@@ -395,7 +411,8 @@ impl Reader {
         let Some(uidvalidity) = listed.uidvalidity else {
             return Ok(None);
         };
-        let noted = serde_json::to_string(&listed.folders).map_err(|error| Failure(error.to_string()))?;
+        let noted =
+            serde_json::to_string(&listed.folders).map_err(|error| Failure(error.to_string()))?;
         Ok(Some(format!("{}\n{noted}", key(INBOX, uidvalidity, ""))))
     }
 
@@ -459,7 +476,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Sends what was listed; fails when nobody wants it any more.
-fn send(sender: &Sender<Result<Item, Failure>>, item: Result<Item, Failure>) -> Result<(), Trouble> {
+fn send(
+    sender: &Sender<Result<Item, Failure>>,
+    item: Result<Item, Failure>,
+) -> Result<(), Trouble> {
     let stopped = |_| Trouble::Broken("the scan was stopped".to_owned());
     sender.blocking_send(item).map_err(stopped)
 }
@@ -476,7 +496,10 @@ fn none_fits(pattern: &str, folders: &[Folder]) -> String {
     if folders.len() > NAMED {
         names.push("…".to_owned());
     }
-    format!("no folder fits `{pattern}`; there are: {}", names.join(", "))
+    format!(
+        "no folder fits `{pattern}`; there are: {}",
+        names.join(", ")
+    )
 }
 
 fn key(folder: &str, uidvalidity: u32, uid: &str) -> String {
@@ -494,12 +517,17 @@ fn parts(key: &str) -> Option<(&str, u32, u32)> {
 fn address(mailbox: &ImapMailbox) -> Result<Url, Failure> {
     let wrong = |reason: &str| {
         let host = &mailbox.host;
-        Failure(format!("`{host}` is no mail server{reason}; write it like `mail.example.com` or `mail.example.com:993`"))
+        Failure(format!(
+            "`{host}` is no mail server{reason}; write it like `mail.example.com` or `mail.example.com:993`"
+        ))
     };
     let mut address = Url::parse(&format!("imap://{}/", mailbox.host))
         .map_err(|error| wrong(&format!(" ({error})")))?;
-    let is_host = address.host_str().is_some_and(|host| !host.is_empty() && !host.contains('%'));
-    let is_bare = address.path() == "/" && address.query().is_none() && address.fragment().is_none();
+    let is_host = address
+        .host_str()
+        .is_some_and(|host| !host.is_empty() && !host.contains('%'));
+    let is_bare =
+        address.path() == "/" && address.query().is_none() && address.fragment().is_none();
     if !is_host || !is_bare || !address.username().is_empty() || address.password().is_some() {
         return Err(wrong(""));
     }

@@ -143,7 +143,11 @@ impl Connection {
                     outcome,
                 }) if of == tag => {
                     let is_ok = status == Status::Ok;
-                    return if is_ok { Ok(()) } else { Err(Trouble::Refused(said(&outcome))) };
+                    return if is_ok {
+                        Ok(())
+                    } else {
+                        Err(Trouble::Refused(said(&outcome)))
+                    };
                 }
                 Some(Response::Data {
                     status: Status::Bye,
@@ -210,7 +214,9 @@ impl Connection {
                 self.authenticate("PLAIN", &format!("\0{user}\0{password}"), "*")
             }
             Secret::Password(_) if self.can("LOGINDISABLED") => {
-                return Err(format!("`{host}` takes no password on this connection; use TLS"));
+                return Err(format!(
+                    "`{host}` takes no password on this connection; use TLS"
+                ));
             }
             Secret::Password(password) => {
                 let (Some(user), Some(password)) = (quoted(user), quoted(password)) else {
@@ -244,9 +250,15 @@ impl Connection {
     fn authenticate(&mut self, mechanism: &str, response: &str, last: &str) -> Result<(), Trouble> {
         let response = BASE64.encode(response);
         let (command, mut replies) = if self.can("SASL-IR") {
-            (format!("AUTHENTICATE {mechanism} {response}"), VecDeque::new())
+            (
+                format!("AUTHENTICATE {mechanism} {response}"),
+                VecDeque::new(),
+            )
         } else {
-            (format!("AUTHENTICATE {mechanism}"), VecDeque::from([response]))
+            (
+                format!("AUTHENTICATE {mechanism}"),
+                VecDeque::from([response]),
+            )
         };
         replies.push_back(last.to_owned());
         self.exchange(&command, replies, Bounds::SHORT, &mut |_| Ok(()))
@@ -256,7 +268,8 @@ impl Connection {
         let wire = self.reader.get_mut();
         wire.allow(SILENCE);
         let sent = wire.write_all(format!("{line}\r\n").as_bytes());
-        sent.and_then(|()| wire.flush()).map_err(|error| broken(&error))
+        sent.and_then(|()| wire.flush())
+            .map_err(|error| broken(&error))
     }
 
     /// Reads a response: a line, and where it announces a literal, that and the next line.
@@ -265,7 +278,8 @@ impl Connection {
         loop {
             let begin = bytes.len();
             let mut line = (&mut self.reader).take(LINE);
-            line.read_until(b'\n', &mut bytes).map_err(|error| broken(&error))?;
+            line.read_until(b'\n', &mut bytes)
+                .map_err(|error| broken(&error))?;
             let is_full = line.limit() == 0;
             let Some(end) = bytes[begin..].strip_suffix(b"\r\n") else {
                 return Err(if is_full { Trouble::TooLarge } else { gone() });
@@ -311,7 +325,11 @@ fn parse(bytes: &[u8]) -> Result<Option<Response<'_>>, Trouble> {
     let is_other = first == Some(b"*")
         && second.first().is_some_and(u8::is_ascii_alphabetic)
         && !second.eq_ignore_ascii_case(b"LIST");
-    if is_other { Ok(None) } else { Err(strange(bytes)) }
+    if is_other {
+        Ok(None)
+    } else {
+        Err(strange(bytes))
+    }
 }
 
 /// Returns how many bytes follow a line.
@@ -320,7 +338,11 @@ fn literal(line: &[u8]) -> Option<u64> {
     let begin = line.iter().rposition(|byte| *byte == b'{')?;
     let digits = &line[begin + 1..];
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
+    std::str::from_utf8(digits)
+        .ok()
+        .filter(|_| is_number)?
+        .parse()
+        .ok()
 }
 
 /// Returns whether a response ends with text for people, which announces nothing and may have any brackets.
@@ -329,7 +351,10 @@ fn is_status(line: &[u8]) -> bool {
     let mut words = line.split(|byte| *byte == b' ');
     let is_continued = words.next().is_some_and(|word| word.starts_with(b"+"));
     let second = words.next().unwrap_or_default();
-    is_continued || STATUSES.iter().any(|status| second.eq_ignore_ascii_case(status))
+    is_continued
+        || STATUSES
+            .iter()
+            .any(|status| second.eq_ignore_ascii_case(status))
 }
 
 /// Returns how deep lists are nested after a line. The grammar is read by recursion, so that must have an end.
@@ -376,7 +401,10 @@ fn shown(text: &str) -> String {
 }
 
 fn ended(outcome: &Outcome<'_>) -> Trouble {
-    Trouble::Broken(format!("the server ended the connection: {}", said(outcome)))
+    Trouble::Broken(format!(
+        "the server ended the connection: {}",
+        said(outcome)
+    ))
 }
 
 fn gone() -> Trouble {
@@ -477,7 +505,8 @@ mod tests {
             ("+ go on\r\n", "waits for more"),
             ("* 1 FETCH (UID 1)\r\n", "ended the connection"),
         ] {
-            let answers: &'static [&'static str] = vec![GREETING, PLAIN, "+ \r\n", "k2 OK\r\n", "k3 OK\r\n", answer].leak();
+            let answers: &'static [&'static str] =
+                vec![GREETING, PLAIN, "+ \r\n", "k2 OK\r\n", "k3 OK\r\n", answer].leak();
             let (port, _served) = server(answers);
             let mut connection = open(port, &Secret::Password("secret".to_owned())).unwrap();
             let trouble = connection.command("NOOP", Bounds::SHORT, &mut |_| Ok(()));
@@ -495,13 +524,19 @@ mod tests {
             "k2 NO [AUTHENTICATIONFAILED] the token is too old\r\n",
         ]);
         let refused = open(port, &Secret::Token("t".to_owned())).err().unwrap();
-        assert!(refused.contains("`me`") && refused.contains("too old"), "{refused}");
+        assert!(
+            refused.contains("`me`") && refused.contains("too old"),
+            "{refused}"
+        );
         let (port, _served) = server(&[GREETING, PLAIN]);
         let refused = open(port, &Secret::Token("t".to_owned())).err().unwrap();
         assert!(refused.contains("takes no access tokens"), "{refused}");
         let (port, _served) = server(&["* BYE too many\r\n"]);
         let refused = open(port, &Secret::Token("t".to_owned())).err().unwrap();
         assert!(refused.contains("too many"), "{refused}");
-        assert_eq!(bearer("h", "a,b=c", "t"), "n,a=a=2Cb=3Dc,\x01host=h\x01auth=Bearer t\x01\x01");
+        assert_eq!(
+            bearer("h", "a,b=c", "t"),
+            "n,a=a=2Cb=3Dc,\x01host=h\x01auth=Bearer t\x01\x01"
+        );
     }
 }

@@ -18,7 +18,9 @@ pub(super) fn path(name: &str, delimiter: Option<&str>) -> String {
         Some(_) | None => vec![name],
     };
     // A `/` within a part must not look like the end of it.
-    let parts = parts.into_iter().map(|part| decoded(part).replace('/', "%2F"));
+    let parts = parts
+        .into_iter()
+        .map(|part| decoded(part).replace('/', "%2F"));
     parts.collect::<Vec<_>>().join("/")
 }
 

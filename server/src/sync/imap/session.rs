@@ -75,20 +75,21 @@ impl Session {
             r#"LIST "" "*""#
         };
         let mut folders = Vec::new();
-        self.connection.command(list, Bounds::SHORT, &mut |response| {
-            if let Response::MailboxData(MailboxDatum::List(list)) = response {
-                let delimiter = list.delimiter.as_deref().map(names::unquoted);
-                let name = names::unquoted(&list.name);
-                if may_have_messages(&list.name_attributes) && names::quoted(&name).is_some() {
-                    folders.push(Folder {
-                        path: names::path(&name, delimiter.as_deref()),
-                        name,
-                        is_special: is_special(&list.name_attributes),
-                    });
+        self.connection
+            .command(list, Bounds::SHORT, &mut |response| {
+                if let Response::MailboxData(MailboxDatum::List(list)) = response {
+                    let delimiter = list.delimiter.as_deref().map(names::unquoted);
+                    let name = names::unquoted(&list.name);
+                    if may_have_messages(&list.name_attributes) && names::quoted(&name).is_some() {
+                        folders.push(Folder {
+                            path: names::path(&name, delimiter.as_deref()),
+                            name,
+                            is_special: is_special(&list.name_attributes),
+                        });
+                    }
                 }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            })?;
         folders.sort_by(|a, b| a.name.cmp(&b.name));
         folders.dedup_by(|a, b| a.name == b.name);
         Ok(folders)
@@ -98,16 +99,18 @@ impl Session {
     pub(super) fn uidvalidity(&mut self, name: &str) -> Result<Option<u32>, Trouble> {
         let mut found = None;
         let status = format!("STATUS {} (UIDVALIDITY)", quoted(name)?);
-        let asked = self.connection.command(&status, Bounds::SHORT, &mut |response| {
-            if let Response::MailboxData(MailboxDatum::Status { status, .. }) = response {
-                for attribute in status {
-                    if let StatusAttribute::UidValidity(uidvalidity) = attribute {
-                        found = Some(uidvalidity);
+        let asked = self
+            .connection
+            .command(&status, Bounds::SHORT, &mut |response| {
+                if let Response::MailboxData(MailboxDatum::Status { status, .. }) = response {
+                    for attribute in status {
+                        if let StatusAttribute::UidValidity(uidvalidity) = attribute {
+                            found = Some(uidvalidity);
+                        }
                     }
                 }
-            }
-            Ok(())
-        });
+                Ok(())
+            });
         match asked {
             Ok(()) => Ok(found),
             Err(Trouble::Refused(_)) => Ok(None),
@@ -122,19 +125,22 @@ impl Session {
         let examine = format!("EXAMINE {}{condstore}", quoted(name)?);
         self.open = None;
         let (mut uidvalidity, mut n_messages, mut uidnext, mut modseq) = (None, 0, None, None);
-        self.connection.command(&examine, Bounds::SHORT, &mut |response| {
-            if let Response::MailboxData(MailboxDatum::Exists(n)) = response {
-                n_messages = n;
-            } else if let Response::Data { outcome, .. } = response {
-                match outcome.code {
-                    Some(ResponseCode::UidValidity(value)) => uidvalidity = Some(value),
-                    Some(ResponseCode::UidNext(uid)) => uidnext = Some(uid),
-                    Some(ResponseCode::HighestModSeq(value)) if has_modseq => modseq = Some(value),
-                    Some(_) | None => {}
+        self.connection
+            .command(&examine, Bounds::SHORT, &mut |response| {
+                if let Response::MailboxData(MailboxDatum::Exists(n)) = response {
+                    n_messages = n;
+                } else if let Response::Data { outcome, .. } = response {
+                    match outcome.code {
+                        Some(ResponseCode::UidValidity(value)) => uidvalidity = Some(value),
+                        Some(ResponseCode::UidNext(uid)) => uidnext = Some(uid),
+                        Some(ResponseCode::HighestModSeq(value)) if has_modseq => {
+                            modseq = Some(value)
+                        }
+                        Some(_) | None => {}
+                    }
                 }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            })?;
         let Some(uidvalidity) = uidvalidity else {
             let cause = "the server does not say how long its uids hold (UIDVALIDITY)";
             return Err(Trouble::Refused(cause.to_owned()));
@@ -303,6 +309,9 @@ mod tests {
         assert_eq!(message(&listed), Some(expected));
         assert_eq!(message(&attributes(r"UID 42 FLAGS (\Seen)")), None);
         let odd = attributes(r"UID 42 FLAGS () RFC822.SIZE 99999999999");
-        assert!(message(&odd).is_none() && odd.contains(&AttributeValue::Unknown), "{odd:?}");
+        assert!(
+            message(&odd).is_none() && odd.contains(&AttributeValue::Unknown),
+            "{odd:?}"
+        );
     }
 }

@@ -13,7 +13,11 @@ fn mailbox() -> ImapMailbox {
     }
 }
 
-fn open(mailbox: ImapMailbox, exclude: &[String], known_root: Option<&str>) -> Result<Imap, Failure> {
+fn open(
+    mailbox: ImapMailbox,
+    exclude: &[String],
+    known_root: Option<&str>,
+) -> Result<Imap, Failure> {
     let settings = Settings {
         place: Place::Imap(mailbox.clone()),
         prefix: String::new(),
@@ -33,7 +37,10 @@ fn folder(path: &str, is_special: bool) -> Folder {
 #[test]
 fn a_message_is_named_after_its_folder_and_uid() {
     let imap = open(mailbox(), &[], None).unwrap();
-    assert_eq!((imap.0.host.as_str(), imap.0.port), ("mail.example.com", 993));
+    assert_eq!(
+        (imap.0.host.as_str(), imap.0.port),
+        ("mail.example.com", 993)
+    );
     let inbox = Folder {
         name: "INBOX.R&AOk-union".to_owned(),
         path: "INBOX/Réunion".to_owned(),
@@ -92,7 +99,11 @@ fn servers_and_users_are_checked() {
         user: "a\r\nb".to_owned(),
         ..mailbox()
     };
-    for (bad, word) in [(no_secret, "password"), (since, "no day"), (user, "one line")] {
+    for (bad, word) in [
+        (no_secret, "password"),
+        (since, "no day"),
+        (user, "one line"),
+    ] {
         let Err(Failure(cause)) = open(bad, &[], None) else {
             panic!("no error about {word}");
         };
@@ -121,7 +132,12 @@ fn folders_are_chosen_by_patterns_and_special_ones_by_name() {
         };
         let imap = open(mailbox, &own(exclude), None).unwrap();
         let chosen = imap.0.wanted(&folders).map_err(Trouble::text)?;
-        Ok::<_, String>(chosen.iter().map(|folder| folder.path.clone()).collect::<Vec<_>>())
+        Ok::<_, String>(
+            chosen
+                .iter()
+                .map(|folder| folder.path.clone())
+                .collect::<Vec<_>>(),
+        )
     };
     assert_eq!(chosen(&["inbox"], &[]).unwrap(), ["INBOX"]);
     assert_eq!(
@@ -130,10 +146,18 @@ fn folders_are_chosen_by_patterns_and_special_ones_by_name() {
     );
     assert_eq!(
         chosen(&["Projects/**", "Trash", "[Mail]/All"], &[]).unwrap(),
-        ["Projects/Alpha", "Projects/Alpha/Old", "Trash", "[Mail]/All"]
+        [
+            "Projects/Alpha",
+            "Projects/Alpha/Old",
+            "Trash",
+            "[Mail]/All"
+        ]
     );
     let missing = chosen(&["INBOX", "Gone/*"], &[]).unwrap_err();
-    assert!(missing.contains("`Gone/*`") && missing.contains("`INBOX`"), "{missing}");
+    assert!(
+        missing.contains("`Gone/*`") && missing.contains("`INBOX`"),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -174,5 +198,11 @@ fn what_was_noted_of_folders_is_read_back() {
     assert_eq!(root.lines().next(), Some("INBOX;UIDVALIDITY=17;UID="));
     let again = open(mailbox(), &[], Some(&root)).unwrap();
     assert_eq!(again.0.before.get(INBOX), Some(&noted));
-    assert!(open(mailbox(), &[], Some("INBOX;UIDVALIDITY=17;UID=")).unwrap().0.before.is_empty());
+    assert!(
+        open(mailbox(), &[], Some("INBOX;UIDVALIDITY=17;UID="))
+            .unwrap()
+            .0
+            .before
+            .is_empty()
+    );
 }

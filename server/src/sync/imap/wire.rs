@@ -149,7 +149,9 @@ impl Write for Timed {
 pub(super) fn explain(error: &std::io::Error) -> String {
     match error.kind() {
         // The first is what a socket's time limit gives.
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => "the server does not answer in time".to_owned(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            "the server does not answer in time".to_owned()
+        }
         ErrorKind::UnexpectedEof => "the server ended the connection".to_owned(),
         _ => format!("the connection broke off: {error}"),
     }
@@ -162,5 +164,7 @@ fn explain_tls(host: &str, error: &rustls::Error) -> String {
              system trusts, or name the authority's certificate with `SSL_CERT_FILE`"
         );
     }
-    format!("TLS with `{host}` does not come about: {error}. Is it the port for TLS from the start?")
+    format!(
+        "TLS with `{host}` does not come about: {error}. Is it the port for TLS from the start?"
+    )
 }
