@@ -322,7 +322,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Response<'_>>, Trouble> {
     }
     let mut words = bytes.split(|byte| matches!(byte, b' ' | b'\r'));
     let (first, second) = (words.next(), words.next().unwrap_or_default());
-    let is_other = first == Some(b"*")
+    let is_other = first == Some(b"*".as_slice())
         && second.first().is_some_and(u8::is_ascii_alphabetic)
         && !second.eq_ignore_ascii_case(b"LIST");
     if is_other {
