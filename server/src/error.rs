@@ -84,7 +84,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Unauthorized,
         Self::UnknownCollection,
         Self::UnknownDocument,

@@ -99,6 +99,13 @@ impl Sync {
         self.live().get(&id).cloned().unwrap_or_default()
     }
 
+    /// Returns what all of them are doing. To be asked before the catalog: whoever is at rest by then has its last scan
+    /// there.
+    #[must_use]
+    pub fn all(&self) -> HashMap<SourceId, Live> {
+        self.live().clone()
+    }
+
     fn with(&self, id: SourceId, change: impl FnOnce(&mut Live)) {
         change(self.live().entry(id).or_default());
     }

@@ -221,7 +221,7 @@ fn what_is_no_filter_is_refused_with_reason_and_remedy() {
             json!({ "since": "2024-05-01", "until": "2024-04-01" }),
             "later",
         ),
-        (json!({ "types": ["doc"] }), "docx"),
+        (json!({ "types": ["wpd"] }), "docx"),
         (json!({ "tags": [] }), "`tags`"),
         (json!({ "tagz": ["x"] }), "tagz"),
     ] {
@@ -398,8 +398,8 @@ fn the_command_line_takes_metadata_and_filters_with_and_without_a_server() {
 
     kura.run(["search", "x", "--since", "4/1"])
         .assert_fails(2, &["`4/1`", "2024-04-01"]);
-    kura.run(["search", "x", "--type", "doc"])
-        .assert_fails(2, &["`doc`", "docx"]);
+    kura.run(["search", "x", "--type", "wpd"])
+        .assert_fails(2, &["`wpd`", "docx"]);
     ingest(&["--date", "平成31年5月1日", old.to_str().unwrap()])
         .assert_fails(2, &["平成", "2019-05-01"]);
 }

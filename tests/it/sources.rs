@@ -131,6 +131,9 @@ fn a_source_is_added_scanned_paused_and_removed() {
         "ok"
     );
 
+    // That asks for a scan; what follows shall be another one's.
+    wait(&app.client, "notes");
+
     // A citation of what is gone is withdrawn with it, and search does not have it any more.
     fs_err::remove_file(dir.path().join("a.md")).unwrap();
     app.client.post("/api/v1/sources/notes/scan", &json!({}));

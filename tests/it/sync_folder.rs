@@ -59,10 +59,11 @@ impl Folder {
 
     fn write(&mut self, name: &str) {
         self.n_texts += 1;
+        let crates = self.random(100_000);
         let text = format!(
             "# Report {}\n\nThe depot counted {} crates of pears.\n",
             self.n_texts,
-            self.random(100_000)
+            crates
         );
         let path = self.root.join(name);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();

@@ -7,12 +7,17 @@
 //! A document is embedded in pieces, and pieces of different documents take turns, so that a large document holds up no
 //! other. The vectors of a large one are kept in the catalog piece by piece, where nobody sees them before it is
 //! published: memory stays bounded, and after a crash they are there.
+//!
+//! `reading`, `embedding` and `storing` have the run's three parts.
 
-use super::embed::{self, Embedded, Outcome};
+mod embedding;
+mod reading;
+mod storing;
+
+use super::embed::{Embedded, Outcome};
 use super::prepare::{Attempt, Prepared, Trouble};
-use super::store::Finished;
 use crate::catalog::{
-    Catalog, Claim, EmbeddedChunk, Job, JobId, JobState, Priority, Reason, Retry, Stage, TextHash,
+    Catalog, Claim, Job, JobId, JobState, Priority, Reason, Retry, Stage, TextHash,
 };
 use crate::pipeline::Pipeline;
 use crate::{Error, Result};
@@ -96,12 +101,8 @@ pub enum Event<'e> {
     Ended(&'e Job),
 }
 
-/// Files that may be read beyond the bounds because a person waits for them.
-const URGENT: usize = 2;
 /// How often the queue is looked at for what came meanwhile, and jobs for whether they are still wanted.
 const TICK: Duration = Duration::from_millis(500);
-/// After which storing a batch is remarkable.
-const SLOW_STORING: Duration = Duration::from_secs(60);
 
 impl Pipeline {
     /// Runs jobs until none is due, or until `stop`; what is being stored then is stored first. One run at a time: a second
@@ -411,373 +412,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Takes jobs from the queue as far as there is room for their files.
-    fn claim(&mut self) {
-        if self.claiming {
-            return;
-        }
-        let large = self.limits.large_bytes;
-        // The one large file, which may take long, leaves room to others.
-        let sizes = self.reading.values().copied();
-        let sizes = sizes.chain(self.held.values().map(Held::n_bytes));
-        let n_bytes: u64 = sizes.map(|n| n.min(large)).sum();
-        let full = self.missing.len() >= self.limits.ahead_chunks
-            || self.held.len() >= self.limits.held_documents
-            || n_bytes >= self.limits.held_bytes;
-        let slots = self.limits.readers.saturating_sub(self.reading.len());
-        let one_is_large = self.reading.values().any(|n| *n > large)
-            || self.held.values().any(|held| held.n_bytes() > large);
-        let claim = Claim {
-            limit: slots,
-            priority: Priority::Low,
-            max_bytes: if one_is_large { large } else { u64::MAX },
-        };
-        let claim = if slots > 0 && !full {
-            if self.dry {
-                return;
-            }
-            claim
-        } else if !self.no_urgent && self.reading.len() < self.limits.readers + URGENT {
-            Claim {
-                limit: 1,
-                priority: Priority::High,
-                ..claim
-            }
-        } else {
-            return;
-        };
-        self.claiming = true;
-        let pipeline = self.pipeline;
-        self.start(async move {
-            let outcome = pipeline.claim(claim, large).await;
-            Ok(Done::Claimed { outcome, claim })
-        });
-    }
-
-    /// Takes a job that runs alone, when nothing else is left. Returns whether there was one.
-    async fn claim_suspect(&mut self) -> Result<bool> {
-        if self.pipeline.may_start().await? {
-            let job = self.pipeline.catalog(Catalog::claim_suspect).await?;
-            if let Some(job) = job {
-                self.read(job);
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn read(&mut self, job: Job) {
-        self.mine.insert(job.id);
-        self.reading.insert(job.id, job.n_bytes);
-        self.pipeline.activity.begin(job.id);
-        (self.report)(Event::Progress(&job, Stage::Extract, 0.0));
-        let (pipeline, lease) = (self.pipeline, self.limits.reading_lease);
-        self.start(async move {
-            let outcome = match tokio::time::timeout(lease, pipeline.prepare(&job)).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    tracing::error!(job.id = %job.id, "a file was not read in time; its job is taken away from the reader");
-                    let error = format!("the file was not read within {} s", lease.as_secs());
-                    Err(Trouble::Job(Reason::Timeout, error))
-                }
-            };
-            Ok(Done::Read {
-                job,
-                outcome: Box::new(outcome),
-            })
-        });
-    }
-
-    fn hold(&mut self, job: Job, prepared: Prepared) {
-        (self.report)(Event::Took(Stage::Extract, prepared.extracting));
-        (self.report)(Event::Took(Stage::Chunk, prepared.chunking));
-        (self.report)(Event::Progress(&job, Stage::Embed, 0.1));
-        let (id, n_chunks) = (job.id, prepared.hashes.len());
-        let embedding = u32::try_from(n_chunks).unwrap_or(u32::MAX);
-        self.pipeline.activity.embed(id, embedding);
-        let held = Held {
-            vectors: vec![None; n_chunks],
-            next: 0,
-            open: HashMap::new(),
-            n_resolved: 0,
-            n_reused: 0,
-            piecewise: n_chunks > self.limits.pieces * self.limits.piece_chunks,
-            job,
-            prepared,
-        };
-        self.last_ticket += 1;
-        self.held.insert(self.last_ticket, held);
-        self.open_pieces(self.last_ticket);
-    }
-
-    /// Has the next pieces of a document looked up; if there are none left, it is ready.
-    fn open_pieces(&mut self, ticket: Ticket) {
-        let Some(held) = self.held.get_mut(&ticket) else {
-            return;
-        };
-        let mut lookups = Vec::new();
-        // A large document leaves half of the line to others.
-        let most = if held.piecewise {
-            self.limits.pieces.div_ceil(2)
-        } else {
-            self.limits.pieces
-        };
-        while held.open.len() < most && held.next < held.vectors.len() {
-            let first = held.next;
-            held.next = (first + self.limits.piece_chunks).min(held.vectors.len());
-            held.open.insert(first, held.next - first);
-            lookups.push((first, held.prepared.hashes[first..held.next].to_vec()));
-        }
-        if held.open.is_empty() {
-            if self.ready.is_empty() {
-                self.ready_since = Instant::now();
-            }
-            self.ready.push(ticket);
-        }
-        for (first, hashes) in lookups {
-            self.n_lookups += 1;
-            let pipeline = self.pipeline;
-            self.start(async move {
-                let known = pipeline
-                    .catalog(move |catalog| catalog.known_vectors(&hashes))
-                    .await?;
-                Ok(Done::LookedUp {
-                    ticket,
-                    first,
-                    known,
-                })
-            });
-        }
-    }
-
-    /// Gives the chunks of a piece the vectors that are there, and has the others wait for theirs.
-    fn resolve_or_line_up(
-        &mut self,
-        ticket: Ticket,
-        first: usize,
-        known: HashMap<TextHash, Embedded>,
-    ) {
-        let Some(held) = self.held.get(&ticket) else {
-            return;
-        };
-        let end = (first + self.limits.piece_chunks).min(held.vectors.len());
-        let priority = held.job.priority;
-        let hashes = held.prepared.hashes[first..end].to_vec();
-        let known: HashMap<TextHash, Arc<Embedded>> = known
-            .into_iter()
-            .map(|(hash, embedded)| (hash, Arc::new(embedded)))
-            .collect();
-        for (ordinal, hash) in (first..end).zip(hashes) {
-            let fresh = self.fresh.iter().find_map(|fresh| fresh.get(&hash));
-            if let Some(embedded) = known.get(&hash).or(fresh) {
-                let embedded = Arc::clone(embedded);
-                self.resolve(ticket, ordinal, embedded, true);
-                continue;
-            }
-            let places = self.missing.entry(hash).or_default();
-            if places.is_empty() {
-                self.line.insert((Reverse(priority), self.n_lined_up), hash);
-                self.n_lined_up += 1;
-            }
-            places.push((ticket, ordinal));
-        }
-    }
-
-    /// Gives the embedder its next texts.
-    fn call(&mut self) {
-        while self.n_calls < self.limits.calls && !self.line.is_empty() {
-            // A call that is not full waits for more while the embedder has something to do.
-            let more_to_come = self.n_lookups > 0 || !self.reading.is_empty() || self.claiming;
-            if self.line.len() < self.limits.call_chunks && self.n_calls > 0 && more_to_come {
-                return;
-            }
-            let (mut hashes, mut texts, mut n_tokens) = (Vec::new(), Vec::new(), 0);
-            while hashes.len() < self.limits.call_chunks
-                && let Some((_, hash)) = self.line.pop_first()
-            {
-                let places = self.missing.get(&hash).map(Vec::as_slice);
-                let place = places
-                    .unwrap_or_default()
-                    .iter()
-                    .find_map(|(ticket, ordinal)| Some((self.held.get(ticket)?, *ordinal)));
-                let Some((held, ordinal)) = place else {
-                    // Nobody wants it any more.
-                    self.missing.remove(&hash);
-                    continue;
-                };
-                let chunk = &held.prepared.chunks.chunks[ordinal];
-                let title = &held.prepared.target.title;
-                texts.push(super::embedded_text(title, &chunk.context, &chunk.text));
-                n_tokens += chunk.n_tokens;
-                hashes.push(hash);
-            }
-            if hashes.is_empty() {
-                return;
-            }
-            self.n_calls += 1;
-            let (pipeline, lease) = (self.pipeline, self.limits.embedding_lease);
-            self.start(async move {
-                let started = Instant::now();
-                let call = embed::embed(&pipeline.embedder, &pipeline.codec, texts);
-                let outcomes = tokio::time::timeout(lease, call).await.map_err(|_| {
-                    tracing::error!("the embedder does not answer; its work is taken away from it");
-                    embed::silent(lease.as_secs() / 60)
-                })??;
-                Ok(Done::Called {
-                    hashes,
-                    outcomes,
-                    n_tokens,
-                    took: started.elapsed(),
-                })
-            });
-        }
-    }
-
-    fn take_vectors(&mut self, hashes: Vec<TextHash>, outcomes: Vec<Outcome>, n_tokens: usize) {
-        self.pipeline
-            .activity
-            .count_embedded(hashes.len(), n_tokens);
-        let mut advanced: Vec<Ticket> = Vec::new();
-        for (hash, outcome) in hashes.into_iter().zip(outcomes) {
-            let places = self.missing.remove(&hash).unwrap_or_default();
-            match outcome {
-                Ok(embedded) => {
-                    let embedded = Arc::new(embedded);
-                    self.fresh[0].insert(hash, Arc::clone(&embedded));
-                    let mut reused = false;
-                    for (ticket, ordinal) in places {
-                        self.resolve(ticket, ordinal, Arc::clone(&embedded), reused);
-                        reused = true;
-                        if !advanced.contains(&ticket) {
-                            advanced.push(ticket);
-                        }
-                    }
-                }
-                Err(error) => {
-                    for (ticket, _) in places {
-                        if let Some(held) = self.drop_held(ticket) {
-                            let error = format!("its text cannot be embedded: {error}");
-                            self.refuse(&held.job, Reason::Model, &error);
-                        }
-                    }
-                }
-            }
-        }
-        for ticket in advanced {
-            if let Some(held) = self.held.get(&ticket) {
-                let done = held.n_resolved as f32 / held.vectors.len().max(1) as f32;
-                (self.report)(Event::Progress(&held.job, Stage::Embed, 0.1 + 0.8 * done));
-            }
-        }
-    }
-
-    /// Gives a chunk its vector.
-    fn resolve(&mut self, ticket: Ticket, ordinal: usize, embedded: Arc<Embedded>, reused: bool) {
-        let Some(held) = self.held.get_mut(&ticket) else {
-            return;
-        };
-        held.vectors[ordinal] = Some(embedded);
-        held.n_resolved += 1;
-        held.n_reused += u32::from(reused);
-        self.pipeline.activity.embedded(held.job.id, reused);
-        let first = ordinal - ordinal % self.limits.piece_chunks;
-        let Some(left) = held.open.get_mut(&first) else {
-            return;
-        };
-        *left -= 1;
-        if *left > 0 {
-            return;
-        }
-        if held.piecewise {
-            self.keep_piece(ticket, first);
-        } else {
-            held.open.remove(&first);
-            self.open_pieces(ticket);
-        }
-    }
-
-    /// Has the catalog keep the vectors of a piece.
-    fn keep_piece(&mut self, ticket: Ticket, first: usize) {
-        let Some(held) = self.held.get_mut(&ticket) else {
-            return;
-        };
-        let end = (first + self.limits.piece_chunks).min(held.vectors.len());
-        let chunks = held.prepared.chunks.chunks[first..end].iter();
-        let vectors = held.vectors[first..end].iter_mut().filter_map(Option::take);
-        let kept: Vec<EmbeddedChunk> = chunks
-            .zip(vectors)
-            .map(|(chunk, embedded)| {
-                let (vector, tokens) = Arc::unwrap_or_clone(embedded);
-                EmbeddedChunk {
-                    chunk: chunk.clone(),
-                    vector,
-                    tokens,
-                }
-            })
-            .collect();
-        let target = &held.prepared.target;
-        let (document, version, title) = (target.document, target.version, target.title.clone());
-        let pipeline = self.pipeline;
-        self.start(async move {
-            pipeline
-                .catalog(move |catalog| catalog.keep_chunks(document, version, &title, &kept))
-                .await?;
-            Ok(Done::Kept { ticket, first })
-        });
-    }
-
-    /// Has a batch stored, when there is one and its time has come.
-    fn store(&mut self) {
-        if self.storing || self.ready.is_empty() {
-            return;
-        }
-        let n_chunks: usize = self.ready_chunks().sum();
-        let urgent = |ticket: &Ticket| {
-            let held = self.held.get(ticket);
-            held.is_some_and(|held| held.job.priority == Priority::High)
-        };
-        let due = n_chunks >= self.limits.batch_chunks
-            || self.ready.len() >= self.limits.batch_documents
-            || self.ready_since.elapsed() >= self.limits.batch_wait
-            || self.ready.iter().any(urgent)
-            || (self.held.len() == self.ready.len() && self.reading.is_empty() && !self.claiming);
-        if !due {
-            return;
-        }
-        let n_documents = self.ready.len().min(self.limits.batch_documents);
-        let tickets: Vec<Ticket> = self.ready.drain(..n_documents).collect();
-        self.ready_since = Instant::now();
-        let mut batch = Vec::with_capacity(tickets.len());
-        for ticket in tickets {
-            let Some(held) = self.held.remove(&ticket) else {
-                continue;
-            };
-            self.pipeline.activity.enter(held.job.id, Stage::Store);
-            (self.report)(Event::Progress(&held.job, Stage::Store, 0.9));
-            batch.push(Finished {
-                embedded: held.vectors.into_iter().flatten().collect(),
-                job: held.job,
-                prepared: held.prepared,
-                n_reused: held.n_reused,
-            });
-        }
-        (self.storing, self.storing_since) = (true, Instant::now());
-        let pipeline = self.pipeline;
-        self.start(async move {
-            let started = Instant::now();
-            let outcome = pipeline.store_batch(batch).await;
-            Ok(Done::Stored {
-                outcome,
-                took: started.elapsed(),
-            })
-        });
-    }
-
-    fn ready_chunks(&self) -> impl Iterator<Item = usize> {
-        let held = self.ready.iter().filter_map(|ticket| self.held.get(ticket));
-        held.map(|held| held.vectors.len())
-    }
-
     /// Ends a job that cannot go on, or has it tried again later, as its reason and its attempts so far are.
     fn refuse(&mut self, job: &Job, reason: Reason, error: &str) {
         let (id, error, attempts) = (job.id, error.to_owned(), job.attempts + 1);
@@ -813,23 +447,6 @@ impl<'a> Run<'a> {
         self.held.remove(&ticket)
     }
 
-    /// Forgets what was embedded some batches ago, and so is found in the catalog, unless it is still needed.
-    fn age_fresh(&mut self) {
-        self.fresh.rotate_right(1);
-        let mut oldest = std::mem::take(&mut self.fresh[0]);
-        oldest.retain(|_, embedded| Arc::strong_count(embedded) > 1);
-        let last = self.fresh.len() - 1;
-        self.fresh[last].extend(oldest);
-    }
-
-    /// A batch that is being stored cannot be taken away from the stores: that would leave them in two minds.
-    fn complain_of_slow_storing(&mut self) {
-        if self.storing && self.storing_since.elapsed() >= SLOW_STORING {
-            tracing::error!("a batch has not been stored for a minute; the disk may be stuck");
-            self.storing_since = Instant::now();
-        }
-    }
-
     fn look_who_is_wanted(&mut self) {
         if self.held.is_empty() {
             return;
@@ -854,45 +471,6 @@ impl Held {
 }
 
 impl Pipeline {
-    /// Takes queued jobs, at most one of them with a large file, unless the queue is paused.
-    ///
-    /// # Errors
-    /// [`Error::StorageFull`] when a job waits and there is no room for its work.
-    async fn claim(&self, claim: Claim, large_bytes: u64) -> Result<Vec<Job>> {
-        if !self.may_start().await? {
-            return Ok(Vec::new());
-        }
-        self.catalog(move |catalog| {
-            let mut jobs = catalog.claim_jobs(claim)?;
-            let mut is_first = true;
-            let others = jobs.extract_if(.., |job| {
-                job.n_bytes > large_bytes && !std::mem::take(&mut is_first)
-            });
-            let others: Vec<JobId> = others.map(|job| job.id).collect();
-            catalog.requeue(&others, None)?;
-            Ok(jobs)
-        })
-        .await
-    }
-
-    /// Returns whether jobs may start.
-    ///
-    /// # Errors
-    /// [`Error::StorageFull`] when a job waits and there is no room for its work.
-    async fn may_start(&self) -> Result<bool> {
-        let (paused, waiting) = self
-            .catalog(|catalog| {
-                let paused = catalog.jobs_paused_since()?.is_some();
-                Ok((paused, catalog.any_queued()?))
-            })
-            .await?;
-        if paused || !waiting {
-            return Ok(false);
-        }
-        self.check_room(0)?;
-        Ok(true)
-    }
-
     /// Runs all jobs that are due. Returns those that ended, as they are then.
     ///
     /// `progress` is told a job, its stage and how far it is, 0 to 1.

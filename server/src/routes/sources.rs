@@ -361,6 +361,7 @@ pub async fn list_sources(
     principal.administers()?;
     let limit = query.limit()?;
     let after = query.cursor.as_deref();
+    let mut live = app.sync.all();
     let mut rest = app
         .pipeline
         .sources()
@@ -370,7 +371,10 @@ pub async fn list_sources(
     let items: Vec<Source> = rest
         .by_ref()
         .take(limit)
-        .map(|source| shown(&app, source))
+        .map(|source| {
+            let live = live.remove(&source.id).unwrap_or_default();
+            Source::new(source, live)
+        })
         .collect();
     let next_cursor = match (rest.next(), items.last()) {
         (Some(_), Some(last)) => Some(last.name.clone()),
@@ -406,8 +410,10 @@ pub async fn get_source(
     Path(name): Path<String>,
 ) -> Result<axum::Json<Source>, ApiError> {
     principal.administers()?;
+    let mut live = app.sync.all();
     let source = app.pipeline.source(&name).await?;
-    Ok(axum::Json(shown(&app, source)))
+    let live = live.remove(&source.id).unwrap_or_default();
+    Ok(axum::Json(Source::new(source, live)))
 }
 
 /// Pauses or resumes a source.

@@ -309,7 +309,11 @@ impl Connector for Git {
                 &self.url,
                 &self.reference,
             ]);
-            run(ask, LOCAL).await?;
+            if let Err(failure) = run(ask, LOCAL).await {
+                // A source that was not added leaves no folder; one with a copy in it stays.
+                drop(fs_err::remove_dir(&self.dir));
+                return Err(failure);
+            }
         }
         Ok(Some("commit".to_owned()))
     }

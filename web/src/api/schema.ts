@@ -102,6 +102,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/collections/{name}/documents/{external_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns the document of an external id. */
+        get: operations["get_pushed_document"];
+        /**
+         * Puts a document: the body is the file, `Content-Type` what it is.
+         * @description What was under this id is replaced by a new version, which is served once its job is done; the same file under the
+         *     same access changes nothing. The collection is made if missing. With the header `Idempotency-Key` a request that is
+         *     sent again within a day does nothing and has the same outcome, whatever was put meanwhile.
+         */
+        put: operations["put_document"];
+        post?: never;
+        /** Deletes the document of an external id; it is gone from search at once. */
+        delete: operations["delete_pushed_document"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/collections/{name}/quality": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns what is wrong with the documents of a collection: unreadable, empty, twice there, outdated; worst first.
+         * @description It reads every text, so it takes seconds for thousands of documents.
+         */
+        get: operations["get_quality"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/conversations": {
         parameters: {
             query?: never;
@@ -325,6 +369,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has no job start until they are resumed, also after a restart. Those running go on. */
+        post: operations["pause_jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets jobs start again. */
+        post: operations["resume_jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Queues failed jobs again: all, or those with one `code`. */
+        post: operations["retry_jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns how the queue stands: counts, rates and when it will be done. */
+        get: operations["summarize_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{id}": {
         parameters: {
             query?: never;
@@ -342,6 +454,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancels a job. From now on it makes nothing searchable; an older version of its document stays. */
+        post: operations["cancel_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{id}/events": {
         parameters: {
             query?: never;
@@ -353,6 +482,23 @@ export interface paths {
         get: operations["follow_job"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Queues a job again that has failed or was cancelled. */
+        post: operations["retry_job"];
         delete?: never;
         options?: never;
         head?: never;
@@ -390,6 +536,94 @@ export interface paths {
          * @description It may tell of documents that the `groups` may not read, so only administrators get this answer.
          */
         post: operations["explain_search"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the sources by name. */
+        get: operations["list_sources"];
+        put?: never;
+        /** Adds a source; the server reads it at once and keeps in step with it. */
+        post: operations["create_source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sources/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns a source. */
+        get: operations["get_source"];
+        put?: never;
+        post?: never;
+        /** Removes a source. Its documents stay, unless they are to be deleted with it. */
+        delete: operations["delete_source"];
+        options?: never;
+        head?: never;
+        /** Pauses or resumes a source. */
+        patch: operations["change_source"];
+        trace?: never;
+    };
+    "/api/v1/sources/{name}/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the items of a source by key. */
+        get: operations["list_source_items"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sources/{name}/scan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks for a scan now, also of a paused source. Follow it by `scanning` of the source. */
+        post: operations["scan_source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compares catalog, original files and indexes. Indexing waits meanwhile. */
+        post: operations["verify_data"];
         delete?: never;
         options?: never;
         head?: never;
@@ -797,7 +1031,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
+        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -1646,6 +1880,33 @@ export interface components {
             /** @description The document's title. */
             title: string;
         };
+        /** @description Sizes of files, in bytes. */
+        FileSizes: {
+            /**
+             * Format: int64
+             * @description The largest.
+             */
+            max: number;
+            /**
+             * Format: int64
+             * @description Half of them are smaller.
+             */
+            p50: number;
+            /**
+             * Format: int64
+             * @description 95 of 100 are smaller.
+             */
+            p95: number;
+        };
+        /** @description A document with issues. */
+        Finding: {
+            /** @description The document's id. */
+            document: string;
+            /** @description Its issues, worst first. */
+            issues: components["schemas"]["QualityIssue"][];
+            /** @description Its source. */
+            source: string;
+        };
         /**
          * @description Why an answer ended.
          * @enum {string}
@@ -1665,6 +1926,29 @@ export interface components {
          * @enum {string}
          */
         FlagKind: "unsupported_number" | "unsupported_name" | "uncited_sentence";
+        /** @description The documents of one media type. */
+        FormatQuality: {
+            /**
+             * Format: int64
+             * @description Bytes of their files.
+             */
+            n_bytes: number;
+            /**
+             * Format: int64
+             * @description Searchable chunks.
+             */
+            n_chunks: number;
+            /**
+             * Format: int64
+             * @description Documents.
+             */
+            n_documents: number;
+            /**
+             * Format: int64
+             * @description Those that could not be indexed.
+             */
+            n_failed: number;
+        };
         /**
          * @description How the signals of a candidate become one score.
          * @enum {string}
@@ -1743,6 +2027,18 @@ export interface components {
         InputType: "document" | "query";
         /** @description Work in the background. */
         Job: {
+            /**
+             * Format: int32
+             * @description How often it was tried and ended without result.
+             */
+            attempts: number;
+            /**
+             * Format: float
+             * @description Chunks that get their vector per second, while it runs.
+             */
+            chunks_per_second: number | null;
+            /** @description Why it failed or was cancelled, or why it waits for another attempt, as a word; docs/INGESTION.md lists them. */
+            code: string | null;
             /** @description The document's collection. */
             collection: string;
             /**
@@ -1752,8 +2048,13 @@ export interface components {
             created_at: string;
             /** @description The document it is about. */
             document: string;
-            /** @description Why it failed, with remedy. */
+            /** @description The same as a sentence. */
             error: string | null;
+            /**
+             * Format: float
+             * @description Seconds for which it will still run, at that rate.
+             */
+            eta_secs: number | null;
             /**
              * Format: date-time
              * @description When it ended.
@@ -1764,10 +2065,39 @@ export interface components {
             /** @description What kind of work. */
             kind: components["schemas"]["JobKind"];
             /**
+             * Format: int32
+             * @description Chunks of the document; 0 until they are known.
+             */
+            n_chunks: number;
+            /**
+             * Format: int32
+             * @description Those of them that have their vector, while it runs.
+             */
+            n_embedded: number;
+            /**
+             * Format: int32
+             * @description Those of them that kept a vector which was there already.
+             */
+            n_reused: number;
+            /**
+             * Format: date-time
+             * @description Before which it is not tried again.
+             */
+            next_attempt_at: string | null;
+            /** @description Which jobs it goes before. */
+            priority: components["schemas"]["JobPriority"];
+            /**
              * Format: float
              * @description From 0 to 1.
              */
             progress: number;
+            /** @description What can be done about it. */
+            remedy: string | null;
+            /**
+             * Format: int64
+             * @description Size of the file.
+             */
+            size_bytes: number;
             /** @description The document's source. */
             source: string;
             stage: components["schemas"]["JobStage"] | null;
@@ -1785,6 +2115,34 @@ export interface components {
          */
         JobKind: "ingest";
         /**
+         * @description Which jobs go before which.
+         * @enum {string}
+         */
+        JobPriority: "low" | "normal" | "high";
+        /** @description Work done per second. */
+        JobRates: {
+            /**
+             * Format: double
+             * @description Bytes of their files.
+             */
+            bytes: number;
+            /**
+             * Format: double
+             * @description Chunks that got their vector, embedded or reused.
+             */
+            chunks: number;
+            /**
+             * Format: double
+             * @description Documents that became searchable.
+             */
+            documents: number;
+            /**
+             * Format: double
+             * @description Tokens that were embedded.
+             */
+            tokens: number;
+        };
+        /**
          * @description What a running job is doing.
          * @enum {string}
          */
@@ -1793,7 +2151,67 @@ export interface components {
          * @description Where a job stands.
          * @enum {string}
          */
-        JobState: "queued" | "running" | "done" | "failed";
+        JobState: "queued" | "running" | "done" | "failed" | "cancelled";
+        /** @description How the queue stands. */
+        JobsSummary: {
+            /**
+             * Format: int64
+             * @description Jobs that nobody wants any more.
+             */
+            cancelled: number;
+            /**
+             * Format: int64
+             * @description Jobs that ended well.
+             */
+            done: number;
+            /**
+             * Format: double
+             * @description Seconds until all open jobs are done, at that rate; absent while that is not known.
+             */
+            eta_secs: number | null;
+            /**
+             * Format: int64
+             * @description Jobs that failed.
+             */
+            failed: number;
+            /** @description Failed jobs by `code`. */
+            failed_by_code: {
+                [key: string]: number;
+            };
+            obstacle: components["schemas"]["Obstacle"] | null;
+            /**
+             * Format: date-time
+             * @description When the longest waiting job was queued.
+             */
+            oldest_queued_at: string | null;
+            /**
+             * Format: int64
+             * @description Bytes of the files that are queued or running.
+             */
+            open_bytes: number;
+            /**
+             * Format: date-time
+             * @description Since when no job may start.
+             */
+            paused_since: string | null;
+            /**
+             * Format: int64
+             * @description Jobs that wait.
+             */
+            queued: number;
+            /** @description Work done per second, over the last minute. */
+            rates: components["schemas"]["JobRates"];
+            /**
+             * Format: int64
+             * @description Queued jobs that were tried before.
+             */
+            retrying: number;
+            /**
+             * Format: int64
+             * @description Jobs being worked on.
+             */
+            running: number;
+        };
         /** @description How long something took, over all queries, in milliseconds. Percentiles are nearest ranks. */
         Latency: {
             /**
@@ -1977,6 +2395,18 @@ export interface components {
         List_Job: {
             /** @description The items. */
             items: {
+                /**
+                 * Format: int32
+                 * @description How often it was tried and ended without result.
+                 */
+                attempts: number;
+                /**
+                 * Format: float
+                 * @description Chunks that get their vector per second, while it runs.
+                 */
+                chunks_per_second: number | null;
+                /** @description Why it failed or was cancelled, or why it waits for another attempt, as a word; docs/INGESTION.md lists them. */
+                code: string | null;
                 /** @description The document's collection. */
                 collection: string;
                 /**
@@ -1986,8 +2416,13 @@ export interface components {
                 created_at: string;
                 /** @description The document it is about. */
                 document: string;
-                /** @description Why it failed, with remedy. */
+                /** @description The same as a sentence. */
                 error: string | null;
+                /**
+                 * Format: float
+                 * @description Seconds for which it will still run, at that rate.
+                 */
+                eta_secs: number | null;
                 /**
                  * Format: date-time
                  * @description When it ended.
@@ -1998,10 +2433,39 @@ export interface components {
                 /** @description What kind of work. */
                 kind: components["schemas"]["JobKind"];
                 /**
+                 * Format: int32
+                 * @description Chunks of the document; 0 until they are known.
+                 */
+                n_chunks: number;
+                /**
+                 * Format: int32
+                 * @description Those of them that have their vector, while it runs.
+                 */
+                n_embedded: number;
+                /**
+                 * Format: int32
+                 * @description Those of them that kept a vector which was there already.
+                 */
+                n_reused: number;
+                /**
+                 * Format: date-time
+                 * @description Before which it is not tried again.
+                 */
+                next_attempt_at: string | null;
+                /** @description Which jobs it goes before. */
+                priority: components["schemas"]["JobPriority"];
+                /**
                  * Format: float
                  * @description From 0 to 1.
                  */
                 progress: number;
+                /** @description What can be done about it. */
+                remedy: string | null;
+                /**
+                 * Format: int64
+                 * @description Size of the file.
+                 */
+                size_bytes: number;
                 /** @description The document's source. */
                 source: string;
                 stage: components["schemas"]["JobStage"] | null;
@@ -2012,6 +2476,94 @@ export interface components {
                 started_at: string | null;
                 /** @description Where it stands. */
                 state: components["schemas"]["JobState"];
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        List_Source: {
+            /** @description The items. */
+            items: {
+                /** @description The collection that its documents go to. */
+                collection: string;
+                /**
+                 * Format: date-time
+                 * @description When it was added.
+                 */
+                created_at: string;
+                /** @description Why the last scan did not succeed. */
+                error: string | null;
+                /** @description Nothing that fits one of these patterns. */
+                exclude: string[];
+                /** @description Only what fits one of these patterns; all when there is none. */
+                include: string[];
+                /**
+                 * Format: int64
+                 * @description Seconds between two scans.
+                 */
+                interval_secs: number;
+                last_scan: components["schemas"]["ScanReport"] | null;
+                /**
+                 * Format: date-time
+                 * @description When the last scan ended.
+                 */
+                last_scan_at: string | null;
+                /**
+                 * Format: date-time
+                 * @description When the last scan that succeeded began: older changes are known.
+                 */
+                last_success_at: string | null;
+                /**
+                 * Format: int64
+                 * @description Those that are documents.
+                 */
+                n_documents: number;
+                /**
+                 * Format: int64
+                 * @description Those that could not be taken in or indexed.
+                 */
+                n_errors: number;
+                /**
+                 * Format: int64
+                 * @description Files, messages or pages known.
+                 */
+                n_items: number;
+                /** @description Unique name. */
+                name: string;
+                /**
+                 * Format: date-time
+                 * @description Since when the document that has waited longest is not indexed.
+                 */
+                oldest_unindexed_at: string | null;
+                place?: components["schemas"]["SourcePlace"] | null;
+                /** @description Stands before the names of its documents. */
+                prefix: string;
+                /** @description Groups that may read its documents. */
+                readers: string[];
+                /** @description Whether a scan is under way or asked for. */
+                scanning: boolean;
+                /** @description How it stands. */
+                state: components["schemas"]["SourceState"];
+                /** @description Whether changes are noticed between scans. */
+                watch: boolean;
+                /** @description Why changes are noticed by scans only, although watching was asked for. */
+                watch_error: string | null;
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        List_SourceItem: {
+            /** @description The items. */
+            items: {
+                /** @description Its document, if it is one. */
+                document: string | null;
+                /** @description Why it is no document, could not be read again, or could not be indexed. */
+                error: string | null;
+                /** @description Path, uid or address within the source. */
+                key: string;
+                /** @description Where a person finds it. */
+                link: string;
             }[];
             /** @description Send it as `cursor` for the next page; absent at the end. */
             next_cursor: string | null;
@@ -2105,6 +2657,44 @@ export interface components {
             /** @description Whether it was good. */
             rating: components["schemas"]["Rating"];
         };
+        /** @description A source to add. */
+        NewSource: {
+            /** @description The collection that its documents go to, made if missing. */
+            collection: string;
+            /** @description Nothing that fits one of these patterns. */
+            exclude?: string[];
+            /** @description Only what fits one of these patterns; all when there is none. */
+            include?: string[];
+            /**
+             * Format: int64
+             * @description Seconds between two scans, 10 to 604,800; 300 when absent.
+             */
+            interval_secs?: number | null;
+            /** @description Unique name; made of the place when absent. */
+            name?: string | null;
+            /** @description Where its items are. */
+            place: components["schemas"]["SourcePlace"];
+            /** @description Stands before the names of its documents. */
+            prefix?: string;
+            /** @description Groups that may read its documents; `everyone` when absent. */
+            readers?: string[] | null;
+            /** @description Whether changes are noticed between scans, where the place tells them. */
+            watch?: boolean;
+        };
+        /** @description What keeps all jobs from being run. */
+        Obstacle: {
+            /** @description As a word; docs/INGESTION.md lists them. */
+            code: string;
+            /** @description As a sentence. */
+            error: string;
+            /** @description What can be done about it. */
+            remedy: string;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            since: string;
+        };
         /** @description OpenAI's error envelope. */
         OpenAiError: {
             error: components["schemas"]["OpenAiErrorDetail"];
@@ -2136,6 +2726,66 @@ export interface components {
         };
         PromptTokens: {
             cached_tokens: number;
+        };
+        /** @description What is wrong with the documents of a collection. */
+        Quality: {
+            /** @description Name of the collection. */
+            collection: string;
+            /** @description Whether all texts that may be near-duplicates were compared. */
+            complete: boolean;
+            /** @description Failed documents by code. */
+            failures: {
+                [key: string]: number;
+            };
+            /** @description Documents with issues, worst first, 1,000 at most. */
+            findings: components["schemas"]["Finding"][];
+            /** @description Documents by media type. */
+            formats: {
+                [key: string]: components["schemas"]["FormatQuality"];
+            };
+            /**
+             * @description Documents by kind of issue: `failed`, `empty`, `warnings`, `tiny`, `duplicate`, `near_duplicate`, `superseded`,
+             *     `expired`, `old`.
+             */
+            issues: {
+                [key: string]: number;
+            };
+            /** @description Documents by language: `ja`, `latin` (any language in Latin letters), `mixed`, `other`, or `none`. */
+            languages: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Bytes of their files.
+             */
+            n_bytes: number;
+            /**
+             * Format: int64
+             * @description Searchable chunks.
+             */
+            n_chunks: number;
+            /**
+             * Format: int64
+             * @description Documents.
+             */
+            n_documents: number;
+            /** @description Sizes of the files. */
+            sizes: components["schemas"]["FileSizes"];
+            /** @description Documents by status. */
+            statuses: {
+                [key: string]: number;
+            };
+        };
+        /** @description What is wrong with a document. */
+        QualityIssue: {
+            /** @description Why a document failed, as a word; docs/INGESTION.md lists them. */
+            code: string | null;
+            /** @description As a sentence. */
+            detail: string;
+            /** @description What kind of issue. */
+            kind: string;
+            /** @description The source of the other document, for duplicates. */
+            of: string | null;
         };
         /** @description A term of the query. */
         QueryTerm: {
@@ -2270,6 +2920,11 @@ export interface components {
         RerankedText: {
             text: string;
         };
+        /** @description How many failed jobs are queued again. */
+        Retried: {
+            /** @description Jobs; those whose document has a newer version or was deleted are left as they are. */
+            n_jobs: number;
+        };
         /** @description Event `retrieved`: what the answer will be based on. */
         Retrieved: {
             /** @description The conversation, for follow-up questions. */
@@ -2287,6 +2942,99 @@ export interface components {
          * @enum {string}
          */
         Role: "user" | "assistant";
+        /** @description Which bucket, and how it is reached. */
+        S3Bucket: {
+            /** @description A file on the server with the access key; without one nothing is signed. */
+            access_key_file?: string | null;
+            /** @description Its name. */
+            bucket: string;
+            /** @description `https://host` or `https://host:port`. */
+            endpoint: string;
+            /** @description Only objects whose keys begin with this. */
+            prefix?: string;
+            /** @description Its region. */
+            region?: string;
+            /** @description A file on the server with the secret key. */
+            secret_key_file?: string | null;
+            /** @description Whether the bucket's name is part of the host's. */
+            virtual_host?: boolean;
+        };
+        /** @description What a scan did. */
+        ScanReport: {
+            /**
+             * Format: int64
+             * @description New documents.
+             */
+            added: number;
+            /**
+             * Format: int64
+             * @description Bytes read.
+             */
+            bytes_read: number;
+            /**
+             * Format: int64
+             * @description Being written; looked at again soon.
+             */
+            changing: number;
+            /**
+             * Format: int64
+             * @description Documents deleted.
+             */
+            deleted: number;
+            /**
+             * Format: int64
+             * @description Milliseconds it took.
+             */
+            duration_ms: number;
+            /**
+             * Format: int64
+             * @description Could not be read; tried again at the next scan.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Items listed.
+             */
+            listed: number;
+            /**
+             * Format: int64
+             * @description Not to be documents: too large, empty, of an unknown format.
+             */
+            refused: number;
+            /**
+             * Format: int64
+             * @description Documents renamed because their file was moved; nothing of them is embedded again.
+             */
+            renamed: number;
+            /**
+             * Format: int64
+             * @description New versions of documents.
+             */
+            replaced: number;
+            /**
+             * Format: int64
+             * @description Read, with the same content as before.
+             */
+            same_content: number;
+            /**
+             * Format: int64
+             * @description Of these: as they were, so not read.
+             */
+            unchanged: number;
+        };
+        /** @description How a scan is to be done. */
+        ScanToRun: {
+            /**
+             * @description Whether deletions are meant even if most items are missing.
+             * @default false
+             */
+            allow_deletions: boolean;
+            /**
+             * @description Whether what was refused or could not be indexed is tried again.
+             * @default false
+             */
+            retry: boolean;
+        };
         /** @description What each signal added to a score. */
         ScoreParts: {
             /**
@@ -2406,6 +3154,116 @@ export interface components {
              */
             total: number;
         };
+        /** @description A place that kura keeps in step with. */
+        Source: {
+            /** @description The collection that its documents go to. */
+            collection: string;
+            /**
+             * Format: date-time
+             * @description When it was added.
+             */
+            created_at: string;
+            /** @description Why the last scan did not succeed. */
+            error: string | null;
+            /** @description Nothing that fits one of these patterns. */
+            exclude: string[];
+            /** @description Only what fits one of these patterns; all when there is none. */
+            include: string[];
+            /**
+             * Format: int64
+             * @description Seconds between two scans.
+             */
+            interval_secs: number;
+            last_scan: components["schemas"]["ScanReport"] | null;
+            /**
+             * Format: date-time
+             * @description When the last scan ended.
+             */
+            last_scan_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the last scan that succeeded began: older changes are known.
+             */
+            last_success_at: string | null;
+            /**
+             * Format: int64
+             * @description Those that are documents.
+             */
+            n_documents: number;
+            /**
+             * Format: int64
+             * @description Those that could not be taken in or indexed.
+             */
+            n_errors: number;
+            /**
+             * Format: int64
+             * @description Files, messages or pages known.
+             */
+            n_items: number;
+            /** @description Unique name. */
+            name: string;
+            /**
+             * Format: date-time
+             * @description Since when the document that has waited longest is not indexed.
+             */
+            oldest_unindexed_at: string | null;
+            place?: components["schemas"]["SourcePlace"] | null;
+            /** @description Stands before the names of its documents. */
+            prefix: string;
+            /** @description Groups that may read its documents. */
+            readers: string[];
+            /** @description Whether a scan is under way or asked for. */
+            scanning: boolean;
+            /** @description How it stands. */
+            state: components["schemas"]["SourceState"];
+            /** @description Whether changes are noticed between scans. */
+            watch: boolean;
+            /** @description Why changes are noticed by scans only, although watching was asked for. */
+            watch_error: string | null;
+        };
+        /** @description What to change of a source. */
+        SourceChange: {
+            /** @description Whether it is left alone. */
+            paused: boolean;
+        };
+        /** @description An item of a source. */
+        SourceItem: {
+            /** @description Its document, if it is one. */
+            document: string | null;
+            /** @description Why it is no document, could not be read again, or could not be indexed. */
+            error: string | null;
+            /** @description Path, uid or address within the source. */
+            key: string;
+            /** @description Where a person finds it. */
+            link: string;
+        };
+        /** @description Where the items of a source are. */
+        SourcePlace: {
+            /** @enum {string} */
+            kind: "folder";
+            /** @description Absolute path. */
+            path: string;
+        } | {
+            /** @description The branch; the repository's own choice when absent. */
+            branch?: string | null;
+            /** @enum {string} */
+            kind: "git";
+            /** @description A file on the server with an access token, for `https://`. */
+            token_file?: string | null;
+            /** @description `https://`, `ssh://`, `git://`, `file://` or an absolute path; without a password in it. */
+            url: string;
+        } | (components["schemas"]["WebSite"] & {
+            /** @enum {string} */
+            kind: "web";
+        }) | (components["schemas"]["S3Bucket"] & {
+            /** @enum {string} */
+            kind: "s3";
+        });
+        /**
+         * @description How a source stands.
+         * @enum {string}
+         */
+        SourceState: "new" | "ok" | "stale" | "paused";
         /** @description A byte range in UTF-8 text. */
         Span: {
             /** @description One past the last byte. */
@@ -2433,6 +3291,7 @@ export interface components {
             /** @description One part per file. */
             file: string[];
             metadata?: components["schemas"]["MetadataChange"] | null;
+            priority?: components["schemas"]["JobPriority"] | null;
             /** @description Source of the next file, instead of its file name. */
             source?: string | null;
         };
@@ -2454,6 +3313,74 @@ export interface components {
             completion_tokens: number;
             /** @description Tokens of the prompt. */
             prompt_tokens: number;
+        };
+        /** @description What was compared, and what differs. */
+        Verification: {
+            /** @description What differs; empty when all is well. */
+            findings: components["schemas"]["VerifyFinding"][];
+            /** @description Original files. */
+            n_blobs: number;
+            /** @description Their chunks in the catalog. */
+            n_chunks: number;
+            /** @description Documents that can be searched. */
+            n_documents: number;
+            /** @description Chunks in the keyword index. */
+            n_keywords: number;
+            /** @description Chunks in the vector index. */
+            n_vectors: number;
+        };
+        /** @description What is wrong in one way with one part. */
+        VerifyFinding: {
+            /** @description Some of them. */
+            examples: string[];
+            /** @description How many documents, files or rows. */
+            n: number;
+            /** @description Where. */
+            part: components["schemas"]["VerifyPart"];
+            /** @description How. */
+            trouble: components["schemas"]["VerifyTrouble"];
+        };
+        /**
+         * @description A part of the data directory.
+         * @enum {string}
+         */
+        VerifyPart: "catalog" | "blobs" | "vectors" | "keywords";
+        /** @description What is to be compared. */
+        VerifyRequest: {
+            /**
+             * @description Whether every original file is read and compared with its checksum.
+             * @default false
+             */
+            read_blobs: boolean;
+        };
+        /**
+         * @description How something is wrong.
+         * @enum {string}
+         */
+        VerifyTrouble: "orphan" | "missing" | "damaged";
+        /** @description Which web sites, and how they are read. */
+        WebSite: {
+            /**
+             * Format: int64
+             * @description Shortest time between two requests to a host, in milliseconds.
+             */
+            delay_ms?: number;
+            /** @description Hosts that may be asked besides those of the start addresses: `host` or `host:port`. */
+            hosts?: string[];
+            /**
+             * Format: int32
+             * @description Longest way from a start address, in links.
+             */
+            max_depth?: number;
+            /**
+             * Format: int32
+             * @description Most pages; if there are more the source is stale.
+             */
+            max_pages?: number;
+            /** @description Whether site maps are read. */
+            sitemaps?: boolean;
+            /** @description Addresses to start from. */
+            urls: string[];
         };
     };
     responses: never;
@@ -2991,6 +3918,231 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_pushed_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The collection's name */
+                name: string;
+                /** @description The document's id in the other system; `/` is written %2F */
+                external_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Document"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_document: {
+        parameters: {
+            query?: {
+                /** @description What is known about it: a `MetadataChange` as JSON. */
+                metadata?: string;
+                /** @description Groups that may read it, as a JSON list. When absent it stays as it is; a new document can be read by everyone. */
+                readers?: string;
+                /** @description Which jobs its job goes before; `normal` when absent. */
+                priority?: components["schemas"]["JobPriority"];
+            };
+            header?: {
+                /** @description Chosen by the client, another for every request */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                /** @description The collection's name */
+                name: string;
+                /** @description The document's id in the other system; `/` is written %2F */
+                external_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description Nothing is to be done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description Stored; a job indexes it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_pushed_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The collection's name */
+                name: string;
+                /** @description The document's id in the other system; `/` is written %2F */
+                external_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_quality: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The collection's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quality"];
+                };
             };
             /** @description Invalid request. */
             400: {
@@ -3871,6 +5023,12 @@ export interface operations {
     list_jobs: {
         parameters: {
             query?: {
+                /** @description Only those in this state. */
+                state?: components["schemas"]["JobState"];
+                /** @description Only those of this collection. */
+                collection?: string;
+                /** @description Only those with this `code`. */
+                code?: string;
                 /** @description Most items to return, 1 to 200; 50 when absent. */
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
@@ -3888,6 +5046,193 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_Job"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobsSummary"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobsSummary"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_jobs: {
+        parameters: {
+            query?: {
+                /** @description Only those with this `code`; all when absent. */
+                code?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retried"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    summarize_jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobsSummary"];
                 };
             };
             /** @description Invalid request. */
@@ -3968,6 +5313,55 @@ export interface operations {
             };
         };
     };
+    cancel_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     follow_job: {
         parameters: {
             query?: never;
@@ -3986,6 +5380,55 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["Job"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description Invalid request. */
@@ -4086,6 +5529,427 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ExplainResponse"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_sources: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Source"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_source: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSource"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Source"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_source: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The source's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Source"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_source: {
+        parameters: {
+            query?: {
+                /** @description Whether the documents are deleted with the source; else they stay as they are. */
+                with_documents?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The source's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_source: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The source's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SourceChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Source"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_source_items: {
+        parameters: {
+            query?: {
+                /** @description Only those with an error. */
+                failed?: boolean;
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The source's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_SourceItem"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    scan_source: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The source's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScanToRun"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Source"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verify_data: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerifyRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
                 };
             };
             /** @description Invalid request. */

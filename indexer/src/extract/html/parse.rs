@@ -27,8 +27,8 @@ pub(super) fn parse(text: &str) -> Html {
     );
     let input = BufferQueue::default();
     input.push_back(StrTendril::from(text));
-    // The parser stops after each script, for whoever would run it.
-    while let TokenizerResult::Script(_) = tokenizer.feed(&input) {}
+    // The parser stops after each script, for whoever would run it, and where the page names its encoding.
+    while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
     tokenizer.end();
     tokenizer.sink.tree.sink.finish()
 }
@@ -176,6 +176,19 @@ mod tests {
                 html.root_element().text().any(|text| text.contains("text")),
                 "{tags}"
             );
+        }
+    }
+
+    #[test]
+    fn what_follows_a_script_or_an_encoding_is_read() {
+        for before in [
+            "<meta charset=utf-8>",
+            "<meta http-equiv=content-type content='text/html; charset=utf-8'>",
+            "<script>var a = 1;</script>",
+        ] {
+            let html = parse(&format!("<html><head>{before}</head><body>read"));
+            let mut text = html.root_element().text();
+            assert!(text.any(|text| text.contains("read")), "{before}");
         }
     }
 
