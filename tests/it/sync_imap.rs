@@ -64,10 +64,14 @@ impl Dovecot {
         let at = self.at().display();
         fs_err::create_dir(self.at().join("run")).unwrap();
         fs_err::create_dir(self.at().join("mail")).unwrap();
+        fs_err::create_dir(self.at().join("heard")).unwrap();
         fs_err::write(self.at().join("users"), "anna:{PLAIN}very-secret\n").unwrap();
         let (uid, gid) = (said("id", &["-u"]), said("id", &["-g"]));
         let accounts = if uid == "0" {
-            std::os::unix::fs::chown(self.at().join("mail"), Some(NOBODY), Some(NOBODY)).unwrap();
+            for dir in ["mail", "heard"] {
+                let dir = self.at().join(dir);
+                std::os::unix::fs::chown(dir, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
             let everyone = std::fs::Permissions::from_mode(0o755);
             fs_err::set_permissions(self.at(), everyone).unwrap();
             format!(
@@ -85,7 +89,7 @@ impl Dovecot {
         let config = format!(
             "base_dir = {at}/run\nstate_dir = {at}/run\nlog_path = {at}/log\nprotocols = imap\nlisten = 127.0.0.1
              ssl = yes\nssl_cert = <{at}/cert.pem\nssl_key = <{at}/key.pem\ndisable_plaintext_auth = no
-             mail_location = maildir:{at}/mail/%u
+             mail_location = maildir:{at}/mail/%u\nrawlog_dir = {at}/heard
              passdb {{\n driver = passwd-file\n args = {at}/users\n}}
              namespace inbox {{\n inbox = yes\n mailbox Trash {{\n special_use = \\Trash\n }}\n}}
              service imap-login {{\n inet_listener imap {{\n port = {port}\n }}\n inet_listener imaps {{\n port = {tls_port}\n ssl = yes\n }}\n}}
@@ -150,6 +154,35 @@ impl Dovecot {
         }
         drop(child.kill());
         drop(child.wait());
+    }
+
+    /// Returns what kura has asked for since the last call, without what is before signing in.
+    fn heard(&self) -> Vec<String> {
+        let mut before = Vec::new();
+        loop {
+            // Until the server has written all of it down.
+            std::thread::sleep(Duration::from_millis(300));
+            let files = fs_err::read_dir(self.at().join("heard")).unwrap();
+            let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+            let mut commands = Vec::new();
+            for file in &files {
+                let log = String::from_utf8_lossy(&fs_err::read(file).unwrap()).into_owned();
+                // Time, tag, command; the tags of this test's own commands begin otherwise.
+                let lines = log
+                    .lines()
+                    .filter_map(|line| line.split_once(' ')?.1.split_once(' '));
+                let own = lines
+                    .filter(|(tag, _)| tag.starts_with('k') && file.extension().unwrap() == "in");
+                commands.extend(own.map(|(_, command)| command.to_owned()));
+            }
+            if !commands.is_empty() && commands == before {
+                for file in files {
+                    fs_err::remove_file(file).unwrap();
+                }
+                return commands;
+            }
+            before = commands;
+        }
     }
 
     fn mail(&self) -> Mail {
@@ -325,7 +358,22 @@ fn a_mailbox_is_kept_in_step() {
     );
     assert_eq!(added.code, 0, "{added:?}");
 
+    drop(dovecot.heard());
     assert_eq!(counts(&run(&kura, "mail", 0)), [3, 0, 0, 0, 0]);
+    let heard = dovecot.heard();
+    let reads_only = |command: &String| {
+        let reading = ["CAPABILITY", "LIST ", "STATUS ", "EXAMINE ", "UID FETCH "];
+        reading.iter().any(|word| command.starts_with(word))
+    };
+    assert!(heard.iter().all(reads_only), "{heard:?}");
+    let n_read = heard
+        .iter()
+        .filter(|command| command.contains("BODY.PEEK[]"))
+        .count();
+    assert!(
+        n_read == 3 && !heard.iter().any(|command| command.contains("BODY[]")),
+        "{heard:?}"
+    );
     let (source, hotels) = found(&kura, "night in a hotel");
     assert!(
         source.starts_with("Projects/Alpha/") && source.ends_with(".eml"),
@@ -348,6 +396,12 @@ fn a_mailbox_is_kept_in_step() {
     let catalog = fs_err::read(kura.path("data/catalog.db")).unwrap();
     assert!(!catalog.windows(11).any(|window| window == b"very-secret"));
     let second = run(&kura, "mail", 0);
+    // A folder without changes is not even listed.
+    let heard = dovecot.heard();
+    assert!(
+        !heard.iter().any(|command| command.contains("FETCH")),
+        "{heard:?}"
+    );
     assert_eq!(
         (counts(&second), &second["last_scan"]["bytes_read"]),
         ([0, 0, 0, 0, 3], &0.into())
