@@ -159,7 +159,9 @@ impl Dovecot {
     /// Returns what kura has asked for since the last call, without what is before signing in.
     fn heard(&self) -> Vec<String> {
         let mut before = Vec::new();
+        let deadline = Instant::now() + Duration::from_secs(20);
         loop {
+            assert!(Instant::now() < deadline, "nothing was asked for");
             // Until the server has written all of it down.
             std::thread::sleep(Duration::from_millis(300));
             let files = fs_err::read_dir(self.at().join("heard")).unwrap();
