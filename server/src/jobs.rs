@@ -15,7 +15,7 @@ use tokio::sync::{Notify, broadcast, mpsc};
 /// How often the queue is looked at without being notified, in case a notification was lost.
 const POLL: Duration = Duration::from_secs(2);
 /// Longest wait after a failure of kura itself (a full disk, say) before the job is tried again.
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// Events kept for a slow reader; one that falls behind reads the job anew.
 const EVENTS: usize = 256;
 
@@ -137,7 +137,7 @@ async fn work_once(app: &AppState) -> anyhow::Result<usize> {
                     jobs.changed(job.id);
                     record(job);
                     // Nobody listens any more when the server stops.
-                    let _ = ended.send(()); // nobody may listen any more
+                    drop(ended.send(()));
                 }
             };
             pipeline.run_jobs(&Limits::default(), stop, &report).await

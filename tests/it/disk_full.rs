@@ -1,7 +1,11 @@
 //! A full disk: a clear message, nothing stored is harmed, and work goes on when there is room again.
 
-use kura_tests::Kura;
+use crate::ledger::Ledger;
+use kura_tests::{Kura, number_from_env};
+use serde_json::json;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// Mounts a small file system of its own, fills it, and tries everything. The namespace goes with the shell.
 const SCRIPT: &str = r#"
@@ -70,4 +74,76 @@ fn a_full_disk_harms_nothing() {
         after.contains("Brida") && !after.contains("exit 1"),
         "{out}\n{err}"
     );
+}
+
+/// Times that the disk is filled under a working server.
+const FILLS: u64 = 3;
+
+#[test]
+fn a_server_outlives_a_full_disk() {
+    let kura = Kura::new()
+        .with_models()
+        .env("KURA__STORAGE__MIN_FREE_BYTES", "33554432");
+    let disk = kura.path("disk");
+    fs_err::create_dir_all(&disk).unwrap();
+    let Some(_mounted) = Mounted::new(&disk) else {
+        println!("skipped: this machine lets no test mount a file system of its own");
+        return;
+    };
+    let (data, ballast) = (disk.join("data"), disk.join("ballast"));
+    let mut ledger = Ledger::begin(&kura, &data, 50, number_from_env("KURA_TEST_SEED", 7));
+    let server = kura.serve_at(&data);
+    let search = || {
+        for _ in 0..20 {
+            let reply = server
+                .client
+                .post("/api/v1/search", &json!({ "query": "note" }));
+            assert_eq!(reply.status, 200, "{reply:?}");
+        }
+    };
+    for fill in 0..FILLS {
+        let (moment, before) = (ledger.moment(Duration::from_secs(1)), ledger.promised());
+        ledger.work(&server.client, |trouble| {
+            std::thread::sleep(moment);
+            trouble.begin();
+            fill_up(&ballast);
+            search();
+            std::thread::sleep(Duration::from_secs(1));
+            fs_err::remove_file(&ballast).unwrap();
+            // From here on it must find the room by itself.
+            std::thread::sleep(Duration::from_secs(1));
+        });
+        ledger.check(&server.client, &before);
+        println!("fill {fill} after {moment:?}");
+    }
+    ledger.check_all(&server.client);
+    assert!(server.stop());
+}
+
+/// Writes until nothing more fits.
+fn fill_up(path: &Path) {
+    use std::io::Write as _;
+    let mut file = fs_err::File::create(path).unwrap();
+    for size in [1 << 20, 1 << 12] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+/// A file system in memory, with plenty of room until it is filled.
+struct Mounted(String);
+
+impl Mounted {
+    fn new(at: &Path) -> Option<Self> {
+        let at = at.display().to_string();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1g", "tmpfs", &at]);
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        is_mounted.then_some(Self(at))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(Command::new("umount").args(["-l", &self.0]).output());
+    }
 }

@@ -62,8 +62,7 @@ impl Folder {
         let crates = self.random(100_000);
         let text = format!(
             "# Report {}\n\nThe depot counted {} crates of pears.\n",
-            self.n_texts,
-            crates
+            self.n_texts, crates
         );
         let path = self.root.join(name);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();

@@ -169,10 +169,7 @@ impl Scan<'_> {
             acl: self.source.acl.clone(),
             metadata: MetadataChange::default(),
         };
-        let added = self
-            .pipeline
-            .add_document_with(new, Priority::Low)
-            .await?;
+        let added = self.pipeline.add_document_with(new, Priority::Low).await?;
         let row = ItemRow {
             sha256: Some(hash),
             ..row(&item, Some(added.document.id), None)

@@ -32,7 +32,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Add a source. A running server reads it at once and keeps in step with it.
-    Add(add::Args),
+    Add(Box<add::Args>),
     /// List the sources.
     List {
         /// Print JSON.

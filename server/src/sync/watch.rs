@@ -68,8 +68,10 @@ impl Watch {
             error => error.to_string(),
         };
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(told)?;
-        // Sound for a descriptor that is owned, as this one is; its successor asks for an unsafe block.
-        #[expect(deprecated)]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; with a descriptor that is owned, as here, both are sound"
+        )]
         let inotify = AsyncFd::new(inotify).map_err(|error| error.to_string())?;
         let tree = Tree {
             path: path.to_owned(),
