@@ -15,6 +15,8 @@ if [ "${1:-run}" = test ]; then
 	# Peers of the tests of sources.
 	command -v git >/dev/null || missing+=(git)
 	[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || missing+=(nginx-light)
+	[ -x /usr/sbin/dovecot ] || missing+=(dovecot-imapd)
+	command -v openssl >/dev/null || missing+=(openssl)
 	command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
 	# Not `grep -q`: it ends early, and the pipe that breaks then counts as a failure.
 	fc-list 2>/dev/null | grep -i cjk >/dev/null || missing+=(fontconfig fonts-noto-cjk)

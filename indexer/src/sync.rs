@@ -34,6 +34,9 @@ pub trait Connector: Send + Sync {
     /// Returns what tells the root from another one in its place, such as the folder under a file system that is not
     /// mounted. Asked after a listing. `None`: nothing does, so that a listing which lacks most is not believed.
     ///
+    /// Only the first line is compared. What follows is kept for the connector: it is what it wants to know of the place
+    /// at the next scan, and replaces what was kept only if this scan succeeds.
+    ///
     /// # Errors
     /// When the root cannot be read at all.
     async fn root(&self) -> std::result::Result<Option<String>, Failure>;

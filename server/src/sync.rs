@@ -5,6 +5,7 @@
 pub mod folder;
 pub mod git;
 pub mod globs;
+pub mod imap;
 pub mod place;
 pub mod s3;
 mod watch;
@@ -191,6 +192,14 @@ pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, F
             site,
             settings,
             globs(false)?,
+            known,
+            max_bytes,
+        )?)),
+        Place::Imap(mailbox) => Ok(Box::new(imap::Imap::open(
+            mailbox,
+            settings,
+            globs(false)?,
+            known_root,
             known,
             max_bytes,
         )?)),
@@ -518,7 +527,7 @@ pub(crate) fn forget(config: &Config, sources: &[Source], gone: &Source) {
         .filter_map(|source| settings(source).ok())
         .any(|settings| match &settings.place {
             Place::Git { url, branch, .. } => dir(url, branch.as_deref()) == gone,
-            Place::Folder { .. } | Place::Web(_) | Place::S3(_) => false,
+            Place::Folder { .. } | Place::Web(_) | Place::S3(_) | Place::Imap(_) => false,
         });
     if is_needed || !gone.exists() {
         return;

@@ -44,5 +44,6 @@ mod sections;
 mod sources;
 mod sync_folder;
 mod sync_git;
+mod sync_imap;
 mod sync_s3;
 mod sync_web;

@@ -323,7 +323,7 @@ pub async fn add(
         name: new.name.unwrap_or_else(|| settings.place.default_name()),
         kind: settings.place.kind().to_owned(),
         collection: pipeline.create_collection(&new.collection).await?.id,
-        location: settings.place.location().to_owned(),
+        location: settings.place.location(),
         settings: serde_json::to_value(&settings).map_err(|error| ApiError::internal(&error))?,
         include: new.include,
         exclude: new.exclude,

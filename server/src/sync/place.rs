@@ -28,6 +28,54 @@ pub enum Place {
     Web(WebSite),
     /// A bucket of S3, or of what speaks its language.
     S3(S3Bucket),
+    /// The messages of a mailbox, by IMAP.
+    Imap(ImapMailbox),
+}
+
+/// Which mailbox, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImapMailbox {
+    /// `host` or `host:port`; the port is 993, or 143 without TLS from the start.
+    pub host: String,
+    /// Whose mailbox it is.
+    pub user: String,
+    /// A file on the server with the user's password. There is either this or a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<String>,
+    /// A file on the server with an OAuth 2.0 access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<String>,
+    /// Names or patterns of the folders; each must fit at least one.
+    #[serde(default = "folders")]
+    pub folders: Vec<String>,
+    /// Only messages that came on this day or later, such as `2024-01-31`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = Date)]
+    pub since: Option<String>,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub encryption: Encryption,
+}
+
+/// How a connection is protected.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ImapEncryption)]
+pub enum Encryption {
+    /// TLS from the start.
+    #[default]
+    Tls,
+    /// Begun in the clear and then TLS, before the password is sent.
+    Starttls,
+    /// Not at all: on the way anyone can read the password and the messages.
+    None,
+}
+
+pub(crate) fn folders() -> Vec<String> {
+    vec!["INBOX".to_owned()]
 }
 
 /// Which bucket, and how it is reached.
@@ -118,25 +166,27 @@ impl Place {
             Self::Git { .. } => "git",
             Self::Web(_) => "web",
             Self::S3(_) => "s3",
+            Self::Imap(_) => "imap",
         }
     }
 
     /// Returns the path or address, for people.
     #[must_use]
-    pub fn location(&self) -> &str {
+    pub fn location(&self) -> String {
         match self {
-            Self::Folder { path } => path,
-            Self::Git { url, .. } => url,
-            Self::Web(site) => site.urls.first().map_or("", String::as_str),
-            Self::S3(place) => &place.bucket,
+            Self::Folder { path } => path.clone(),
+            Self::Git { url, .. } => url.clone(),
+            Self::Web(site) => site.urls.first().cloned().unwrap_or_default(),
+            Self::S3(place) => place.bucket.clone(),
+            Self::Imap(mailbox) => format!("{}/{}", mailbox.host, mailbox.user),
         }
     }
 
     /// Returns a name for the source of this place: the last part of its location.
     #[must_use]
     pub fn default_name(&self) -> String {
-        let last = self
-            .location()
+        let location = self.location();
+        let last = location
             .trim_end_matches('/')
             .trim_end_matches(".git")
             .rsplit('/')
@@ -166,7 +216,7 @@ impl Place {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Folder { .. } => true,
-            Self::Git { .. } | Self::Web(_) | Self::S3(_) => false,
+            Self::Git { .. } | Self::Web(_) | Self::S3(_) | Self::Imap(_) => false,
         }
     }
 }
@@ -204,6 +254,11 @@ mod tests {
             };
             assert_eq!(place.default_name(), name, "{path}");
         }
+        let mailbox = serde_json::json!({
+            "kind": "imap", "host": "mail.example.com", "user": "support@example.com", "password_file": "/run/secrets/mail",
+        });
+        let place: Place = serde_json::from_value(mailbox).unwrap();
+        assert_eq!(place.default_name(), "support-example.com");
     }
 
     #[test]

@@ -51,7 +51,7 @@ struct Tree {
 pub(super) fn path(source: &Source) -> Option<PathBuf> {
     match super::settings(source).ok()?.place {
         Place::Folder { path } => Some(PathBuf::from(path)),
-        Place::Git { .. } | Place::Web(_) | Place::S3(_) => None,
+        Place::Git { .. } | Place::Web(_) | Place::S3(_) | Place::Imap(_) => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::commands::Usage;
 use crate::routes::sources::SourceToAdd;
-use crate::sync::place::{self, Place, S3Bucket, WebSite};
+use crate::sync::place::{self, Encryption, ImapMailbox, Place, S3Bucket, WebSite};
 use jiff::SignedDuration;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +92,39 @@ enum Kind {
         #[command(flatten)]
         common: Common,
     },
+    /// The messages of a mailbox, by IMAP. Nothing in it is changed, and nothing marked as read.
+    Imap {
+        /// The mail server, with its port if that is unusual.
+        #[arg(value_name = "HOST[:PORT]")]
+        host: String,
+        /// Whose mailbox it is.
+        #[arg(long, value_name = "USER")]
+        user: String,
+        /// A file with the user's password.
+        #[arg(
+            long,
+            value_name = "FILE",
+            required_unless_present = "token_file",
+            conflicts_with = "token_file"
+        )]
+        password_file: Option<PathBuf>,
+        /// A file with an OAuth 2.0 access token, instead of a password.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// A folder, or a pattern such as `Projects/**`; may be given several times.
+        ///
+        /// `*` are all folders but those of drafts, junk, trash and messages that are in other folders, too.
+        #[arg(long = "folder", value_name = "GLOB", default_values_t = place::folders())]
+        folders: Vec<String>,
+        /// Only messages that came on this day or later, such as 2024-01-31.
+        #[arg(long, value_name = "DATE")]
+        since: Option<jiff::civil::Date>,
+        /// How the connection is protected. With `none`, anyone on the way can read the password and the messages.
+        #[arg(long, value_enum, default_value_t = Encryption::Tls)]
+        encryption: Encryption,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 /// What all kinds take.
@@ -129,7 +162,8 @@ impl Args {
             Kind::Folder { common, .. }
             | Kind::Git { common, .. }
             | Kind::Web { common, .. }
-            | Kind::S3 { common, .. } => common.json,
+            | Kind::S3 { common, .. }
+            | Kind::Imap { common, .. } => common.json,
         }
     }
 
@@ -212,6 +246,28 @@ impl Args {
                     secret_key_file: file(secret_key_file)?,
                 };
                 (Place::S3(place), false, common)
+            }
+            Kind::Imap {
+                host,
+                user,
+                password_file,
+                token_file,
+                folders,
+                since,
+                encryption,
+                common,
+            } => {
+                let file = |file: Option<PathBuf>| file.map(|file| absolute(&file)).transpose();
+                let mailbox = ImapMailbox {
+                    host,
+                    user,
+                    password_file: file(password_file)?,
+                    token_file: file(token_file)?,
+                    folders,
+                    since: since.map(|since| since.to_string()),
+                    encryption,
+                };
+                (Place::Imap(mailbox), false, common)
             }
         };
         Ok(SourceToAdd {
