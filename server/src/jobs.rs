@@ -136,8 +136,7 @@ async fn work_once(app: &AppState) -> anyhow::Result<usize> {
                 Event::Ended(job) => {
                     jobs.changed(job.id);
                     record(job);
-                    // Nobody listens any more when the server stops.
-                    drop(ended.send(()));
+                    let _ = ended.send(()); // nobody listens any more when the server stops
                 }
             };
             pipeline.run_jobs(&Limits::default(), stop, &report).await

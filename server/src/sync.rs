@@ -6,6 +6,7 @@ pub mod folder;
 pub mod git;
 pub mod globs;
 pub mod imap;
+mod listing;
 pub mod place;
 pub mod s3;
 mod watch;

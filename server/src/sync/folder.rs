@@ -1,9 +1,9 @@
 //! A folder with all folders below it: on this machine's disks or mounted from another.
 
 use super::globs::Globs;
+use super::listing::{Found, listing};
 use super::place::Settings;
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use kura_indexer::sync::{Connector, Failure, Fetched, Item, Standing};
 use serde::{Deserialize, Serialize};
@@ -14,14 +14,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
-use tokio::sync::mpsc::{self, Sender};
-use tokio_stream::wrappers::ReceiverStream;
 use walkdir::{DirEntry, WalkDir};
 
 /// A file that was written to this short a while ago may not be finished.
 const SETTLED: Duration = Duration::from_secs(1);
-/// Items listed ahead of the scan.
-const AHEAD: usize = 1024;
 
 /// Reads a folder.
 #[derive(Debug)]
@@ -108,10 +104,11 @@ impl Folder {
 #[async_trait]
 impl Connector for Folder {
     fn list(&self) -> BoxStream<'_, Result<Item, Failure>> {
-        let (sender, receiver) = mpsc::channel(AHEAD);
         let walk = Arc::clone(&self.walk);
-        drop(tokio::task::spawn_blocking(move || walk.run(&sender)));
-        ReceiverStream::new(receiver).boxed()
+        listing(move |found| {
+            walk.run(found);
+            Ok(())
+        })
     }
 
     async fn fetch(&self, item: &Item) -> Fetched {
@@ -160,7 +157,7 @@ impl Walk {
         })
     }
 
-    fn run(&self, sender: &Sender<Result<Item, Failure>>) {
+    fn run(&self, sender: &Found) {
         let mut devices: HashMap<usize, u64> = HashMap::new();
         let mut mounts = BTreeSet::new();
         let wanted = |entry: &DirEntry| {
@@ -400,6 +397,7 @@ fn bare(error: std::io::Error) -> std::io::Error {
 mod tests {
     use super::*;
     use crate::sync::place::Place;
+    use futures::StreamExt as _;
     use std::os::unix::fs::symlink;
 
     fn open(dir: &Path, known_root: Option<&str>) -> Folder {

@@ -10,10 +10,10 @@ mod session;
 mod wire;
 
 use super::globs::Globs;
+use super::listing::{Found, listing};
 use super::place::{Encryption, ImapMailbox, Settings};
 use async_trait::async_trait;
 use connection::{Connection, Secret, Server, Trouble};
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use jiff::civil::Date;
 use kura_indexer::Pipeline;
@@ -25,8 +25,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{self, Sender};
-use tokio_stream::wrappers::ReceiverStream;
 use url::Url;
 
 /// Known messages read from the catalog at a time.
@@ -157,18 +155,8 @@ impl Imap {
 #[async_trait]
 impl Connector for Imap {
     fn list(&self) -> BoxStream<'_, Result<Item, Failure>> {
-        let (sender, receiver) = mpsc::channel(1024);
         let reader = Arc::clone(&self.0);
-        drop(tokio::spawn(async move {
-            let last = sender.clone();
-            let listing = tokio::task::spawn_blocking(move || reader.list(&sender)).await;
-            // Also a panic must not look like the listing's end.
-            let listing = listing.unwrap_or_else(|error| Err(Failure(error.to_string())));
-            if let Err(cause) = listing {
-                drop(last.send(Err(cause)).await);
-            }
-        }));
-        ReceiverStream::new(receiver).boxed()
+        listing(move |found| reader.list(found))
     }
 
     async fn fetch(&self, item: &Item) -> Fetched {
@@ -192,18 +180,14 @@ impl Connector for Imap {
 }
 
 impl Reader {
-    fn list(&self, sender: &Sender<Result<Item, Failure>>) -> Result<(), Failure> {
+    fn list(&self, sender: &Found) -> Result<(), Failure> {
         let listed = self.on_connection(|session| self.list_all(session, sender));
         let listed = listed.map_err(|trouble| Failure(trouble.text()))?;
         *lock(&self.listed) = Some(listed);
         Ok(())
     }
 
-    fn list_all(
-        &self,
-        session: &mut Session,
-        sender: &Sender<Result<Item, Failure>>,
-    ) -> Result<Listed, Trouble> {
+    fn list_all(&self, session: &mut Session, sender: &Found) -> Result<Listed, Trouble> {
         let folders = session.folders()?;
         let mut listed = Listed {
             uidvalidity: session.uidvalidity(INBOX)?,
@@ -229,7 +213,7 @@ impl Reader {
         &self,
         session: &mut Session,
         folder: &Folder,
-        sender: &Sender<Result<Item, Failure>>,
+        sender: &Found,
     ) -> Result<Noted, Trouble> {
         let state = session.examine(&folder.name)?;
         let before = self.before.get(&folder.name);
@@ -264,12 +248,7 @@ impl Reader {
     }
 
     /// Lists what the catalog knows of a folder that has not changed; returns how many messages that are.
-    fn repeat(
-        &self,
-        folder: &Folder,
-        uidvalidity: u32,
-        sender: &Sender<Result<Item, Failure>>,
-    ) -> Result<u64, Trouble> {
+    fn repeat(&self, folder: &Folder, uidvalidity: u32, sender: &Found) -> Result<u64, Trouble> {
         let Some((pipeline, id, runtime)) = &self.known else {
             return Ok(0);
         };
@@ -476,10 +455,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Sends what was listed; fails when nobody wants it any more.
-fn send(
-    sender: &Sender<Result<Item, Failure>>,
-    item: Result<Item, Failure>,
-) -> Result<(), Trouble> {
+fn send(sender: &Found, item: Result<Item, Failure>) -> Result<(), Trouble> {
     let stopped = |_| Trouble::Broken("the scan was stopped".to_owned());
     sender.blocking_send(item).map_err(stopped)
 }

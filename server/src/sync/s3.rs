@@ -3,9 +3,9 @@
 mod sign;
 
 use super::globs::Globs;
+use super::listing::{Found, listing};
 use super::place::{S3Bucket, Settings};
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use kura_indexer::sync::{Connector, Failure, Fetched, Item, Standing};
@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::{self, Sender};
-use tokio_stream::wrappers::ReceiverStream;
 use url::Url;
 
 /// How long a signed request holds.
@@ -120,14 +118,8 @@ impl S3 {
 #[async_trait]
 impl Connector for S3 {
     fn list(&self) -> BoxStream<'_, Result<Item, Failure>> {
-        let (sender, receiver) = mpsc::channel(1024);
         let reader = Arc::clone(&self.0);
-        drop(tokio::task::spawn_blocking(move || {
-            if let Err(cause) = reader.list(&sender) {
-                drop(sender.blocking_send(Err(cause)));
-            }
-        }));
-        ReceiverStream::new(receiver).boxed()
+        listing(move |found| reader.list(found))
     }
 
     async fn fetch(&self, item: &Item) -> Fetched {
@@ -150,7 +142,7 @@ impl Connector for S3 {
 }
 
 impl Reader {
-    fn list(&self, sender: &Sender<Result<Item, Failure>>) -> Result<(), Failure> {
+    fn list(&self, sender: &Found) -> Result<(), Failure> {
         let keys = self.keys()?;
         let mut next = None;
         loop {

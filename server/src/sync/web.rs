@@ -3,9 +3,9 @@
 //! No connection is opened to any other host: neither by a link, nor by a redirect, nor by a site map.
 
 use super::globs::Globs;
+use super::listing::{Found, listing};
 use super::place::{Settings, WebSite};
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use kura_indexer::Pipeline;
 use kura_indexer::catalog::SourceId;
@@ -19,8 +19,6 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use texting_robots::Robot;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{self, Sender};
-use tokio_stream::wrappers::ReceiverStream;
 use ureq::http::header::{self, HeaderMap};
 use url::Url;
 
@@ -154,10 +152,11 @@ impl Web {
 #[async_trait]
 impl Connector for Web {
     fn list(&self) -> BoxStream<'_, Result<Item, Failure>> {
-        let (sender, receiver) = mpsc::channel(64);
         let crawl = Arc::clone(&self.0);
-        drop(tokio::task::spawn_blocking(move || crawl.run(&sender)));
-        ReceiverStream::new(receiver).boxed()
+        listing(move |found| {
+            crawl.run(found);
+            Ok(())
+        })
     }
 
     async fn fetch(&self, item: &Item) -> Fetched {
@@ -192,7 +191,7 @@ impl Connector for Web {
 }
 
 impl Crawl {
-    fn run(&self, sender: &Sender<Result<Item, Failure>>) {
+    fn run(&self, sender: &Found) {
         let mut hosts: HashMap<String, Option<Host>> = HashMap::new();
         let mut seen: HashSet<String> = HashSet::new();
         let mut queue: VecDeque<(Url, u32)> = VecDeque::new();
@@ -455,7 +454,7 @@ impl Crawl {
         &self,
         hosts: &'a mut HashMap<String, Option<Host>>,
         url: &Url,
-        sender: &Sender<Result<Item, Failure>>,
+        sender: &Found,
     ) -> Option<&'a mut Host> {
         let origin = url.origin().ascii_serialization();
         if !hosts.contains_key(&origin) {
@@ -493,11 +492,7 @@ impl Crawl {
     }
 
     /// Returns the addresses in the site maps of the start pages' hosts.
-    fn sitemaps(
-        &self,
-        hosts: &mut HashMap<String, Option<Host>>,
-        sender: &Sender<Result<Item, Failure>>,
-    ) -> Vec<Url> {
+    fn sitemaps(&self, hosts: &mut HashMap<String, Option<Host>>, sender: &Found) -> Vec<Url> {
         let mut maps: VecDeque<Url> = VecDeque::new();
         let mut origins = BTreeSet::new();
         for start in &self.start {

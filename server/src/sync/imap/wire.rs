@@ -147,13 +147,14 @@ impl Write for Timed {
 
 /// Returns why nothing more can be read or written, for people.
 pub(super) fn explain(error: &std::io::Error) -> String {
-    match error.kind() {
-        // The first is what a socket's time limit gives.
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            "the server does not answer in time".to_owned()
-        }
-        ErrorKind::UnexpectedEof => "the server ended the connection".to_owned(),
-        _ => format!("the connection broke off: {error}"),
+    let kind = error.kind();
+    // The first is what a socket's time limit gives.
+    if matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+        "the server does not answer in time".to_owned()
+    } else if kind == ErrorKind::UnexpectedEof {
+        "the server ended the connection".to_owned()
+    } else {
+        format!("the connection broke off: {error}")
     }
 }
 
