@@ -2018,6 +2018,31 @@ export interface components {
             /** @description The document's title. */
             title: string;
         };
+        /**
+         * @description How a connection is protected.
+         * @enum {string}
+         */
+        ImapEncryption: "tls" | "starttls" | "none";
+        /** @description Which mailbox, and how it is reached. */
+        ImapMailbox: {
+            /** @description How the connection is protected. */
+            encryption?: components["schemas"]["ImapEncryption"];
+            /** @description Names or patterns of the folders; each must fit at least one. */
+            folders?: string[];
+            /** @description `host` or `host:port`; the port is 993, or 143 without TLS from the start. */
+            host: string;
+            /** @description A file on the server with the user's password. There is either this or a token. */
+            password_file?: string | null;
+            /**
+             * Format: date
+             * @description Only messages that came on this day or later, such as `2024-01-31`.
+             */
+            since?: string | null;
+            /** @description A file on the server with an OAuth 2.0 access token. */
+            token_file?: string | null;
+            /** @description Whose mailbox it is. */
+            user: string;
+        };
         /** @description One text or several. */
         Input: string | string[];
         /**
@@ -3258,6 +3283,9 @@ export interface components {
         }) | (components["schemas"]["S3Bucket"] & {
             /** @enum {string} */
             kind: "s3";
+        }) | (components["schemas"]["ImapMailbox"] & {
+            /** @enum {string} */
+            kind: "imap";
         });
         /**
          * @description How a source stands.
