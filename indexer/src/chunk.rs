@@ -49,8 +49,19 @@ pub struct Chunks {
 /// the section is tiny), and otherwise prefer to end before a heading, then between blocks, then between sentences.
 #[must_use]
 pub fn chunk(blocks: &[Block], count: &dyn Fn(&str) -> usize, config: &ChunkConfig) -> Chunks {
+    chunk_unless(&|| false, blocks, count, config).unwrap_or_default()
+}
+
+/// Cuts a document into chunks as [`chunk`] does. `cancelled` is asked at every sentence; returns `None` once it says so.
+#[must_use]
+pub fn chunk_unless(
+    cancelled: &dyn Fn() -> bool,
+    blocks: &[Block],
+    count: &dyn Fn(&str) -> usize,
+    config: &ChunkConfig,
+) -> Option<Chunks> {
     let (text, placed) = join(blocks);
-    let budget = Budget::new(&text, count, config.max_tokens);
+    let budget = Budget::new(&text, count, cancelled, config.max_tokens);
     let units: Vec<Unit> = placed
         .iter()
         .enumerate()
@@ -60,11 +71,14 @@ pub fn chunk(blocks: &[Block], count: &dyn Fn(&str) -> usize, config: &ChunkConf
     for section in sections(&units, config.min_tokens) {
         let units = &units[section];
         for packed in pack(units, &budget, config) {
+            if cancelled() {
+                return None;
+            }
             let ordinal = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
             chunks.push(describe(ordinal, units, packed, &placed, &budget));
         }
     }
-    Chunks { text, chunks }
+    (!cancelled()).then_some(Chunks { text, chunks })
 }
 
 type Placed<'b> = (&'b Block, Range<usize>);
@@ -108,31 +122,66 @@ struct Packed {
     start: usize,
     fresh: usize,
     end: usize,
+    n_tokens: usize,
 }
 
 fn pack(units: &[Unit], budget: &Budget<'_>, config: &ChunkConfig) -> Vec<Packed> {
     let mut packed: Vec<Packed> = Vec::new();
     let (mut start, mut fresh) = (0, 0);
-    while fresh < units.len() {
+    while fresh < units.len() && !budget.is_cancelled() {
         let mut end = fill(units, start, fresh, budget);
         if end < units.len() {
             end = best_break(units, start, fresh, end, budget, config.min_tokens);
         }
-        // The estimate leaves out what joining costs; the true count decides.
-        let fits = |end: usize| budget.fits(&(units[start].span.start..units[end - 1].span.end));
-        while end > fresh + 1 && !fits(end) {
-            end -= 1;
-        }
-        if start < fresh && !fits(end) {
+        let (end, n_tokens) = shrink(units, start, fresh, end, budget);
+        if start < fresh && n_tokens > budget.max_tokens() {
             start = fresh;
             continue;
         }
-        packed.push(Packed { start, fresh, end });
+        packed.push(Packed {
+            start,
+            fresh,
+            end,
+            n_tokens,
+        });
         let floor = start + 1;
         fresh = end;
         start = overlap(units, floor, fresh, config.overlap_tokens);
     }
     packed
+}
+
+/// Moves a chunk's end back until it is within the budget or has one fresh unit left; returns it with the chunk's tokens.
+///
+/// The units' costs leave out what joining them costs, so it is the count that decides.
+fn shrink(
+    units: &[Unit],
+    start: usize,
+    fresh: usize,
+    mut end: usize,
+    budget: &Budget<'_>,
+) -> (usize, usize) {
+    loop {
+        let span = units[start].span.start..units[end - 1].span.end;
+        let n_tokens = if budget.is_too_long(&span) {
+            usize::MAX
+        } else {
+            budget.count(&span)
+        };
+        if n_tokens <= budget.max_tokens() || end == fresh + 1 {
+            return (end, n_tokens);
+        }
+        // Half of what is too much, so that many small units do not take as many counts.
+        let excess = match n_tokens {
+            usize::MAX => budget.max_tokens(),
+            n_tokens => n_tokens - budget.max_tokens(),
+        };
+        let mut cut = 0;
+        while end > fresh + 1 && cut <= excess / 2 {
+            end -= 1;
+            cut += units[end].cost;
+        }
+    }
 }
 
 /// The end of the longest run of units from `start` that the estimate lets fit, at least one fresh unit.
@@ -157,9 +206,15 @@ fn best_break(
     budget: &Budget<'_>,
     min_tokens: usize,
 ) -> usize {
-    let rest: usize = units[end..].iter().map(|unit| unit.cost).sum();
     let mut cost: usize = units[start..end].iter().map(|unit| unit.cost).sum();
-    let mut left = rest;
+    // What is left after the chunk, as far as it matters.
+    let mut left = 0;
+    for unit in &units[end..] {
+        left += unit.cost;
+        if left >= min_tokens {
+            break;
+        }
+    }
     let mut best: Option<(Strength, usize)> = None;
     for candidate in (fresh + 1..=end).rev() {
         let strength = boundary(units, candidate);
@@ -248,7 +303,7 @@ fn describe(
     Chunk {
         ordinal,
         text: budget.text[span.clone()].to_owned(),
-        n_tokens: budget.count(&span),
+        n_tokens: packed.n_tokens,
         context: context(&locator.headings, &own, header, budget),
         span,
         locator,
@@ -281,28 +336,31 @@ fn table_header<'t>(first: &Unit, placed: &[Placed<'_>], text: &'t str) -> Optio
     if block.kind != BlockKind::Table || first.span.start == span.start {
         return None;
     }
-    let rows = split::table_rows(&text[span.clone()]);
-    let header = rows.first()?;
+    let mut lines = split::lines(&text[span.clone()]);
+    let header = lines.next()?;
+    let separator = lines
+        .next()
+        .map(|line| span.start + line.start..span.start + line.end);
+    let separator = separator.filter(|line| split::is_separator(&text[line.clone()]));
     let header = span.start + header.start..span.start + header.end;
-    if first.span.start < header.end {
-        return None;
-    }
+    let end = separator.map_or(header.end, |separator| separator.end);
     // The separator says nothing to a model.
-    text[header].lines().next()
+    (first.span.start >= end).then(|| &text[header])
 }
 
 /// The headings that the chunk does not itself contain, then the table's header, within half the budget together.
 fn context(path: &[String], own: &[&str], header: Option<&str>, budget: &Budget<'_>) -> String {
-    let mut above: Vec<&str> = path
+    let above: Vec<&str> = path
         .iter()
         .map(String::as_str)
         .filter(|heading| !own.contains(heading))
         .collect();
     // The innermost headings say most.
-    while above.len() > 1 && !budget.fits_context(&above.join(PATH_SEPARATOR)) {
-        above.remove(0);
+    let mut first = above.len().saturating_sub(1);
+    while first > 0 && budget.fits_context(&above[first - 1..].join(PATH_SEPARATOR)) {
+        first -= 1;
     }
-    let path = above.join(PATH_SEPARATOR);
+    let path = above[first..].join(PATH_SEPARATOR);
     let parts = [
         budget.cut_context(&path),
         budget.cut_context(header.unwrap_or_default()),

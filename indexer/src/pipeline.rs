@@ -31,6 +31,8 @@ const DOCUMENTS_PER_PAGE: usize = 500;
 pub struct IndexConfig {
     /// How documents are cut.
     pub chunking: ChunkConfig,
+    /// Text that a document may hold, in bytes; one with more is refused.
+    pub max_text_bytes: usize,
     /// Chunks each leg contributes before fusion.
     pub candidates: usize,
     /// How the lexical leg scores.

@@ -311,6 +311,7 @@ fn config() -> IndexConfig {
         reranking: kura_indexer::Reranking::default(),
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
+        max_text_bytes: 32 << 20,
         min_free_bytes: 0,
     }
 }

@@ -43,6 +43,7 @@ async fn open(dir: &Path, reranker: Option<FakeReranker>, reranking: Reranking) 
         fusion: Fusion::default(),
         late_budget: Duration::from_secs(10),
         reranking,
+        max_text_bytes: 32 << 20,
         min_free_bytes: 0,
     };
     let models = IndexModels {

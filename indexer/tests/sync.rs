@@ -182,6 +182,7 @@ fn config() -> IndexConfig {
         late_budget: Duration::from_secs(10),
         collapse_duplicates: true,
         reranking: kura_indexer::Reranking::default(),
+        max_text_bytes: 32 << 20,
         min_free_bytes: 0,
     }
 }

@@ -29,6 +29,7 @@ async fn open(dir: &Path) -> Arc<Pipeline> {
         late_budget: Duration::from_secs(10),
         collapse_duplicates: true,
         reranking: kura_indexer::Reranking::default(),
+        max_text_bytes: 32 << 20,
         min_free_bytes: 0,
     };
     Pipeline::open(dir, embedder(), config).await.unwrap()

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use quick_cache::sync::Cache;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{Encoding, PostProcessor, Tokenizer, TruncationDirection};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
@@ -24,10 +26,19 @@ impl Sequence {
     }
 }
 
+/// Words whose number of tokens is remembered, and how long one may be, in bytes.
+const WORDS: usize = 1 << 16;
+const WORD_BYTES: usize = 48;
+
+/// Blanks that every tokenizer of words takes for one.
+const BLANKS: [char; 5] = [' ', '\n', '\r', '\t', '\u{3000}'];
+
 /// `tokenizer.json` of a model.
 pub(crate) struct TextTokenizer {
     inner: Tokenizer,
     max_tokens: usize,
+    /// Tokens of words; absent where a text's tokens are not those of its words.
+    words: Option<Cache<Box<str>, usize>>,
 }
 
 impl TextTokenizer {
@@ -45,12 +56,67 @@ impl TextTokenizer {
             .map_err(|e| Error::Tokenizer(e.to_string()))?;
         // What a document says is text, though it looks like a special token.
         inner.set_encode_special_tokens(true);
-        Ok(Self { inner, max_tokens })
+        let mut tokenizer = Self {
+            inner,
+            max_tokens,
+            words: None,
+        };
+        if tokenizer.goes_by_words()? {
+            tokenizer.words = Some(Cache::new(WORDS));
+        }
+        Ok(tokenizer)
     }
 
     /// Returns the number of tokens without special tokens.
+    ///
+    /// Documents are counted several times while they are cut into chunks, and have few words that are new; so the
+    /// tokens of words are remembered where a text has no others.
     pub(crate) fn count(&self, text: &str) -> Result<usize> {
-        Ok(self.plain(text)?.len())
+        let words = match &self.words {
+            Some(words) if has_plain_blanks(text) => words,
+            Some(_) | None => return Ok(self.plain(text)?.len()),
+        };
+        let mut n_tokens = 0;
+        for word in text.split(BLANKS).filter(|word| !word.is_empty()) {
+            n_tokens += match words.get(word) {
+                Some(n_tokens) => n_tokens,
+                None => {
+                    let n_tokens = self.plain(word)?.len();
+                    if word.len() <= WORD_BYTES {
+                        words.insert(word.into(), n_tokens);
+                    }
+                    n_tokens
+                }
+            };
+        }
+        Ok(n_tokens)
+    }
+
+    /// Whether the tokens of every text are those of its words, one after the other.
+    fn goes_by_words(&self) -> Result<bool> {
+        let cuts_words = match self.inner.get_pre_tokenizer() {
+            Some(PreTokenizerWrapper::BertPreTokenizer(_)) => true,
+            Some(PreTokenizerWrapper::Metaspace(blanks)) => blanks.split,
+            Some(PreTokenizerWrapper::Sequence(steps)) => steps
+                .as_ref()
+                .iter()
+                .any(|step| matches!(step, PreTokenizerWrapper::WhitespaceSplit(_))),
+            _ => false,
+        };
+        let added = self.inner.get_added_tokens_decoder();
+        // Another added token might reach over a blank.
+        if !cuts_words || added.values().any(|token| !token.special) {
+            return Ok(false);
+        }
+        // What tokenizers that cut words still differ in: whether blanks are tokens of their own, and what the first word
+        // is given.
+        let text = "one two  two\n\none \t\u{3000} one";
+        let words: Vec<&str> = text.split(BLANKS).filter(|word| !word.is_empty()).collect();
+        let mut ids = Vec::new();
+        for word in words {
+            ids.extend_from_slice(self.plain(word)?.get_ids());
+        }
+        Ok(self.plain(text)?.get_ids() == ids)
     }
 
     /// Returns `prompt` and `text` as one input of at most `max_tokens`; the end of the text is cut.
@@ -116,6 +182,18 @@ impl TextTokenizer {
             types: encoding.get_type_ids().to_vec(),
         })
     }
+}
+
+/// Whether all that tokenizers may take for a blank in `text` is one of [`BLANKS`], and stands between words.
+fn has_plain_blanks(text: &str) -> bool {
+    let may_be_blank = |c: char| {
+        c.is_whitespace() && !BLANKS.contains(&c)
+            || matches!(
+                c,
+                '\u{2581}' | '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{fffd}'
+            )
+    };
+    !text.starts_with(BLANKS) && !text.ends_with(BLANKS) && !text.contains(may_be_blank)
 }
 
 #[cfg(test)]

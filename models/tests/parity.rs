@@ -118,6 +118,32 @@ async fn e5_equals_its_reference() {
     compare_with_reference(include_str!("data/e5.json"), 0.9998).await;
 }
 
+/// Tokens are counted word by word; what is embedded is tokenized whole.
+#[tokio::test]
+async fn as_many_tokens_are_counted_as_are_embedded() {
+    let texts = [
+        "Two  blanks,\ta tab\r\nand \u{3000} an ideographic space.",
+        "有給休暇は入社 6 か月後に １０日 付与されます。ｶﾀｶﾅ と ﾃﾞｰﾀ",
+        "no\u{a0}break, zero\u{200b}width, \u{feff}mark, e\u{301} \u{301}accent, \u{b}\u{85}",
+        "</s> <mask> <unk> [CLS] a<mask>b [MASK]",
+        "Donaudampfschifffahrtsgesellschaftskapitän antidisestablishmentarianism 12,345.67 foo_bar-Baz",
+        "▁ ▁x x▁ naïve ﬁnance ½ ™ 株式会社 ㈱ 🦀 👨‍👩‍👧",
+    ];
+    for id in ["all-minilm-l6-v2", "multilingual-e5-small"] {
+        let embedder = installed(id);
+        let embeddings = embedder
+            .embed_documents(&texts.map(str::to_owned))
+            .await
+            .unwrap();
+        for _ in ["from the text", "as remembered"] {
+            for (text, embedding) in texts.iter().zip(&embeddings) {
+                let counted = embedder.count_tokens(text);
+                assert_eq!(counted, embedding.tokens.ids.len(), "{id}: {text:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_embedder_and_reranker_architecture_of_the_registry_is_tested_here() {
     let registry = Registry::open(std::path::Path::new("/nonexistent")).unwrap();

@@ -122,6 +122,7 @@ async fn measure(
         fusion: Fusion::default(),
         late_budget: std::time::Duration::MAX,
         reranking: kura_indexer::Reranking::default(),
+        max_text_bytes: 32 << 20,
         min_free_bytes: 0,
     };
     let pipeline = Pipeline::open(&index_of(dataset, data)?, embedder, config).await?;

@@ -125,6 +125,7 @@ async fn main() -> anyhow::Result<()> {
         late_budget: Duration::from_secs(10),
         collapse_duplicates: true,
         reranking: kura_indexer::Reranking::default(),
+        max_text_bytes: 32 << 20,
         min_free_bytes: 0,
     };
     let pipeline = Pipeline::open(dir.path(), embedder, config).await?;

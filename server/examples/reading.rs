@@ -96,6 +96,7 @@ fn index_config() -> IndexConfig {
         late_budget: Duration::from_secs(60),
         collapse_duplicates: true,
         reranking: kura_indexer::Reranking::default(),
+        max_text_bytes: 32 << 20,
         min_free_bytes: 0,
     }
 }

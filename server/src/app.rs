@@ -357,6 +357,7 @@ pub fn index_config(config: &Config) -> IndexConfig {
             overlap_tokens: config.chunking.overlap_tokens,
             min_tokens: config.chunking.min_tokens,
         },
+        max_text_bytes: config.ingest.max_text_bytes,
         candidates: retrieval.candidates,
         bm25: retrieval.bm25(),
         fusion: retrieval.fusion(),

@@ -108,6 +108,8 @@ pub struct IngestConfig {
     pub worker_memory_bytes: u64,
     /// Seconds of processor time for a small file.
     pub worker_cpu_secs: u64,
+    /// Text that a document may hold.
+    pub max_text_bytes: usize,
 }
 
 /// How the processes that read documents are confined.

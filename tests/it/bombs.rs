@@ -1,6 +1,7 @@
 //! Hostile and broken files: each is refused or read within its limits, and nobody else notices.
 
 mod files;
+mod server;
 
 pub(crate) use files::Random;
 use files::{broken, made};

@@ -48,6 +48,7 @@ pub(crate) fn index_config() -> IndexConfig {
         late_budget: std::time::Duration::from_secs(10),
         collapse_duplicates: true,
         reranking: kura_indexer::Reranking::default(),
+        max_text_bytes: 32 << 20,
         min_free_bytes: 0,
     }
 }

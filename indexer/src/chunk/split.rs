@@ -58,23 +58,35 @@ impl UnitKind {
 /// Bytes of text per token of the budget at most.
 const MAX_TOKEN_BYTES: usize = 16;
 
+/// Bytes of a token in English and Japanese text, roughly.
+const USUAL_TOKEN_BYTES: usize = 4;
+
 /// Counts and cuts under the token budget.
 pub(crate) struct Budget<'t> {
     pub(crate) text: &'t str,
     count: &'t dyn Fn(&str) -> usize,
+    cancelled: &'t dyn Fn() -> bool,
     max_tokens: usize,
     /// Tokens of the empty text: what the tokenizer adds at both ends.
     overhead: usize,
 }
 
+/// A piece of a sentence, row or line, and its tokens with those the tokenizer adds.
+type Piece = (Range<usize>, usize);
+
 impl<'t> Budget<'t> {
-    pub(crate) fn new(text: &'t str, count: &'t dyn Fn(&str) -> usize, max_tokens: usize) -> Self {
-        let overhead = count("");
+    pub(crate) fn new(
+        text: &'t str,
+        count: &'t dyn Fn(&str) -> usize,
+        cancelled: &'t dyn Fn() -> bool,
+        max_tokens: usize,
+    ) -> Self {
         Self {
             text,
             count,
+            cancelled,
             max_tokens: max_tokens.max(1),
-            overhead,
+            overhead: count(""),
         }
     }
 
@@ -82,11 +94,23 @@ impl<'t> Budget<'t> {
         (self.count)(&self.text[span.clone()])
     }
 
-    pub(crate) fn fits(&self, span: &Range<usize>) -> bool {
-        // Far too long need not be counted: tokenizing a line of 100 MB takes gigabytes. And a word that a tokenizer
-        // does not know is one token, however long it is.
-        span.len() <= self.max_tokens.saturating_mul(MAX_TOKEN_BYTES)
-            && self.count(span) <= self.max_tokens
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// Returns the span's tokens if they are within the budget.
+    fn fitting(&self, span: &Range<usize>) -> Option<usize> {
+        if self.is_too_long(span) {
+            return None;
+        }
+        let n_tokens = self.count(span);
+        (n_tokens <= self.max_tokens).then_some(n_tokens)
+    }
+
+    /// Far too long need not be counted: tokenizing a line of 100 MB takes gigabytes. And a word that a tokenizer does
+    /// not know is one token, however long it is.
+    pub(crate) fn is_too_long(&self, span: &Range<usize>) -> bool {
+        span.len() > self.max_tokens.saturating_mul(MAX_TOKEN_BYTES)
     }
 
     /// Tokens left for text when the tokenizer has added its own.
@@ -94,8 +118,14 @@ impl<'t> Budget<'t> {
         self.max_tokens.saturating_sub(self.overhead).max(1)
     }
 
+    /// Tokens that a part of a context may have, with those the tokenizer adds.
+    fn context_tokens(&self) -> usize {
+        self.room() / 4 + self.overhead
+    }
+
     pub(crate) fn fits_context(&self, part: &str) -> bool {
-        (self.count)(part).saturating_sub(self.overhead) <= self.room() / 4
+        let max_tokens = self.context_tokens();
+        part.len() <= max_tokens.saturating_mul(MAX_TOKEN_BYTES) && (self.count)(part) <= max_tokens
     }
 
     /// The beginning of `part` that fits a quarter of the budget.
@@ -103,7 +133,12 @@ impl<'t> Budget<'t> {
         if self.fits_context(part) {
             return part;
         }
-        &part[..longest_prefix(part, self.room(), &|prefix| self.fits_context(prefix))]
+        &part[..long_prefix(part, self.context_tokens(), self.count)]
+    }
+
+    /// Whether the cutting is to end where it is.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        (self.cancelled)()
     }
 
     /// Divides a block into units.
@@ -113,7 +148,7 @@ impl<'t> Budget<'t> {
             BlockKind::Heading(_) => (sentences(text), UnitKind::Heading),
             BlockKind::Paragraph | BlockKind::ListItem => (sentences(text), UnitKind::Prose),
             BlockKind::Table => (table_rows(text), UnitKind::Other),
-            BlockKind::Code => (lines(text), UnitKind::Other),
+            BlockKind::Code => (lines(text).collect(), UnitKind::Other),
         };
         let first = match kind {
             BlockKind::Heading(..=2) => Strength::Section,
@@ -123,9 +158,12 @@ impl<'t> Budget<'t> {
         };
         let mut units = Vec::with_capacity(parts.len());
         for part in parts {
+            if self.is_cancelled() {
+                break;
+            }
             let mut pieces = Vec::new();
             self.divide(span.start + part.start..span.start + part.end, &mut pieces);
-            for (index, piece) in pieces.into_iter().enumerate() {
+            for (index, (piece, n_tokens)) in pieces.into_iter().enumerate() {
                 let before = if units.is_empty() {
                     first
                 } else if kind_is_heading(kind) {
@@ -135,10 +173,9 @@ impl<'t> Budget<'t> {
                 } else {
                     Strength::Sentence
                 };
-                let cost = self.count(&piece).saturating_sub(self.overhead);
                 units.push(Unit {
                     span: piece,
-                    cost,
+                    cost: n_tokens.saturating_sub(self.overhead).max(1),
                     block,
                     kind: unit_kind,
                     before,
@@ -149,41 +186,76 @@ impl<'t> Budget<'t> {
     }
 
     /// Cuts what is over the budget at clauses, else at blanks, else anywhere.
-    fn divide(&self, span: Range<usize>, out: &mut Vec<Range<usize>>) {
-        if self.fits(&span) {
-            out.push(span);
+    fn divide(&self, span: Range<usize>, out: &mut Vec<Piece>) {
+        if let Some(n_tokens) = self.fitting(&span) {
+            out.push((span, n_tokens));
             return;
         }
-        let mut pending: Option<Range<usize>> = None;
+        let mut pending: Option<Piece> = None;
         for clause in clauses(self.text, &span) {
-            let joined = pending.as_ref().map_or(clause.start, |range| range.start)..clause.end;
-            if self.fits(&joined) {
+            if self.is_cancelled() {
+                return;
+            }
+            let alone = self.fitting(&clause);
+            if let (Some(before), Some(n_tokens)) = (&pending, alone)
+                && let Some(joined) = self.join(before, &clause, n_tokens)
+            {
                 pending = Some(joined);
                 continue;
             }
-            out.extend(pending.take());
-            if self.fits(&clause) {
-                pending = Some(clause);
-            } else {
-                self.divide_anywhere(clause, out);
+            self.finish(pending.take(), out);
+            match alone {
+                Some(n_tokens) => pending = Some((clause, n_tokens)),
+                None => self.divide_anywhere(clause, out),
             }
         }
-        out.extend(pending);
+        self.finish(pending, out);
     }
 
-    fn divide_anywhere(&self, span: Range<usize>, out: &mut Vec<Range<usize>>) {
+    /// Returns a piece with the clause after it, if they are within the budget.
+    ///
+    /// Clauses together hardly have more tokens than one by one, so they are counted together only where the sum is over
+    /// the budget. Otherwise every clause would be counted as often as others follow it.
+    fn join(
+        &self,
+        (before, n_before): &Piece,
+        clause: &Range<usize>,
+        n_tokens: usize,
+    ) -> Option<Piece> {
+        let joined = before.start..clause.end;
+        let sum = n_before + n_tokens.saturating_sub(self.overhead);
+        if self.is_too_long(&joined) {
+            return None;
+        }
+        let n_tokens = if sum <= self.max_tokens {
+            sum
+        } else {
+            self.fitting(&joined)?
+        };
+        Some((joined, n_tokens))
+    }
+
+    /// Adds a piece whose tokens may be a sum.
+    fn finish(&self, piece: Option<Piece>, out: &mut Vec<Piece>) {
+        let Some((span, _)) = piece else { return };
+        match self.fitting(&span) {
+            Some(n_tokens) => out.push((span, n_tokens)),
+            None => self.divide_anywhere(span, out),
+        }
+    }
+
+    fn divide_anywhere(&self, span: Range<usize>, out: &mut Vec<Piece>) {
         let mut rest = span;
         loop {
             rest = trim(self.text, rest);
-            if rest.is_empty() {
+            if rest.is_empty() || self.is_cancelled() {
                 return;
             }
             let text = &self.text[rest.clone()];
-            let len = longest_prefix(text, self.max_tokens, &|prefix| {
-                prefix.len() <= self.max_tokens.saturating_mul(MAX_TOKEN_BYTES)
-                    && (self.count)(prefix) <= self.max_tokens
-            });
-            out.push(trim(self.text, rest.start..rest.start + len));
+            let len = long_prefix(text, self.max_tokens, self.count);
+            let piece = trim(self.text, rest.start..rest.start + len);
+            let n_tokens = self.count(&piece);
+            out.push((piece, n_tokens));
             rest.start += len;
         }
     }
@@ -192,7 +264,7 @@ impl<'t> Budget<'t> {
 /// Rows of a Markdown table; the header row and its separator are one.
 pub(crate) fn table_rows(text: &str) -> Vec<Range<usize>> {
     let mut rows: Vec<Range<usize>> = Vec::new();
-    for (index, line) in lines(text).into_iter().enumerate() {
+    for (index, line) in lines(text).enumerate() {
         match rows.last_mut() {
             Some(header) if index == 1 && is_separator(&text[line.clone()]) => {
                 header.end = line.end
@@ -212,17 +284,13 @@ pub(crate) fn is_separator(line: &str) -> bool {
 }
 
 /// Lines that are not blank, without the blanks around them.
-pub(crate) fn lines(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
-    for line in text.split_inclusive('\n') {
+    text.split_inclusive('\n').filter_map(move |line| {
         let range = trim(text, start..start + line.len());
-        if !range.is_empty() {
-            found.push(range);
-        }
         start += line.len();
-    }
-    found
+        (!range.is_empty()).then_some(range)
+    })
 }
 
 /// The range without leading and trailing whitespace.
@@ -256,29 +324,50 @@ fn clauses(text: &str, span: &Range<usize>) -> Vec<Range<usize>> {
     found
 }
 
-/// Bytes of the longest beginning that `fits`, ending at a blank where one is near; at least one character.
-fn longest_prefix(text: &str, max_tokens: usize, fits: &dyn Fn(&str) -> bool) -> usize {
-    // Hardly a token is longer than this on average, so the counting stays cheap on very long texts.
-    let window = max_tokens.saturating_mul(16).max(64);
-    let ends: Vec<usize> = text
-        .char_indices()
-        .map(|(at, c)| at + c.len_utf8())
-        .take_while(|&end| end <= window.max(4))
-        .collect();
-    let mut n_fitting = ends.partition_point(|&end| fits(&text[..end])).max(1);
-    // Counts are not quite monotonic, so the search's outcome is checked.
-    while n_fitting > 1 && !fits(&text[..ends[n_fitting - 1]]) {
-        n_fitting -= 1;
+/// Bytes of a beginning of at most `max_tokens` and hardly less, ending at a blank where one is near; at least one
+/// character.
+fn long_prefix(text: &str, max_tokens: usize, count: &dyn Fn(&str) -> usize) -> usize {
+    let window = max_tokens.saturating_mul(MAX_TOKEN_BYTES).max(4);
+    let window = text.floor_char_boundary(window.min(text.len()));
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    // The longest known to fit, and the shortest known not to, with their tokens.
+    let (mut fits, mut over) = ((first, 1), None);
+    let mut guess = window.min(max_tokens.saturating_mul(USUAL_TOKEN_BYTES));
+    for step in 0.. {
+        guess = text.floor_char_boundary(guess);
+        if guess <= fits.0 {
+            guess = text.ceil_char_boundary(fits.0 + 1);
+        }
+        if over.is_some_and(|(over, _)| guess >= over) {
+            break;
+        }
+        let n_tokens = count(&text[..guess]);
+        if n_tokens > max_tokens {
+            over = Some((guess, n_tokens));
+        } else {
+            fits = (guess, n_tokens);
+            if guess >= window || n_tokens * 20 >= max_tokens * 19 {
+                break;
+            }
+        }
+        guess = match over {
+            // Interpolation is quick where tokens lie evenly; halves are never slow.
+            Some((over, _)) if step > 4 => fits.0.midpoint(over),
+            Some((over, n_over)) => {
+                let missing = max_tokens.saturating_sub(fits.1);
+                fits.0 + (over - fits.0) * missing / (n_over - fits.1).max(1)
+            }
+            None => (fits.0 * max_tokens / fits.1.max(1)).clamp(fits.0 + 1, window),
+        };
     }
-    let len = ends[n_fitting - 1];
+    let len = fits.0;
     if len == text.len() {
         return len;
     }
-    let blank = text[..len]
-        .rfind(char::is_whitespace)
-        .filter(|&at| at * 2 >= len);
-    match blank {
-        Some(at) if fits(&text[..at]) => at,
+    let blank = text[..len].rfind(char::is_whitespace);
+    match blank.filter(|&at| at * 2 >= len) {
+        // Counts are not quite monotonic.
+        Some(at) if count(&text[..at]) <= max_tokens => at,
         Some(_) | None => len,
     }
 }

@@ -149,16 +149,71 @@ fn sentences_over_the_budget_are_cut_at_clauses_then_anywhere() {
 }
 
 #[test]
-fn very_long_runs_are_cut_fast() {
-    let run = "QUJD".repeat(250_000);
-    let start = std::time::Instant::now();
-    let got = chunk(
-        &[block(BlockKind::Paragraph, &run, &[])],
+fn little_more_is_counted_than_there_is_text() {
+    let rows: String = (0..20_000).map(|row| format!("| {row} | x |\n")).collect();
+    let shapes = [
+        ("one word", BlockKind::Paragraph, "QUJD".repeat(100_000)),
+        (
+            "one word of Japanese",
+            BlockKind::Paragraph,
+            "情報".repeat(70_000),
+        ),
+        (
+            "clauses of a letter",
+            BlockKind::Paragraph,
+            "a、".repeat(100_000),
+        ),
+        ("numbers", BlockKind::Paragraph, "1, ".repeat(100_000)),
+        (
+            "sentences of a letter",
+            BlockKind::Paragraph,
+            "あ。".repeat(70_000),
+        ),
+        ("full stops", BlockKind::Paragraph, ". ".repeat(200_000)),
+        ("lines of a letter", BlockKind::Code, "x\n".repeat(200_000)),
+        (
+            "a table",
+            BlockKind::Table,
+            format!("| a | b |\n| --- | --- |\n{rows}"),
+        ),
+        ("a heading", BlockKind::Heading(1), "word ".repeat(80_000)),
+    ];
+    for (name, kind, text) in shapes {
+        let n_counted = std::cell::Cell::new(0);
+        let counted = |text: &str| {
+            n_counted.set(n_counted.get() + text.len());
+            count(text)
+        };
+        let blocks = [block(kind, &text, &["Above", "all"])];
+        let got = chunk(&blocks, &counted, &config(256));
+        assert!(got.chunks.len() > 100, "{name}: {}", got.chunks.len());
+        let times = n_counted.get() as f64 / text.len() as f64;
+        assert!(
+            times < 10.0,
+            "{name}: the text was counted {times:.1} times"
+        );
+    }
+}
+
+#[test]
+fn cutting_ends_when_nobody_wants_it() {
+    let blocks = [block(
+        BlockKind::Paragraph,
+        &"Some words. ".repeat(10_000),
+        &[],
+    )];
+    let asked = std::cell::Cell::new(0);
+    let got = chunk_unless(
+        &|| {
+            asked.set(asked.get() + 1);
+            asked.get() > 100
+        },
+        &blocks,
         &count,
-        &config(256),
+        &config(64),
     );
-    assert!(got.chunks.len() > 100);
-    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    assert_eq!(got, None);
+    assert!(asked.get() < 120, "asked {} times", asked.get());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::EXTRACTED_MEDIA_TYPE;
 use crate::catalog::{Job, Published, Reason, TextHash, text_hash};
-use crate::chunk::{Chunks, chunk};
+use crate::chunk::{Chunks, chunk_unless};
 use crate::extract::isolation::SourceFile;
 use crate::pipeline::{Pipeline, blocking};
 use crate::{Attributes, Error, Extracted, Metadata, Result};
@@ -80,6 +80,7 @@ impl Pipeline {
             media_type: Some(media_type),
         };
         let extracted = self.extract(file).await?;
+        check_size(&extracted, self.config.max_text_bytes)?;
         let extracting = started.elapsed();
 
         let (catalog, embedder) = (Arc::clone(&self.catalog), Arc::clone(&self.embedder));
@@ -87,6 +88,9 @@ impl Pipeline {
         // What the embedder would cut off could not be found: room is left for its prompt, the title and the headings.
         let limit = embedder.spec().max_tokens.saturating_sub(CONTEXT_TOKENS);
         config.max_tokens = config.max_tokens.min(limit.max(CONTEXT_TOKENS));
+        // A thread cannot be ended from outside; it asks whether anybody still waits.
+        let waiting = Arc::new(());
+        let awaited = Arc::downgrade(&waiting);
         let prepared = blocking(move || {
             let started = Instant::now();
             let title = title(&extracted, &source);
@@ -95,16 +99,20 @@ impl Pipeline {
                 metadata: found.under(&given)?,
                 ..target.attributes
             };
-            let chunks = chunk(
+            let chunks = chunk_unless(
+                &|| awaited.strong_count() == 0,
                 &extracted.blocks,
                 &|text| embedder.count_tokens(text),
                 &config,
             );
+            let Some(chunks) = chunks else {
+                return Ok(None);
+            };
             let hash = |chunk: &crate::Chunk| text_hash(&title, &chunk.context, &chunk.text);
             let hashes = chunks.chunks.iter().map(hash).collect();
             catalog.fill_hashes(document, &sha256)?;
             let warnings = extracted.warnings.into_iter();
-            Ok(Prepared {
+            Ok(Some(Prepared {
                 target: Published {
                     title,
                     attributes,
@@ -116,9 +124,11 @@ impl Pipeline {
                 found,
                 extracting,
                 chunking: started.elapsed(),
-            })
-        });
-        Ok(Some(prepared.await?))
+            }))
+        })
+        .await;
+        drop(waiting);
+        Ok(prepared?)
     }
 
     /// Bytes to blocks: the one place where ingestion reads what others made.
@@ -134,6 +144,21 @@ impl Pipeline {
         };
         blocking(parse).await
     }
+}
+
+fn check_size(extracted: &Extracted, max_bytes: usize) -> Result<()> {
+    let n_bytes: usize = extracted.blocks.iter().map(|block| block.text.len()).sum();
+    if n_bytes <= max_bytes {
+        return Ok(());
+    }
+    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+    Err(Error::TooLarge {
+        reason: format!(
+            "it holds {} MiB of text, more than the {} MiB of `ingest.max_text_bytes`",
+            mib(n_bytes),
+            mib(max_bytes)
+        ),
+    })
 }
 
 /// Returns the title a file gives itself, else its first heading, else its name.

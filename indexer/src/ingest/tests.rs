@@ -102,6 +102,7 @@ async fn open_with(
             overlap_tokens: 0,
             min_tokens: 2,
         },
+        max_text_bytes: 1 << 20,
         candidates: 50,
         bm25: crate::store::Bm25::default(),
         fusion: crate::fuse::Fusion::default(),
@@ -445,6 +446,32 @@ async fn who_waits_goes_first_and_a_failing_file_fails_with_its_reason() {
     };
     let dead = pipeline.jobs(&filter, None, 10).await.unwrap().items;
     assert_eq!(dead, [failed]);
+}
+
+#[tokio::test]
+async fn a_document_with_too_much_text_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedder = Watched::new();
+    let pipeline = open(dir.path(), &embedder).await;
+    let fits = "word ".repeat(2000);
+    let too_much = "word ".repeat(300_000);
+    let small = add(&pipeline, "c", "small.txt", &fits).await.job.unwrap();
+    let large = add(&pipeline, "c", "large.txt", &too_much)
+        .await
+        .job
+        .unwrap();
+    run(&pipeline).await;
+    assert_eq!(pipeline.job(small).await.unwrap().state, JobState::Done);
+    let refused = pipeline.job(large).await.unwrap();
+    assert_eq!(
+        (refused.state, refused.reason, refused.attempts),
+        (JobState::Failed, Some(Reason::TooLarge), 1)
+    );
+    let error = refused.error.unwrap();
+    assert!(
+        error.contains("2 MiB of text, more than the 1 MiB"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

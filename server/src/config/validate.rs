@@ -123,6 +123,11 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         ),
     );
     require(
+        config.ingest.max_text_bytes > 0,
+        "ingest.max_text_bytes",
+        "0 leaves no document any text".to_owned(),
+    );
+    require(
         config.ingest.worker_memory_bytes >= MIN_WORKER_MEMORY,
         "ingest.worker_memory_bytes",
         format!(
