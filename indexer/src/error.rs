@@ -233,20 +233,36 @@ impl Error {
             // The second is what a write-ahead log says that finds no room for its shared memory.
             return [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE].contains(&failure.extended_code);
         }
+        matches!(self, Self::StorageFull { .. })
+            || self.has_io_cause(ErrorKind::StorageFull, "No space left on device")
+    }
+
+    /// Whether the disk takes no changes: it fails, or became read-only, as file systems do when the device below fails.
+    #[must_use]
+    pub fn is_storage_stuck(&self) -> bool {
+        use rusqlite::ErrorCode;
+        if let Self::Catalog(rusqlite::Error::SqliteFailure(failure, _)) = self {
+            // SQLite does not say why it could not write.
+            let codes = [ErrorCode::ReadOnly, ErrorCode::SystemIoFailure];
+            return codes.contains(&failure.code) && !self.is_storage_full();
+        }
+        self.has_io_cause(ErrorKind::ReadOnlyFilesystem, "Read-only file system")
+    }
+
+    fn has_io_cause(&self, kind: ErrorKind, text: &str) -> bool {
         if let Self::Io(io) = self {
-            return io.kind() == ErrorKind::StorageFull;
+            return io.kind() == kind;
         }
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             let io = error.downcast_ref::<std::io::Error>();
-            if io.is_some_and(|io| io.kind() == ErrorKind::StorageFull) {
+            if io.is_some_and(|io| io.kind() == kind) {
                 return true;
             }
             cause = error.source();
         }
         // The vector engine passes its causes on as text.
-        matches!(self, Self::StorageFull { .. })
-            || self.to_string().contains("No space left on device")
+        self.to_string().contains(text)
     }
 }
 

@@ -25,6 +25,7 @@ mod odf;
 mod ooxml;
 mod outline;
 mod pdf;
+mod pictures;
 mod pptx;
 mod quality;
 mod rst;
@@ -172,9 +173,9 @@ fn read(bytes: &[u8], media_type: &MediaType, depth: usize, tools: &Tools) -> Re
         MediaType::Xml => data::extract_xml(bytes),
         MediaType::EncryptedOffice => Err(Error::Encrypted),
         MediaType::Pdf => pdf::extract(bytes, tools),
-        MediaType::Docx => docx::extract(bytes),
+        MediaType::Docx => docx::extract(bytes, tools),
         MediaType::Doc => legacy::extract_doc(bytes),
-        MediaType::Pptx => pptx::extract(bytes),
+        MediaType::Pptx => pptx::extract(bytes, tools),
         MediaType::Ppt => legacy::extract_ppt(bytes),
         MediaType::Xlsx => xlsx::extract(bytes),
         MediaType::Xls => xls::extract(bytes),

@@ -8,6 +8,7 @@
 
 use kura_indexer::{Error, Extracted, PageSource, Tools, extract};
 use kura_models::{Registry, load_recognizer};
+use std::io::Write as _;
 use std::path::Path;
 
 const MODEL: &str = "pp-ocrv6-small";
@@ -185,4 +186,89 @@ fn without_a_recognizer_a_scan_says_so() {
     assert!(matches!(outcome, Err(Error::NoRecognizer)), "{outcome:?}");
     let outcome = extract(NOTICE, "notice.png", None, &Tools::default());
     assert!(matches!(outcome, Err(Error::NoRecognizer)), "{outcome:?}");
+}
+
+/// An office document of these parts, and the picture as `media/notice.png` of its main folder.
+fn package(folder: &str, parts: &[(&str, &str)]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    for (name, text) in parts {
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(text.as_bytes()).unwrap();
+    }
+    let picture = format!("{folder}/media/notice.png");
+    writer.start_file(picture, options).unwrap();
+    writer.write_all(NOTICE).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+const PICTURE: &str = "<Relationship Id=\"p\" Type=\"x/image\" Target=\"../media/notice.png\"/>";
+
+#[test]
+fn a_picture_in_a_document_is_read_where_it_stands() {
+    let Some(tools) = tools() else { return };
+    let picture = "<w:p><w:r><w:drawing><a:blip r:embed=\"p\"/></w:drawing></w:r></w:p>";
+    let body = format!(
+        "<w:p><w:r><w:t>Before it.</w:t></w:r></w:p>{picture}<w:p><w:r><w:t>After it.</w:t></w:r></w:p>{picture}"
+    );
+    let document = format!("<w:document><w:body>{body}</w:body></w:document>");
+    let bytes = package(
+        "word",
+        &[
+            ("word/document.xml", &document),
+            (
+                "word/_rels/document.xml.rels",
+                &format!(
+                    "<Relationships>{}</Relationships>",
+                    PICTURE.replace("../", "")
+                ),
+            ),
+        ],
+    );
+    let extracted = extract(&bytes, "notice.docx", None, &tools).unwrap();
+    has_all_lines(&extracted);
+    let text = squeezed(&extracted);
+    assert!(
+        text.starts_with("Beforeit.") && text.ends_with("Afterit."),
+        "{text}"
+    );
+    let without = extract(&bytes, "notice.docx", None, &Tools::default()).unwrap();
+    assert_eq!(squeezed(&without), "Beforeit.Afterit.");
+}
+
+#[test]
+fn a_slides_picture_is_on_its_page() {
+    let Some(tools) = tools() else { return };
+    let slide = |text: &str| {
+        format!(
+            "<p:sld><p:cSld><p:spTree><p:sp><p:txBody><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp></p:spTree></p:cSld></p:sld>"
+        )
+    };
+    let relations = format!("<Relationships>{PICTURE}</Relationships>");
+    let bytes = package(
+        "ppt",
+        &[
+            (
+                "ppt/presentation.xml",
+                "<p:presentation><p:sldIdLst><p:sldId r:id=\"a\"/><p:sldId r:id=\"b\"/></p:sldIdLst></p:presentation>",
+            ),
+            (
+                "ppt/_rels/presentation.xml.rels",
+                "<Relationships><Relationship Id=\"a\" Type=\"x/slide\" Target=\"slides/slide1.xml\"/>\
+                 <Relationship Id=\"b\" Type=\"x/slide\" Target=\"slides/slide2.xml\"/></Relationships>",
+            ),
+            ("ppt/slides/slide1.xml", &slide("First slide")),
+            ("ppt/slides/slide2.xml", &slide("Second slide")),
+            ("ppt/slides/_rels/slide2.xml.rels", &relations),
+        ],
+    );
+    let extracted = extract(&bytes, "notice.pptx", None, &tools).unwrap();
+    has_all_lines(&extracted);
+    let pages: Vec<Option<u32>> = extracted
+        .blocks
+        .iter()
+        .map(|block| block.locator.page)
+        .collect();
+    assert_eq!(pages[0], Some(1));
+    assert!(pages[1..].iter().all(|page| *page == Some(2)), "{pages:?}");
 }

@@ -31,6 +31,9 @@ const MIN_CONFIDENCE: f32 = 0.5;
 /// Lines that are looked at to find out which way up a page is.
 const PROBES: usize = 8;
 
+/// A page read with less confidence is looked at upside down too: the direction network sees only where lines begin.
+const SURE: f32 = 0.85;
+
 /// Characters of such a line that are looked at one by one.
 const MAX_CELLS: usize = 12;
 
@@ -207,7 +210,14 @@ impl Networks {
         let mut boxes = detect::boxes(picture, |input, shape| {
             self.run(&self.detector, input, shape)
         })?;
-        let quarter_turns = self.quarter_turns(picture, &boxes)?;
+        let mut quarter_turns = self.quarter_turns(picture, &boxes)?;
+        let mut readings = Vec::new();
+        if quarter_turns == 0 {
+            readings = self.read_all(picture, &boxes)?;
+            if self.is_better_upside_down(picture, &boxes, &readings)? {
+                quarter_turns = 2;
+            }
+        }
         let turned;
         let mut upright = picture;
         if quarter_turns > 0 {
@@ -216,24 +226,18 @@ impl Networks {
             boxes = detect::boxes(upright, |input, shape| {
                 self.run(&self.detector, input, shape)
             })?;
+            readings = self.read_all(upright, &boxes)?;
         }
-        let mut lines = Vec::with_capacity(boxes.len());
-        for found in &boxes {
-            let direction = if found.is_tall() {
-                Direction::Down
-            } else {
-                Direction::Right
-            };
-            let reading = self.read(upright, found, direction)?;
-            if reading.confidence >= MIN_CONFIDENCE && !reading.text.trim().is_empty() {
-                lines.push(RecognizedLine {
-                    text: reading.text,
-                    confidence: reading.confidence,
-                    corners: found.corners,
-                    is_vertical: found.is_tall() && text_is_long(found),
-                });
-            }
-        }
+        let lines = boxes.iter().zip(readings).filter_map(|(found, reading)| {
+            let is_text = reading.confidence >= MIN_CONFIDENCE && !reading.text.trim().is_empty();
+            is_text.then(|| RecognizedLine {
+                text: reading.text,
+                confidence: reading.confidence,
+                corners: found.corners,
+                is_vertical: found.is_tall() && text_is_long(found),
+            })
+        });
+        let lines = lines.collect();
         Ok(Recognized {
             #[expect(clippy::cast_precision_loss, reason = "pixels of a page")]
             width: upright.width() as f32,
@@ -242,6 +246,47 @@ impl Networks {
             quarter_turns,
             lines,
         })
+    }
+
+    fn read_all(&self, picture: &Picture, boxes: &[TextBox]) -> Result<Vec<Reading>> {
+        let read = |found: &TextBox| {
+            let direction = if found.is_tall() {
+                Direction::Down
+            } else {
+                Direction::Right
+            };
+            self.read(picture, found, direction)
+        };
+        boxes.iter().map(read).collect()
+    }
+
+    /// Whether the longest of the lines that run from left to right, read without much confidence, make more sense upside
+    /// down.
+    fn is_better_upside_down(
+        &self,
+        picture: &Picture,
+        boxes: &[TextBox],
+        readings: &[Reading],
+    ) -> Result<bool> {
+        let mut probes: Vec<(&TextBox, &Reading)> = boxes.iter().zip(readings).collect();
+        probes.retain(|(found, _)| !found.is_tall());
+        probes.sort_by(|(a, _), (b, _)| b.length().total_cmp(&a.length()));
+        probes.truncate(PROBES);
+        let length: f32 = probes.iter().map(|(found, _)| found.length()).sum();
+        let confidence = |(found, reading): &(&TextBox, &Reading)| {
+            found.length() * reading.confidence / length.max(1.0)
+        };
+        let upright: f32 = probes.iter().map(confidence).sum();
+        if probes.is_empty() || upright >= SURE {
+            return Ok(false);
+        }
+        let mut upside_down = 0.0;
+        for (found, _) in &probes {
+            let reading = self.read(picture, found, Direction::Left)?;
+            upside_down += confidence(&(found, &reading));
+        }
+        tracing::debug!(upright, upside_down, "lines are hard to read");
+        Ok(upside_down > upright)
     }
 
     /// Returns the clockwise quarter turns that make the picture upright.

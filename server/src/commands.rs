@@ -289,6 +289,9 @@ fn io_hint(kind: std::io::ErrorKind) -> Option<&'static str> {
         std::io::ErrorKind::PermissionDenied => {
             Some("check the permissions, or choose another data directory with --data-dir")
         }
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            Some("see the system's log, repair the disk and mount it again")
+        }
         std::io::ErrorKind::StorageFull => {
             Some("free some space; nothing already stored is harmed")
         }

@@ -526,6 +526,16 @@ impl From<kura_indexer::Error> for ApiError {
                     cause: Some(chain(&error).into()),
                 };
             }
+            ref stuck if stuck.is_storage_stuck() => {
+                return Self {
+                    code: Code::Unavailable,
+                    detail: "the disk that holds the data directory takes no changes: it fails or has become read-only. \
+                             See the system's log, repair and mount it again, and start kura anew. Searches go on, and \
+                             nothing already stored is harmed"
+                        .to_owned(),
+                    cause: Some(chain(&error).into()),
+                };
+            }
             E::Locked { .. }
             | E::Incompatible { .. }
             | E::Damaged { .. }

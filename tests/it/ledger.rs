@@ -92,8 +92,9 @@ impl Ledger {
                     }
                 });
             }
+            // Also when the story fails: the clients would go on for ever.
+            let _end = SetWhenDropped(&stop);
             story(&trouble);
-            stop.store(true, Ordering::Relaxed);
         });
     }
 
@@ -124,6 +125,15 @@ impl Ledger {
     /// What has been promised so far.
     pub(crate) fn promised(&self) -> Vec<Sources> {
         self.clients.clone()
+    }
+}
+
+/// Ends what waits for the flag, also when a test fails.
+pub(crate) struct SetWhenDropped<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -239,7 +249,9 @@ fn check(client: &Client, sources: &mut Sources, before: &Sources, looked_at: &B
         });
         assert!(
             allowed.contains(&holds),
-            "{source} holds {holds:?}, not one of {allowed:?}"
+            "{source} holds {holds:?}, not one of {allowed:?}\n{:?}\nfailed jobs: {}",
+            found.first(),
+            client.get("/api/v1/jobs?state=failed&limit=20").json()["items"]
         );
         let old = before.get(source).into_iter().flatten().chain(&allowed);
         for word in old.flatten() {
@@ -256,13 +268,37 @@ fn check(client: &Client, sources: &mut Sources, before: &Sources, looked_at: &B
                 Vec::new()
             };
             assert_eq!(
-                sources, expected,
-                "search for {word}, a version of {source}, which holds {holds:?}"
+                sources,
+                expected,
+                "search for {word}, a version of {source}, which holds {holds:?}\n{}",
+                evidence(client, word, found)
             );
         }
         sources.insert(source.clone(), BTreeSet::from([holds]));
     }
     sources.retain(|_, versions| versions.iter().any(Option::is_some));
+}
+
+/// What the server says about a search that did not find what it should.
+fn evidence(client: &Client, word: &str, documents: &[Value]) -> String {
+    let mut question = json!({ "query": word });
+    if let Some(document) = documents.first() {
+        question["document"] = document["id"].clone();
+    }
+    let hits: Vec<Value> = search(client, word)
+        .into_iter()
+        .map(|hit| {
+            json!([
+                hit["source"],
+                hit["text"],
+                hit["score"],
+                hit["lexical_rank"]
+            ])
+        })
+        .collect();
+    let explained = client.post("/api/v1/search/explain", &question).json();
+    let compared = client.post("/api/v1/verify", &json!({})).json();
+    format!("now: {hits:?}\nexplained: {explained}\nthe stores compared: {compared}")
 }
 
 /// All documents by source.

@@ -17,6 +17,7 @@ mod crash_mixed;
 mod datasets;
 mod dictionary;
 mod disk_full;
+mod disk_read_only;
 mod documents;
 mod eval;
 mod eval_answers;

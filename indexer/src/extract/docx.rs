@@ -6,16 +6,18 @@ mod styles;
 
 use crate::document::Extracted;
 use crate::error::Result;
+use crate::extract::Tools;
 use crate::extract::hidden::{Look, WHITE};
 use crate::extract::ooxml::{Element, Node, Package, Relation};
 use crate::extract::outline::Outline;
+use crate::extract::pictures::Pictures;
 use look::{Declared, cell_background};
 use numbering::Numbering;
 use std::collections::HashMap;
 use styles::Styles;
 
 /// Extracts the document; tracked deletions and hidden text are left out.
-pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
+pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
     let mut package = Package::open(bytes, "DOCX")?;
     let main = package.main_part_name("word/document.xml");
     let document = package.main_part(&main)?;
@@ -47,21 +49,24 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
         styles,
         numbering,
         relations: &relations,
+        package,
+        pictures: Pictures::new(tools),
         boxes: Vec::new(),
+        shown: Vec::new(),
+        margins: Vec::new(),
         comments,
         commented: Vec::new(),
         background,
         look: Look::default(),
     };
-    let mut shown = Vec::new();
-    walk.add_margins(&mut package, "header", &mut shown);
+    walk.add_margins("header");
     if let Some(body) = document.child("body") {
         walk.blocks(body);
     }
     for notes in notes.iter().flatten() {
         walk.add_notes(notes);
     }
-    walk.add_margins(&mut package, "footer", &mut shown);
+    walk.add_margins("footer");
     // The property comes last: it is often left over from the file that served as a template.
     if let Some(title) = title {
         walk.outline.set_title(&title);
@@ -71,11 +76,17 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
 
 struct Walk<'r> {
     outline: Outline,
+    package: Package<'r>,
+    pictures: Pictures<'r>,
     styles: Styles,
     numbering: Numbering,
     relations: &'r HashMap<String, Relation>,
     /// Text boxes met within the paragraph under way.
     boxes: Vec<Element>,
+    /// Relations of the pictures met within it.
+    shown: Vec<String>,
+    /// Headers and footers added so far.
+    margins: Vec<String>,
     /// Comments by their ids, with their authors.
     comments: HashMap<String, String>,
     /// Ids of the comments on the paragraph under way.
@@ -159,6 +170,12 @@ impl Walk<'_> {
             self.blocks(&text_box);
         }
         self.background = background;
+        for id in std::mem::take(&mut self.shown) {
+            if let Some(relation) = self.relations.get(&id).filter(|found| !found.is_external) {
+                self.pictures
+                    .add(&mut self.outline, &mut self.package, &relation.target);
+            }
+        }
     }
 
     /// Notes how a paragraph looks before its runs are read.
@@ -208,6 +225,8 @@ impl Walk<'_> {
                 }
                 "commentReference" => self.commented.extend(element.attr("id").map(str::to_owned)),
                 "ruby" => self.ruby(element, out),
+                "blip" => self.shown.extend(element.attr("embed").map(str::to_owned)),
+                "imagedata" => self.shown.extend(element.attr("id").map(str::to_owned)),
                 "hyperlink" => self.hyperlink(element, out),
                 "txbxContent" => self.boxes.push(element.clone()),
                 "AlternateContent" => {
@@ -333,8 +352,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Adds headers or footers, each text once.
-    fn add_margins(&mut self, package: &mut Package<'_>, kind: &str, shown: &mut Vec<String>) {
+    /// Adds headers or footers, each text once. Their pictures are logos.
+    fn add_margins(&mut self, kind: &str) {
         let mut parts: Vec<&String> = self
             .relations
             .values()
@@ -343,18 +362,21 @@ impl Walk<'_> {
             .collect();
         parts.sort();
         for part in parts {
-            let Some(root) = package.optional_part(part) else {
+            let Some(root) = self.package.optional_part(part) else {
                 continue;
             };
             let text = self.cell(&root);
             let text = text.trim();
             // Page numbers alone say nothing.
-            if text.chars().any(char::is_alphabetic) && !shown.iter().any(|other| other == text) {
-                shown.push(text.to_owned());
+            if text.chars().any(char::is_alphabetic)
+                && !self.margins.iter().any(|other| other == text)
+            {
+                self.margins.push(text.to_owned());
                 self.outline.paragraph(text);
             }
         }
         self.boxes.clear();
+        self.shown.clear();
     }
 }
 

@@ -1,11 +1,11 @@
 //! Pictures: their text is recognized.
 
-use crate::document::{Extracted, PageSource};
+use crate::document::{Extracted, PageQuality, PageSource, Warning};
 use crate::error::{Error, Result};
 use crate::extract::outline::Outline;
 use crate::extract::{Tools, layout, scan};
 use image::{DynamicImage, ImageDecoder as _, ImageReader, Limits};
-use kura_models::Picture;
+use kura_models::{Picture, Recognizer};
 use std::io::Cursor;
 
 /// Largest side and number of pixels: a page of A3 at 600 dots per inch.
@@ -21,6 +21,10 @@ const MAX_READ_SIDE: u32 = 3_000;
 /// A smaller picture holds no text: a bullet or a spacer.
 const MIN_SIDE: u32 = 12;
 
+/// Pictures within a document must leave room for the document, and small ones are symbols and logos.
+const MAX_PIXELS_WITHIN: u64 = 24_000_000;
+const MIN_SIDE_WITHIN: u32 = 32;
+
 /// Whether this is a kind of picture that can be decoded.
 pub(crate) fn reads(media_type: &str) -> bool {
     matches!(
@@ -34,23 +38,47 @@ pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
     let Some(recognizer) = &tools.recognizer else {
         return Err(Error::NoRecognizer);
     };
-    let Some(picture) = decode(bytes)? else {
+    let read = match decode(bytes, MAX_PIXELS, MIN_SIDE)? {
+        Some(picture) => recognize(&picture, recognizer.as_ref(), tools)?,
+        None => None,
+    };
+    let Some((mut extracted, quality)) = read else {
         return Err(Error::NoText);
     };
-    tools.progressed();
-    let recognized = recognizer.recognize(&picture)?;
-    tools.progressed();
-    let mut outline = Outline::default();
-    let quality = scan::quality(1, &recognized);
-    if quality.source == PageSource::None {
-        return Err(Error::NoText);
-    }
     if quality.problem.is_some() {
-        outline.warn(format!(
+        let message = format!(
             "its text is hard to recognize ({} % sure); check it",
             quality.score
-        ));
+        );
+        extracted.warnings.push(Warning { message });
     }
+    extracted.pages.push(quality);
+    Ok(extracted)
+}
+
+/// Returns what a picture within a document says. What is hard to recognize is mostly no text at all, and left out.
+pub(crate) fn text_within(bytes: &[u8], tools: &Tools) -> Option<Extracted> {
+    let recognizer = tools.recognizer.as_ref()?;
+    // A picture that cannot be read takes nothing from its document.
+    let picture = decode(bytes, MAX_PIXELS_WITHIN, MIN_SIDE_WITHIN).ok()??;
+    let (extracted, quality) = recognize(&picture, recognizer.as_ref(), tools).ok()??;
+    quality.problem.is_none().then_some(extracted)
+}
+
+/// Returns the text of a picture, if it has any, and how well it was recognized.
+fn recognize(
+    picture: &Picture,
+    recognizer: &dyn Recognizer,
+    tools: &Tools,
+) -> Result<Option<(Extracted, PageQuality)>> {
+    tools.progressed();
+    let recognized = recognizer.recognize(picture)?;
+    tools.progressed();
+    let quality = scan::quality(1, &recognized);
+    if quality.source == PageSource::None {
+        return Ok(None);
+    }
+    let mut outline = Outline::default();
     layout::add_pages(
         &mut outline,
         vec![scan::page(1, &recognized)],
@@ -62,12 +90,11 @@ pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
     for block in &mut extracted.blocks {
         block.locator.page = None;
     }
-    extracted.pages.push(quality);
-    Ok(extracted)
+    Ok(Some((extracted, quality)))
 }
 
 /// Decodes a picture upright; `None` for one too small to hold text.
-fn decode(bytes: &[u8]) -> Result<Option<Picture>> {
+fn decode(bytes: &[u8], max_pixels: u64, min_side: u32) -> Result<Option<Picture>> {
     let malformed = |error: image::ImageError| match error {
         image::ImageError::Limits(_) => Error::TooLarge {
             reason: "decoding the picture takes too much memory".to_owned(),
@@ -89,12 +116,12 @@ fn decode(bytes: &[u8]) -> Result<Option<Picture>> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(malformed)?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+    if u64::from(width) * u64::from(height) > max_pixels {
         return Err(Error::TooLarge {
-            reason: format!("the picture has {width} × {height} pixels, more than {MAX_PIXELS}"),
+            reason: format!("the picture has {width} × {height} pixels, more than {max_pixels}"),
         });
     }
-    if width.min(height) < MIN_SIDE {
+    if width.min(height) < min_side {
         return Ok(None);
     }
     let orientation = decoder.orientation().map_err(malformed)?;
@@ -138,12 +165,16 @@ mod tests {
         bytes
     }
 
+    fn decode_any(bytes: &[u8]) -> Result<Option<Picture>> {
+        decode(bytes, MAX_PIXELS, MIN_SIDE)
+    }
+
     #[test]
     fn pictures_are_decoded_and_small_ones_passed_over() {
-        let picture = decode(&png(30, 20)).unwrap().unwrap();
+        let picture = decode_any(&png(30, 20)).unwrap().unwrap();
         assert_eq!((picture.width(), picture.height()), (30, 20));
-        assert!(decode(&png(30, 5)).unwrap().is_none());
-        let large = decode(&png(6000, 30)).unwrap().unwrap();
+        assert!(decode_any(&png(30, 5)).unwrap().is_none());
+        let large = decode_any(&png(6000, 30)).unwrap().unwrap();
         assert_eq!(large.width(), 3000);
     }
 
@@ -162,14 +193,14 @@ mod tests {
             }
         }
         bytes[29..33].copy_from_slice(&(!crc).to_be_bytes());
-        assert!(matches!(decode(&bytes), Err(Error::TooLarge { .. })));
+        assert!(matches!(decode_any(&bytes), Err(Error::TooLarge { .. })));
     }
 
     #[test]
     fn damaged_pictures_say_so() {
         let sound = png(60, 40);
         for len in (8..sound.len() * 3 / 4).step_by(7) {
-            assert!(decode(&sound[..len]).is_err(), "{len}");
+            assert!(decode_any(&sound[..len]).is_err(), "{len}");
         }
     }
 

@@ -14,6 +14,9 @@ use std::collections::{HashMap, HashSet};
 /// Lines at a page's top and bottom that are compared with those of other pages.
 const MARGIN_LINES: usize = 3;
 
+/// Lines of a page that is more than its margins.
+const MIN_BODY_LINES: usize = 3;
+
 /// Letters of a header or footer that is more than a page number.
 const MIN_MARGIN_LETTERS: usize = 10;
 
@@ -327,15 +330,26 @@ fn drop_repeated_margins(pages: &mut [Page]) {
     let mut kept: HashSet<String> = HashSet::new();
     for page in pages.iter_mut() {
         let margins = margins(&page.lines);
-        let mut index = 0;
-        page.lines.retain(|line| {
-            let is_margin = margins.contains(&index);
-            index += 1;
+        let is_repeated = |(index, line): (usize, &Line)| {
             let masked = masked(&line.text());
-            let is_repeated = is_margin && n_pages.get(&masked).is_some_and(|&n| n >= enough);
+            let at_margin = margins.contains(&index);
+            let is_often = n_pages.get(&masked).is_some_and(|&n| n >= enough);
+            (at_margin && is_often).then_some(masked)
+        };
+        let repeated: Vec<Option<String>> =
+            page.lines.iter().enumerate().map(is_repeated).collect();
+        // A page that is wholly like others is one that is there several times, unless it is empty but for its margins.
+        if repeated.len() >= MIN_BODY_LINES && repeated.iter().all(Option::is_some) {
+            continue;
+        }
+        let mut repeated = repeated.into_iter();
+        page.lines.retain(|_| {
+            let Some(masked) = repeated.next().flatten() else {
+                return true;
+            };
             // What it says besides the page's number is said once.
             let n_letters = masked.chars().filter(|c| c.is_alphabetic()).count();
-            !is_repeated || (n_letters >= MIN_MARGIN_LETTERS && kept.insert(masked))
+            n_letters >= MIN_MARGIN_LETTERS && kept.insert(masked)
         });
     }
 }

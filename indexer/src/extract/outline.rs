@@ -137,6 +137,7 @@ impl Outline {
                 block.kind = BlockKind::Heading((level + depth).min(6));
             }
             block.locator.headings.splice(0..0, above.iter().cloned());
+            block.locator.page = block.locator.page.or(self.page);
             self.extracted.blocks.push(block);
         }
         for warning in part.warnings {

@@ -4,13 +4,16 @@ mod look;
 
 use crate::document::Extracted;
 use crate::error::Result;
+use crate::extract::Tools;
 use crate::extract::hidden::Look;
-use crate::extract::ooxml::{Element, Package};
+use crate::extract::ooxml::{Element, Package, Relation};
 use crate::extract::outline::Outline;
+use crate::extract::pictures::Pictures;
 use look::Theme;
 
 /// Extracts the slides; a block's page is its slide's number.
-pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
+pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
+    let mut pictures = Pictures::new(tools);
     let mut package = Package::open(bytes, "PPTX")?;
     let main = package.main_part_name("ppt/presentation.xml");
     let presentation = package.main_part(&main)?;
@@ -42,6 +45,11 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
         match package.part(&target.target) {
             Ok(Some(slide)) => {
                 add_slide(&mut outline, &mut package, &target.target, &slide, &theme);
+                for relation in relations_of(&mut package, &target.target) {
+                    if relation.kind == "image" && !relation.is_external {
+                        pictures.add(&mut outline, &mut package, &relation.target);
+                    }
+                }
             }
             Ok(None) => outline.warn(format!("slide {number} is missing")),
             Err(error) => outline.warn(format!("slide {number}: {error}")),
@@ -72,9 +80,7 @@ fn add_slide(
         look: Look::default(),
         theme,
     };
-    let mut relations: Vec<_> = package.relations(part).into_iter().collect();
-    relations.sort_by(|a, b| a.0.cmp(&b.0));
-    for (_, relation) in relations {
+    for relation in relations_of(package, part) {
         match relation.kind.as_str() {
             "diagramData" => {
                 if let Some(data) = package.optional_part(&relation.target) {
@@ -89,6 +95,16 @@ fn add_slide(
             _ => {}
         }
     }
+}
+
+/// A part's relations, always in the same order.
+fn relations_of(package: &mut Package<'_>, part: &str) -> Vec<Relation> {
+    let mut relations: Vec<_> = package.relations(part).into_iter().collect();
+    relations.sort_by(|a, b| a.0.cmp(&b.0));
+    relations
+        .into_iter()
+        .map(|(_, relation)| relation)
+        .collect()
 }
 
 /// What text is painted with and on.
@@ -293,7 +309,7 @@ mod tests {
             ),
             ("ppt/notesSlides/n.xml", &slide(&notes)),
         ]);
-        let extracted = extract(&bytes).unwrap();
+        let extracted = extract(&bytes, &Tools::default()).unwrap();
         assert_eq!(extracted.title.as_deref(), Some("Plan"));
         let got: Vec<_> = extracted
             .blocks
@@ -339,7 +355,7 @@ mod tests {
                 ),
                 ("ppt/slides/slide1.xml", &slide(shapes)),
             ]);
-            let extracted = extract(&bytes).unwrap();
+            let extracted = extract(&bytes, &Tools::default()).unwrap();
             let texts: Vec<String> = extracted
                 .blocks
                 .into_iter()

@@ -178,6 +178,36 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_is_there_three_times_is_kept_and_repeated_margins_are_not() {
+        let pages = |lines: &[(&str, f32)]| -> Vec<String> {
+            let lines = lines
+                .iter()
+                .map(|(text, top)| line(text, rectangle(100.0, *top, 400.0, top + 30.0), false));
+            let recognized = Recognized {
+                width: 1000.0,
+                height: 1000.0,
+                lines: lines.collect(),
+                ..Recognized::default()
+            };
+            let pages = (1..=3).map(|number| page(number, &recognized)).collect();
+            let mut outline = Outline::default();
+            layout::add_pages(&mut outline, pages, &[], |_, _| ());
+            let blocks = outline.finish().blocks;
+            blocks.into_iter().map(|block| block.text).collect()
+        };
+        let notice = [
+            ("The office is closed", 100.0),
+            ("from Monday to Friday of this", 140.0),
+            ("week", 180.0),
+        ];
+        assert_eq!(pages(&notice), notice.map(|(text, _)| text).repeat(3));
+        assert_eq!(
+            pages(&[("Kura Limited, Osaka", 20.0), ("7", 960.0)]),
+            ["Kura Limited, Osaka"]
+        );
+    }
+
+    #[test]
     fn doubtful_pages_are_marked() {
         let mut sure = Recognized::default();
         assert_eq!(quality(1, &sure).problem, None);

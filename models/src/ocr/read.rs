@@ -18,6 +18,8 @@ const DIRECTION_WIDTH: usize = 192;
 pub(super) enum Direction {
     Right,
     Down,
+    /// To the right for someone who stands on their head.
+    Left,
     Up,
 }
 
@@ -27,6 +29,7 @@ pub(super) fn input(picture: &Picture, found: &TextBox, direction: Direction) ->
     let (origin, end, below) = match direction {
         Direction::Right => (top_left, top_right, bottom_left),
         Direction::Down => (top_right, bottom_right, top_left),
+        Direction::Left => (bottom_right, bottom_left, top_right),
         Direction::Up => (bottom_left, top_left, bottom_right),
     };
     let ratio = distance(origin, end) / distance(origin, below).max(1.0);

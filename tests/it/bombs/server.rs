@@ -3,6 +3,7 @@
 
 use super::files::{Random, broken, made};
 use super::sound;
+use crate::ledger::SetWhenDropped;
 use kura_tests::{Client, Kura};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +36,7 @@ fn a_server_fed_bombs_keeps_its_process_and_answers_every_search() {
     let idle = p95(searches(client, &AtomicBool::new(true), 100));
     let over = AtomicBool::new(false);
     let (jobs, busy) = std::thread::scope(|scope| {
-        let _end = OverWhenDropped(&over);
+        let _end = SetWhenDropped(&over);
         let asked = scope.spawn(|| searches(client, &over, 0));
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let broken = broken(&sound(), &mut random).into_iter().step_by(EVERY);
@@ -83,15 +84,6 @@ fn a_server_fed_bombs_keeps_its_process_and_answers_every_search() {
     assert_eq!(ended(client, &after.json())["state"], "done");
     assert_eq!(server.pid(), pid);
     assert!(server.stop(), "the server had ended before");
-}
-
-/// Ends the searches also when the test fails meanwhile.
-struct OverWhenDropped<'a>(&'a AtomicBool);
-
-impl Drop for OverWhenDropped<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Waits until the job of an upload is over; returns it.

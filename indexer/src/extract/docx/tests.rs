@@ -40,7 +40,7 @@ fn docx(body: &str) -> Vec<u8> {
 }
 
 fn blocks(body: &str) -> Vec<(BlockKind, String)> {
-    let blocks = extract(&docx(body)).unwrap().blocks;
+    let blocks = extract(&docx(body), &Tools::default()).unwrap().blocks;
     let mut got: Vec<_> = blocks
         .into_iter()
         .map(|block| (block.kind, block.text))
@@ -73,7 +73,10 @@ fn styles_make_headings_and_the_title() {
     let levels: Vec<_> = headings.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(levels, [1, 1, 2, 3].map(BlockKind::Heading));
     assert_eq!(
-        extract(&docx(&body)).unwrap().title.as_deref(),
+        extract(&docx(&body), &Tools::default())
+            .unwrap()
+            .title
+            .as_deref(),
         Some("規程集")
     );
 }
@@ -150,7 +153,7 @@ fn text_boxes_follow_their_paragraph_once() {
 
 #[test]
 fn a_package_without_document_is_malformed() {
-    let outcome = extract(&package(&[("word/styles.xml", STYLES)]));
+    let outcome = extract(&package(&[("word/styles.xml", STYLES)]), &Tools::default());
     assert!(matches!(
         outcome,
         Err(Error::Malformed { format: "DOCX", .. })
@@ -183,7 +186,7 @@ fn what_readers_cannot_see_is_left_out_and_said() {
             ),
         ]
     );
-    let warnings = extract(&docx(&body)).unwrap().warnings;
+    let warnings = extract(&docx(&body), &Tools::default()).unwrap().warnings;
     assert_eq!(warnings[0].message, "hidden text was left out: 1 passage");
 }
 
@@ -203,7 +206,7 @@ fn comments_follow_what_they_are_on() {
             "<w:comments><w:comment w:id=\"7\" w:author=\"Abe\"><w:p><w:r><w:t>Why?</w:t></w:r></w:p></w:comment></w:comments>",
         ),
     ]);
-    let texts: Vec<String> = extract(&bytes)
+    let texts: Vec<String> = extract(&bytes, &Tools::default())
         .unwrap()
         .blocks
         .into_iter()

@@ -1,7 +1,8 @@
 //! Parses HTML into a tree of bounded depth.
 //!
 //! The parser looks through the open elements at every tag, so a page that opens a million of them takes hours. Browsers
-//! stop nesting at 512 elements, and so do we: a tag that would open one more is passed over, its text is kept.
+//! stop nesting at 512 elements, and so do we: a tag that would open one more is passed over, its text is kept. It also
+//! compares every attribute of a tag with those before, so a tag keeps its first thousand.
 
 use ego_tree::NodeId;
 use html5ever::tendril::StrTendril;
@@ -14,6 +15,7 @@ use scraper::{Html, HtmlTreeSink};
 use std::cell::RefCell;
 
 const MAX_DEPTH: usize = 512;
+const MAX_ATTRIBUTES: usize = 1000;
 
 /// Parses a page or a part of one.
 pub(super) fn parse(text: &str) -> Html {
@@ -26,11 +28,65 @@ pub(super) fn parse(text: &str) -> Html {
         Default::default(),
     );
     let input = BufferQueue::default();
-    input.push_back(StrTendril::from(text));
+    for part in parts_to_read(text) {
+        input.push_back(StrTendril::from(part));
+    }
     // The parser stops after each script, for whoever would run it, and where the page names its encoding.
     while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
     tokenizer.end();
     tokenizer.sink.tree.sink.finish()
+}
+
+/// The text without the attributes that a tag has too many of.
+fn parts_to_read(text: &str) -> Vec<&str> {
+    let (mut parts, mut kept, mut at) = (Vec::new(), 0, 0);
+    while let Some(found) = text[at..].find('<') {
+        at += found + 1;
+        if !text[at..].starts_with(|c: char| c.is_ascii_alphabetic()) {
+            continue;
+        }
+        let (excess, end) = scan_tag(text.as_bytes(), at);
+        if excess < end {
+            parts.push(&text[kept..excess]);
+            kept = end;
+        }
+        at = end;
+    }
+    parts.push(&text[kept..]);
+    parts
+}
+
+/// Returns where the attributes that are too many begin, and where the tag whose name begins at `at` ends: before its
+/// `>`, or a `<` that says that it was none. They are the same place where there are none too many.
+fn scan_tag(text: &[u8], mut at: usize) -> (usize, usize) {
+    let (mut n_attributes, mut excess) = (0, None);
+    let mut before = b'a';
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'<' | b'>' => break,
+            b'"' | b'\'' if before == b'=' => {
+                let value = &text[at + 1..];
+                let Some(close) = value.iter().position(|other| *other == byte) else {
+                    break;
+                };
+                at += close + 1;
+                before = b' ';
+            }
+            b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' if before == b'=' => {}
+            b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' | b'/' => before = b' ',
+            _ => {
+                if before == b' ' && byte != b'=' {
+                    n_attributes += 1;
+                    if n_attributes > MAX_ATTRIBUTES {
+                        excess.get_or_insert(at);
+                    }
+                }
+                before = byte;
+            }
+        }
+        at += 1;
+    }
+    (excess.unwrap_or(at), at)
 }
 
 /// Hands on the tokens to the builder of the tree, but not the tags that would make it too deep.
@@ -178,6 +234,35 @@ mod tests {
                 html.root_element().text().any(|text| text.contains("text")),
                 "{tags}"
             );
+        }
+    }
+
+    #[test]
+    fn a_tag_keeps_its_first_attributes() {
+        let many: String = (0..200_000).map(|n| format!(" a{n}='>' b{n}")).collect();
+        let html = parse(&format!(
+            "<script>if (a <b{many} </script><p title=\"<b>\" hidden{many}>read <i{many}</p><h1>end</h1>"
+        ));
+        let select = |name: &str| {
+            let selector = scraper::Selector::parse(name).unwrap();
+            html.select(&selector)
+                .next()
+                .map(|element| element.value().attrs().count())
+        };
+        assert_eq!(select("p"), Some(MAX_ATTRIBUTES));
+        assert_eq!(select("p[title='<b>'][hidden]"), Some(MAX_ATTRIBUTES));
+        assert_eq!(select("h1"), Some(0));
+        assert!(html.root_element().text().any(|text| text.contains("read")));
+    }
+
+    #[test]
+    fn ordinary_pages_are_read_whole() {
+        for text in [
+            "<p class=a id='b' data-c=\"<>\" hidden>text</p><!-- <a b c --> a < b > c <br/>",
+            "<a href = x title=''><img src=x alt=\"a'b\"/></a><",
+            "<p title=\"never closed>text<p>more",
+        ] {
+            assert_eq!(parts_to_read(text), [text]);
         }
     }
 
