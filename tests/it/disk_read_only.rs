@@ -15,7 +15,7 @@ const SIZE: u64 = 1 << 30;
 const FAILURES: u64 = 3;
 
 #[test]
-#[ignore = "failed once in about fifteen runs, and why is not known: docs/ARCHITECTURE.md, what comes next in ingestion"]
+#[ignore = "failed in 2 of 17 runs, and why is not known: docs/ARCHITECTURE.md, what comes next in ingestion"]
 fn a_disk_that_becomes_read_only_loses_nothing() {
     let kura = Kura::new()
         .with_models()
