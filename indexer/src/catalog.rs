@@ -1,6 +1,7 @@
 //! The source of truth: collections, documents, their versions, chunks and jobs, in SQLite.
 //!
-//! `journal_mode=WAL` with `synchronous=FULL`: a transaction that has returned survives a power cut.
+//! `journal_mode=WAL` with `synchronous=FULL`: a transaction that has returned survives a power cut, and a [`probe`] tells
+//! whether it survives a file system that fails meanwhile.
 //! One connection writes, a few others read. Every method blocks: callers use the blocking pool.
 
 mod dictionaries;
@@ -8,6 +9,7 @@ mod documents;
 mod jobs;
 mod metadata;
 mod moves;
+mod probe;
 mod quality;
 mod reason;
 mod requests;
@@ -46,6 +48,7 @@ const MAX_IDLE_READERS: usize = 8;
 pub struct Catalog {
     path: PathBuf,
     writer: Mutex<Connection>,
+    probe: probe::Probe,
     readers: Mutex<Vec<Connection>>,
 }
 
@@ -75,6 +78,7 @@ impl Catalog {
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(writer),
+            probe: probe::Probe::beside(path)?,
             readers: Mutex::default(),
         })
     }
@@ -225,6 +229,7 @@ impl Catalog {
         let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let value = f(&tx)?;
         tx.commit()?;
+        self.probe.check()?;
         Ok(value)
     }
 }

@@ -23,7 +23,7 @@ pub struct Explanation {
     pub groups: Option<Vec<String>>,
     /// How the lexical leg scored.
     pub bm25: Bm25,
-    /// How signals were combined.
+    /// How signals were combined, for this query.
     pub fusion: Fusion,
     /// All candidates, best first.
     pub ranked: Vec<Ranked>,
@@ -172,6 +172,7 @@ impl Pipeline {
             stop: term.stop,
         });
         let legs = std::mem::take(&mut ranking.legs);
+        let fusion = ranking.fusion;
         let duplicates = if self.config.collapse_duplicates {
             ranking.duplicates()
         } else {
@@ -187,7 +188,7 @@ impl Pipeline {
                 .as_groups()
                 .map(|groups| groups.iter().map(|group| group.0.clone()).collect()),
             bm25: options.bm25,
-            fusion: options.fusion,
+            fusion,
             ranked,
             reranker: reranker.map(|reranker| reranker.spec().id.to_string()),
             dropped: output.dropped,

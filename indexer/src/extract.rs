@@ -195,6 +195,25 @@ fn read(bytes: &[u8], media_type: &MediaType, depth: usize, tools: &Tools) -> Re
     }
 }
 
+/// The parsers without the guard, which would catch what fuzzing is to find.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    use super::{Extracted, Tools, detect, extract_as, legacy, msg, unpacked};
+
+    /// Extracts a file's text, if it has any that can be read.
+    pub fn extract(bytes: &[u8], name: &str) -> Option<Extracted> {
+        unpacked::begin(bytes.len());
+        extract_as(bytes, &detect(bytes, name, None), 0, &Tools::default()).ok()
+    }
+
+    /// Reads parts of binary files that lie within containers.
+    pub fn binary(bytes: &[u8]) {
+        let _ = msg::compressed::unpack(bytes);
+        let _ = legacy::slide_tables::in_stream(bytes);
+    }
+}
+
 #[cfg(test)]
 mod robust_tests;
 

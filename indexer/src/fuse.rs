@@ -1,6 +1,7 @@
 //! What the legs found, made one list. Pure, and outside the engines, so every store ranks alike and each part is
 //! explained.
 
+use crate::analyze::is_unspaced;
 use crate::document::ChunkId;
 use crate::store::{Legs, Scored};
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,11 @@ impl Default for Fusion {
         }
     }
 }
+
+/// How much more shared words count in a query of one word: more than closeness of meaning and late interaction together.
+/// The only one of n candidates that has the word lies √(n - 1) standard deviations above the others; where all else about
+/// the passages is alike it may lie as far below them by each of the other two signals.
+const ONE_WORD_FACTOR: f32 = 3.0;
 
 /// A chunk that one leg found or both, and what is known of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -193,6 +199,19 @@ pub fn fuse(candidates: &[Candidate], limit: usize, how: &Fusion) -> Vec<Fused> 
 }
 
 impl Fusion {
+    /// Returns the weights for a query. One word, in a script that separates words, is often a code or a name that the
+    /// embedder has never met and can only spell: there its opinion is noise, and the passages that have the word must
+    /// come first.
+    #[must_use]
+    pub fn for_query(self, query: &str) -> Self {
+        let is_one_word = query.split_whitespace().nth(1).is_none() && !is_unspaced(query);
+        let factor = if is_one_word { ONE_WORD_FACTOR } else { 1.0 };
+        Self {
+            lexical_weight: factor * self.lexical_weight,
+            ..self
+        }
+    }
+
     /// Returns what a document of this age gets. It is bounded and the same for all queries: unlike the other signals it
     /// has nothing to do with the question, so a date must never stand out more than the weight says.
     fn recency(&self, age_days: Option<f32>) -> f32 {

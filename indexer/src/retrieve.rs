@@ -154,7 +154,7 @@ pub struct RankOptions {
     pub depth: usize,
     /// How the lexical leg scores.
     pub bm25: Bm25,
-    /// How signals are combined.
+    /// How signals are combined; the query has a say ([`Fusion::for_query`]).
     pub fusion: Fusion,
     /// When late interaction is dropped, counted from the start of the search; never when absent.
     pub late_budget: Option<Duration>,
@@ -166,6 +166,8 @@ pub struct RankOptions {
 pub struct Ranking {
     /// What each leg found, `depth` chunks at most.
     pub legs: Legs,
+    /// How their signals were combined.
+    pub fusion: Fusion,
     /// All candidates, best first.
     pub fused: Vec<Fused>,
     /// Stages that were left out.
@@ -202,6 +204,7 @@ impl Pipeline {
     ) -> Result<Ranking> {
         let start = Instant::now();
         let mut timings = SearchTimings::default();
+        let fusion = options.fusion.for_query(&request.text);
         let expansion = self.expand(&request.text, &request.collections);
         let embedding = self
             .embedder
@@ -231,7 +234,7 @@ impl Pipeline {
         for candidate in &mut candidates {
             candidate.cosine = Some(dot(&found[&candidate.chunk].vector, &embedding.vector));
         }
-        if options.fusion.recency_weight > 0.0 {
+        if fusion.recency_weight > 0.0 {
             let day = request.filter.as_of;
             let day = day.unwrap_or_else(|| jiff::Zoned::now().date());
             for candidate in &mut candidates {
@@ -241,7 +244,7 @@ impl Pipeline {
             }
         }
         let mut dropped = Vec::new();
-        if options.fusion.late_weight > 0.0 {
+        if fusion.late_weight > 0.0 {
             let deadline = options
                 .late_budget
                 .and_then(|budget| start.checked_add(budget));
@@ -253,7 +256,7 @@ impl Pipeline {
         timings.late_ms = ms(comparing);
 
         let fusing = Instant::now();
-        let mut fused = fuse(&candidates, options.candidates, &options.fusion);
+        let mut fused = fuse(&candidates, options.candidates, &fusion);
         timings.fuse_ms = ms(fusing);
 
         let reading = Instant::now();
@@ -269,6 +272,7 @@ impl Pipeline {
         timings.total_ms = ms(start);
         Ok(Ranking {
             legs,
+            fusion,
             fused,
             dropped,
             timings,

@@ -15,7 +15,6 @@ const SIZE: u64 = 1 << 30;
 const FAILURES: u64 = 3;
 
 #[test]
-#[ignore = "failed in 2 of 17 runs, and why is not known: docs/ARCHITECTURE.md, what comes next in ingestion"]
 fn a_disk_that_becomes_read_only_loses_nothing() {
     let kura = Kura::new()
         .with_models()
@@ -27,7 +26,7 @@ fn a_disk_that_becomes_read_only_loses_nothing() {
     };
     let data = folder.join("disk/data");
     let mut ledger = Ledger::begin(&kura, &data, 50, number_from_env("KURA_TEST_SEED", 7));
-    for failure in 0..FAILURES {
+    for failure in 0..number_from_env("KURA_TEST_FAILURES", FAILURES) {
         let server = kura.serve_at(&data);
         let (moment, before) = (ledger.moment(Duration::from_secs(2)), ledger.promised());
         ledger.work(&server.client, |trouble| {

@@ -1,5 +1,7 @@
 //! Word and PowerPoint files of the binary formats, which `office_oxide` reads.
 
+pub(super) mod slide_tables;
+
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::hidden::{Look, WHITE};
@@ -8,6 +10,7 @@ use office_oxide::doc::DocError;
 use office_oxide::ir::{Element, HeaderFooter, InlineContent, List, Section, Table};
 use office_oxide::ppt::PptError;
 use office_oxide::{Document, DocumentFormat, OfficeError};
+use slide_tables::{SlideTable, lines};
 use std::io::Cursor;
 
 /// Lists and tables within each other deeper than this are read as text.
@@ -31,6 +34,11 @@ fn extract(bytes: &[u8], format: DocumentFormat, name: &'static str) -> Result<E
     let mut walk = Walk {
         outline: Outline::default(),
         is_slides,
+        slide_tables: if is_slides {
+            slide_tables::find(bytes)
+        } else {
+            Vec::new()
+        },
         in_table: false,
         notes: Vec::new(),
         shown: Vec::new(),
@@ -82,6 +90,8 @@ fn reason(error: &OfficeError, format: &'static str) -> Error {
 struct Walk {
     outline: Outline,
     is_slides: bool,
+    /// Those whose texts are among the elements, cell by cell.
+    slide_tables: Vec<SlideTable>,
     /// Within a table a cell may be shaded, so that white may be seen.
     in_table: bool,
     notes: Vec<String>,
@@ -96,7 +106,13 @@ impl Walk {
             &section.first_page_header,
             &section.even_page_header,
         ]);
-        self.elements(&section.elements, 0);
+        let mut rest = &section.elements[..];
+        while let [first, others @ ..] = rest {
+            rest = self.slide_table(rest).unwrap_or_else(|| {
+                self.element(first, 0);
+                others
+            });
+        }
         if let Some(notes) = &section.speaker_notes {
             self.elements(notes, 0);
         }
@@ -117,6 +133,27 @@ impl Walk {
                 self.shown.push(text);
             }
         }
+    }
+
+    /// Adds the table whose texts the first elements are, if there is one, and returns the elements after them.
+    fn slide_table<'a>(&mut self, elements: &'a [Element]) -> Option<&'a [Element]> {
+        let (at, rest) = self
+            .slide_tables
+            .iter()
+            .enumerate()
+            .find_map(|(at, table)| {
+                let mut wanted = &table.lines[..];
+                let mut rest = elements;
+                while !wanted.is_empty() {
+                    let (first, others) = rest.split_first()?;
+                    wanted = wanted.strip_prefix(&visible_lines(first)?[..])?;
+                    rest = others;
+                }
+                (rest.len() < elements.len()).then_some((at, rest))
+            })?;
+        let table = self.slide_tables.remove(at);
+        self.outline.table(table.rows);
+        Some(rest)
     }
 
     fn elements(&mut self, elements: &[Element], depth: u8) {
@@ -283,6 +320,36 @@ impl Walk {
         }
         out
     }
+}
+
+/// Returns the lines of a paragraph or heading; `None` for other elements and where something cannot be seen.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is non-exhaustive")]
+fn visible_lines(element: &Element) -> Option<Vec<String>> {
+    let content = match element {
+        Element::Heading(heading) => &heading.content,
+        Element::Paragraph(paragraph) => &paragraph.content,
+        _ => return None,
+    };
+    let mut text = String::new();
+    for part in content {
+        match part {
+            InlineContent::Text(span) => {
+                let size = span.font_size_half_pt.map(|size| size as f32 / 2.0);
+                if (Look {
+                    size,
+                    ..Look::default()
+                })
+                .is_unseen()
+                {
+                    return None;
+                }
+                text.push_str(&span.text);
+            }
+            InlineContent::LineBreak => text.push('\n'),
+            _ => return None,
+        }
+    }
+    Some(lines(&text).collect())
 }
 
 /// Puts the texts of cells that span rows into the columns they cover next.

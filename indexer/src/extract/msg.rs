@@ -12,7 +12,7 @@ use office_oxide::cfb::CfbReader;
 use std::collections::BTreeSet;
 use std::io::Cursor;
 
-mod compressed;
+pub(super) mod compressed;
 
 /// Most attachments of one message that are read.
 const MAX_ATTACHMENTS: usize = 200;

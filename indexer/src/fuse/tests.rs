@@ -167,3 +167,25 @@ fn newer_documents_gain_at_most_the_weight_and_only_when_asked() {
     }
     assert!((on[0].score - (on[0].hybrid() + on[0].parts.late)).abs() < 1e-6);
 }
+
+#[test]
+fn in_a_query_of_one_word_those_that_have_it_come_first() {
+    // Near-identical notes of which one has the made-up word; to the embedder it is the least alike.
+    let dense: Vec<(u32, f32)> = (0..50)
+        .map(|n| (n, 0.9 - 0.0001 * n as f32))
+        .chain([(99, 0.85)])
+        .collect();
+    let mut found = candidates(&legs(&dense, &[(99, 6.0)]), 2 * LIMIT);
+    for candidate in &mut found {
+        candidate.late = candidate.cosine;
+    }
+    let first = |query: &str| {
+        let how = Fusion::default().for_query(query);
+        order(&fuse(&found, 2 * LIMIT, &how))[0]
+    };
+    assert_eq!(first("zqabcdx"), 99);
+    assert_eq!(first(" AB-1234? "), 99);
+    assert_eq!(first("which note"), 0);
+    // A Japanese sentence has no blanks either.
+    assert_eq!(first("有給休暇は何日ですか"), 0);
+}

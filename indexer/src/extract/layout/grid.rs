@@ -1,6 +1,7 @@
 //! Tables: rows of cells that stand under each other with empty columns between them.
 
 use super::{Cell, Line, Rule};
+use std::ops::Range;
 
 /// Fewest rows of a table.
 const MIN_ROWS: usize = 3;
@@ -10,6 +11,15 @@ const MAX_CELL_CHARS: usize = 40;
 
 /// Most lines of a header's cell.
 const MAX_HEADER_ROWS: usize = 6;
+
+/// Most rows at the top of a table whose cells may stand over several columns.
+const MAX_ROWS_ABOVE: usize = 3;
+
+/// Rows further apart than so many letter heights are not of one table.
+const MAX_ROW_GAP: f64 = 3.2;
+
+/// How far a letter may reach over a ruling line.
+const OVERHANG: f64 = 2.0;
 
 /// A table and its place.
 #[derive(Debug, PartialEq)]
@@ -28,11 +38,13 @@ struct Row {
     lines: Vec<usize>,
     y: f64,
     size: f64,
+    /// Where vertical rules run through it.
+    rules: Vec<f64>,
 }
 
 /// Takes the tables out of a page's lines; returns them from top to bottom, and the other lines as they were.
 pub(super) fn tables(lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<Line>) {
-    let rows = rows(&lines);
+    let rows = rows(&lines, rules);
     let mut tables = Vec::new();
     let mut taken = vec![false; lines.len()];
     let mut start = 0;
@@ -57,7 +69,7 @@ pub(super) fn tables(lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<Line>
     (tables, rest)
 }
 
-fn rows(lines: &[Line]) -> Vec<Row> {
+fn rows(lines: &[Line], rules: &[Rule]) -> Vec<Row> {
     let mut order: Vec<usize> = (0..lines.len()).collect();
     order.sort_by(|&a, &b| lines[a].y.total_cmp(&lines[b].y));
     let mut rows: Vec<Row> = Vec::new();
@@ -81,6 +93,14 @@ fn rows(lines: &[Line]) -> Vec<Row> {
     }
     for row in &mut rows {
         row.cells.sort_by(|a, b| a.left.total_cmp(&b.left));
+        let crosses = |rule: &&Rule| {
+            rule.is_vertical() && rule.from.1 < row.y && rule.to.1 > row.y - row.size * 0.5
+        };
+        row.rules = rules
+            .iter()
+            .filter(crosses)
+            .map(|rule| rule.from.0)
+            .collect();
     }
     rows
 }
@@ -96,7 +116,7 @@ fn run_end(rows: &[Row], start: usize) -> usize {
     while end < rows.len() {
         let row = &rows[end];
         let before = &rows[end - 1];
-        if row.y - before.y > (row.size.max(before.size) * 4.0) {
+        if row.y - before.y > row.size.max(before.size) * MAX_ROW_GAP {
             break;
         }
         let next = columns(&rows[start..=end]).len();
@@ -119,7 +139,7 @@ fn run_end(rows: &[Row], start: usize) -> usize {
     end
 }
 
-/// Returns the columns' left and right edges: stretches that cells cover, with nothing between them.
+/// Returns the columns' left and right edges: stretches that cells cover, with nothing or a rule between them.
 fn columns(rows: &[Row]) -> Vec<(f64, f64)> {
     let mut spans: Vec<(f64, f64)> = rows
         .iter()
@@ -127,19 +147,44 @@ fn columns(rows: &[Row]) -> Vec<(f64, f64)> {
         .map(|cell| (cell.left, cell.right.max(cell.left)))
         .collect();
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut rules: Vec<f64> = rows.iter().flat_map(|row| &row.rules).copied().collect();
+    rules.sort_by(f64::total_cmp);
+    let is_ruled = |from: f64, to: f64| {
+        let next = rules.partition_point(|rule| *rule < from - OVERHANG);
+        to >= from - OVERHANG && rules.get(next).is_some_and(|rule| *rule <= to + OVERHANG)
+    };
     let mut columns: Vec<(f64, f64)> = Vec::new();
     for (left, right) in spans {
         match columns.last_mut() {
-            Some(last) if left <= last.1 + 1.0 => last.1 = last.1.max(right),
+            Some(last) if left <= last.1 + 1.0 && !is_ruled(last.1, left) => {
+                last.1 = last.1.max(right);
+            }
             Some(_) | None => columns.push((left, right)),
         }
     }
     columns
 }
 
+/// A row of a table in the making.
+struct GridRow {
+    /// How many borders are above it.
+    band: usize,
+    /// The columns that cells over several of them stand over.
+    wide: Vec<Range<usize>>,
+    texts: Vec<String>,
+}
+
+impl GridRow {
+    /// Whether it only has cells under those of a row above it that stand over several columns.
+    fn tells_apart(&self, above: &Self) -> bool {
+        let mut filled = (0..self.texts.len()).filter(|column| !self.texts[*column].is_empty());
+        filled.all(|column| above.wide.iter().any(|wide| wide.contains(&column)))
+    }
+}
+
 impl Table {
     fn of(rows: &[Row], rules: &[Rule]) -> Option<Self> {
-        let columns = columns(rows);
+        let (n_above, columns) = columns_below_header(rows)?;
         let n_full = rows.iter().filter(|row| row.cells.len() >= 2).count();
         if rows.len() < MIN_ROWS || columns.len() < 2 || n_full * 2 < rows.len() {
             return None;
@@ -160,31 +205,59 @@ impl Table {
         let top = rows.first()?.y - rows.first()?.size;
         let bottom = rows.last()?.y;
         let borders = borders(rules, (left, right), (top, bottom));
-        let mut grid: Vec<(usize, Vec<String>)> = Vec::new();
-        for row in rows {
+        let spacing = Spacing::of(rows, &borders);
+        let mut grid: Vec<GridRow> = Vec::new();
+        for (at, row) in rows.iter().enumerate() {
             let band = borders
                 .iter()
                 .filter(|&&y| y < row.y - row.size * 0.3)
                 .count();
-            let goes_on = borders.len() >= 2 && grid.last().is_some_and(|(last, _)| *last == band);
+            let reach = |cell: &Cell| {
+                if at < n_above {
+                    reach(&columns, cell)
+                } else {
+                    1
+                }
+            };
+            let places: Vec<Range<usize>> = row
+                .cells
+                .iter()
+                .map(|cell| place(&columns, cell)..place(&columns, cell) + reach(cell))
+                .collect();
+            let above = grid.last().filter(|above| above.band == band);
+            let goes_on = above.is_some_and(|above| match band {
+                0 if !borders.is_empty() => {
+                    at < MAX_HEADER_ROWS && is_part(&places, columns.len()) && !row.has_amount()
+                }
+                _ => {
+                    borders.len() >= 2
+                        && (is_rest(&places, &above.texts)
+                            || (spacing.is_tight(rows, at) && is_wrap(&columns, rows, at)))
+                }
+            });
             if !goes_on {
-                grid.push((band, vec![String::new(); columns.len()]));
+                grid.push(GridRow {
+                    band,
+                    wide: Vec::new(),
+                    texts: vec![String::new(); columns.len()],
+                });
             }
-            let Some((_, texts)) = grid.last_mut() else {
+            let Some(last) = grid.last_mut() else {
                 continue;
             };
-            for cell in &row.cells {
-                let column = columns
-                    .iter()
-                    .position(|&(_, right)| cell.left <= right)
-                    .unwrap_or(columns.len() - 1);
-                if !texts[column].is_empty() {
-                    texts[column].push(' ');
+            for (cell, places) in row.cells.iter().zip(places) {
+                if places.len() > 1 {
+                    last.wide.push(places.clone());
                 }
-                texts[column].push_str(&cell.text);
+                for text in &mut last.texts[places] {
+                    if !text.is_empty() {
+                        text.push(' ');
+                    }
+                    text.push_str(&cell.text);
+                }
             }
         }
-        let rows = join_header(grid.into_iter().map(|(_, texts)| texts).collect());
+        let rows = join_header(grid);
         (rows.len() >= 2).then_some(Self {
             rows,
             top,
@@ -194,33 +267,143 @@ impl Table {
     }
 }
 
+/// Returns the columns of a table and how many rows at its top were left out to find them: a header over several columns
+/// hides the gaps between them.
+fn columns_below_header(rows: &[Row]) -> Option<(usize, Vec<(f64, f64)>)> {
+    let n_most = MAX_ROWS_ABOVE.min(rows.len().saturating_sub(MIN_ROWS));
+    let found = (0..=n_most)
+        .rev()
+        .map(|n_above| (n_above, columns(&rows[n_above..])));
+    // Of equals the last one, which leaves out least.
+    found.max_by_key(|(_, columns)| columns.len())
+}
+
+/// Returns how many columns a header's cell stands over.
+fn reach(columns: &[(f64, f64)], cell: &Cell) -> usize {
+    let first = place(columns, cell);
+    let over = columns[first + 1..].iter();
+    1 + over
+        .take_while(|(left, _)| *left + OVERHANG < cell.right)
+        .count()
+}
+
+/// Returns the column that a cell begins in.
+fn place(columns: &[(f64, f64)], cell: &Cell) -> usize {
+    let begin = cell.left + OVERHANG.min((cell.right - cell.left).max(0.0) / 2.0);
+    let column = columns.iter().position(|&(_, right)| begin <= right);
+    column.unwrap_or(columns.len() - 1)
+}
+
+/// Whether a line fills at most half of the columns, as the further lines of a header do.
+fn is_part(places: &[Range<usize>], n_columns: usize) -> bool {
+    places.len() * 2 <= n_columns
+}
+
+/// Whether a line only adds to cells of the row above it, and to few of them: the rest of what did not fit on one line.
+fn is_rest(places: &[Range<usize>], above: &[String]) -> bool {
+    let n_above = above.iter().filter(|text| !text.is_empty()).count();
+    let adds = places.iter().all(|place| !above[place.start].is_empty());
+    adds && places.len() * 2 <= n_above
+}
+
+/// Whether each cell of a line stands under one that fills its column: text that goes on.
+fn is_wrap(columns: &[(f64, f64)], rows: &[Row], at: usize) -> bool {
+    let above = at
+        .checked_sub(1)
+        .map_or(&[][..], |above| &rows[above].cells);
+    rows[at].cells.iter().all(|cell| {
+        let column = place(columns, cell);
+        let (left, right) = columns[column];
+        let above = above.iter().find(|above| place(columns, above) == column);
+        above.is_some_and(|above| {
+            above.right - above.left >= (right - left) * 0.6
+                && !(is_figure(&above.text) && is_figure(&cell.text))
+        })
+    })
+}
+
+/// Whether a text is a number, an amount or a date: digits, and no letters.
+fn is_figure(text: &str) -> bool {
+    text.chars().any(|c| c.is_ascii_digit()) && !text.chars().any(char::is_alphabetic)
+}
+
+/// Whether a text is a figure that names no column, as a year or a number of a note does.
+fn is_amount(text: &str) -> bool {
+    is_figure(text) && (text.contains(['.', ',']) || text.len() > 4)
+}
+
+impl Row {
+    fn has_amount(&self) -> bool {
+        self.cells.iter().any(|cell| is_amount(&cell.text))
+    }
+}
+
+/// How far apart the lines of a table stand, where every row has borders of its own.
+struct Spacing {
+    /// The smallest way from a line to the next across a border.
+    across: Option<f64>,
+}
+
+impl Spacing {
+    fn of(rows: &[Row], borders: &[f64]) -> Self {
+        let is_boxed = (borders.len() + 1) * 3 >= rows.len();
+        let crossing = rows.windows(2).filter(|pair| {
+            let (above, below) = (pair[0].y, pair[1].y);
+            borders
+                .iter()
+                .any(|&border| (above..below).contains(&border))
+        });
+        let across = crossing.map(|pair| pair[1].y - pair[0].y).reduce(f64::min);
+        Self {
+            across: across.filter(|_| is_boxed),
+        }
+    }
+
+    /// Whether a line stands nearer to the one above it than lines with a border between them.
+    fn is_tight(&self, rows: &[Row], at: usize) -> bool {
+        let above = at.checked_sub(1).map(|above| rows[at].y - rows[above].y);
+        above
+            .zip(self.across)
+            .is_some_and(|(step, across)| step < across * 0.9)
+    }
+}
+
 /// Joins the rows of a header whose cells are wrapped: those above the first row with figures, if only the
 /// last of them has all its cells.
-fn join_header(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
-    let has_figures = |row: &Vec<String>| {
+fn join_header(mut rows: Vec<GridRow>) -> Vec<Vec<String>> {
+    let has_figures = |row: &GridRow| {
         let (mut n, mut n_figures) = (0, 0);
-        for cell in row.iter().skip(1).filter(|cell| !cell.is_empty()) {
+        for cell in row.texts.iter().skip(1).filter(|cell| !cell.is_empty()) {
             n += 1;
             n_figures += usize::from(cell.chars().any(|c| c.is_ascii_digit()));
         }
-        n_figures > 0 && n_figures * 2 >= n
+        n_figures > 0 && n_figures * 2 >= n || row.texts.iter().any(|cell| is_amount(cell))
     };
-    let n = rows.iter().position(has_figures).unwrap_or(0);
-    let is_full = |row: &Vec<String>| row.iter().all(|cell| !cell.is_empty());
-    if !(2..=MAX_HEADER_ROWS).contains(&n) || rows[..n - 1].iter().any(is_full) {
-        return rows;
-    }
-    let body = rows.split_off(n);
-    let mut header = rows.remove(0);
-    for row in rows {
-        for (cell, more) in header.iter_mut().zip(row) {
-            if !cell.is_empty() && !more.is_empty() {
-                cell.push(' ');
+    let n_plain = rows.iter().position(has_figures).unwrap_or(0);
+    // A row that only tells apart what stands under one name, be it by figures such as years, is part of the header.
+    let n_told_apart = rows
+        .windows(2)
+        .take_while(|pair| pair[1].tells_apart(&pair[0]))
+        .count();
+    let n = n_plain.max(if n_told_apart > 0 {
+        n_told_apart + 1
+    } else {
+        0
+    });
+    let is_full =
+        |row: &GridRow| row.wide.is_empty() && row.texts.iter().all(|cell| !cell.is_empty());
+    if (2..=MAX_HEADER_ROWS.min(rows.len())).contains(&n) && !rows[..n - 1].iter().any(is_full) {
+        let further: Vec<GridRow> = rows.drain(1..n).collect();
+        for row in further {
+            for (cell, more) in rows[0].texts.iter_mut().zip(row.texts) {
+                if !cell.is_empty() && !more.is_empty() {
+                    cell.push(' ');
+                }
+                cell.push_str(&more);
             }
-            cell.push_str(&more);
         }
     }
-    std::iter::once(header).chain(body).collect()
+    rows.into_iter().map(|row| row.texts).collect()
 }
 
 /// Whether the cells of the first column are mostly as wide as it is and of several words: lines of text.
@@ -267,104 +450,4 @@ fn borders(rules: &[Rule], (left, right): (f64, f64), (top, bottom): (f64, f64))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(y: f64, cells: &[(&str, f64, f64)]) -> Line {
-        Line {
-            cells: cells
-                .iter()
-                .map(|&(text, left, right)| Cell {
-                    text: text.to_owned(),
-                    left,
-                    right,
-                })
-                .collect(),
-            y,
-            size: 10.0,
-            turn: 0,
-        }
-    }
-
-    #[test]
-    fn aligned_cells_are_a_table_whatever_order_they_are_drawn_in() {
-        let lines = vec![
-            line(80.0, &[("Prices", 50.0, 90.0)]),
-            line(100.0, &[("item", 50.0, 80.0)]),
-            line(115.0, &[("pen", 50.0, 70.0)]),
-            line(130.0, &[("paper", 50.0, 85.0)]),
-            line(100.0, &[("price", 150.0, 180.0)]),
-            line(115.0, &[("100", 160.0, 180.0)]),
-            line(130.0, &[("2,000", 150.0, 180.0)]),
-            line(190.0, &[("All prices are without tax.", 50.0, 180.0)]),
-        ];
-        let (tables, rest) = tables(lines, &[]);
-        assert_eq!(tables.len(), 1, "{tables:?}");
-        assert_eq!(
-            tables[0].rows,
-            [["item", "price"], ["pen", "100"], ["paper", "2,000"]]
-        );
-        let rest: Vec<String> = rest.iter().map(Line::text).collect();
-        assert_eq!(rest, ["Prices", "All prices are without tax."]);
-    }
-
-    #[test]
-    fn borders_join_the_lines_of_a_cell() {
-        let lines = vec![
-            line(100.0, &[("item", 50.0, 80.0), ("note", 150.0, 180.0)]),
-            line(115.0, &[("pen", 50.0, 70.0), ("blue or", 150.0, 190.0)]),
-            line(127.0, &[("black", 150.0, 180.0)]),
-            line(142.0, &[("ink", 50.0, 70.0), ("red", 150.0, 180.0)]),
-        ];
-        let rule = |y: f64| Rule {
-            from: (45.0, y),
-            to: (200.0, y),
-        };
-        let (tables, rest) = tables(lines, &[rule(104.0), rule(131.0)]);
-        assert!(rest.is_empty());
-        assert_eq!(
-            tables[0].rows,
-            [["item", "note"], ["pen", "blue or black"], ["ink", "red"]]
-        );
-    }
-
-    #[test]
-    fn the_wrapped_cells_of_a_header_are_joined() {
-        let rows = |rows: &[[&str; 3]]| -> Vec<Vec<String>> {
-            rows.iter()
-                .map(|row| row.iter().map(|&cell| cell.to_owned()).collect())
-                .collect()
-        };
-        assert_eq!(
-            join_header(rows(&[
-                ["Kind of", "", "Time to"],
-                ["item", "Price", "deliver"],
-                ["pen", "1", "2 days"]
-            ])),
-            rows(&[
-                ["Kind of item", "Price", "Time to deliver"],
-                ["pen", "1", "2 days"]
-            ])
-        );
-        let plain = rows(&[
-            ["item", "color", "price"],
-            ["pen", "blue", ""],
-            ["ink", "red", "2"],
-        ]);
-        assert_eq!(join_header(plain.clone()), plain);
-    }
-
-    #[test]
-    fn columns_of_prose_are_no_table() {
-        let long = "words that fill the whole column here";
-        let lines: Vec<Line> = (0..6)
-            .map(|row| {
-                let y = 100.0 + 12.0 * f64::from(row);
-                line(y, &[(long, 50.0, 290.0), (long, 310.0, 550.0)])
-            })
-            .collect();
-        let (tables, rest) = tables(lines, &[]);
-        assert!(tables.is_empty());
-        assert_eq!(rest.len(), 6);
-    }
-}
+mod tests;
