@@ -28,6 +28,7 @@ sum() {
 # Servers that sources are tested against are in it, too.
 KURA_TEST_VENV=$(tests/clients/venv.sh) && export KURA_TEST_VENV
 phase rust 'test result:.* ([0-9]+) passed' 'test result:.* ([0-9]+) failed' cargo test --release --workspace --no-fail-fast
+phase fuzz '([0-9]+) parsers passed' '([0-9]+) parsers failed' tests/fuzz.sh 60
 phase page 'Tests .*[^0-9]([0-9]+) passed' 'Tests .*[^0-9]([0-9]+) failed' deploy/web.sh test
 phase clients '[^0-9]([0-9]+) passed' '[^0-9]([0-9]+) failed' tests/clients/run.sh
 phase browser 'ℹ pass ([0-9]+)' 'ℹ fail ([0-9]+)' tests/browser/run.sh
