@@ -227,7 +227,11 @@ impl Table {
             let above = grid.last().filter(|above| above.band == band);
             let goes_on = above.is_some_and(|above| match band {
                 0 if !borders.is_empty() => {
-                    at < MAX_HEADER_ROWS && is_part(&places, columns.len()) && !row.has_amount()
+                    let is_header = !above.texts.iter().any(|text| is_figure(text));
+                    is_header
+                        && at < MAX_HEADER_ROWS
+                        && is_part(&places, columns.len())
+                        && !row.has_amount()
                 }
                 _ => {
                     borders.len() >= 2

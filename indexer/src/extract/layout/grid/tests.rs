@@ -216,3 +216,21 @@ fn the_first_amounts_end_a_header() {
     assert_eq!(rows.len(), 4);
     assert_eq!(rows[0], ["", "Name", "Duties", "Paid (yen)"]);
 }
+
+#[test]
+fn a_subtitle_above_the_only_rule_is_no_part_of_the_row_before() {
+    let lines = vec![
+        line(88.0, &[("item", 50.0, 80.0), ("yen", 150.0, 170.0)]),
+        line(100.0, &[("apples", 50.0, 85.0), ("100", 150.0, 170.0)]),
+        line(112.0, &[("Vegetables", 50.0, 95.0)]),
+        line(124.0, &[("carrots", 50.0, 90.0), ("80", 150.0, 165.0)]),
+        line(136.0, &[("total", 50.0, 80.0), ("180", 150.0, 170.0)]),
+    ];
+    let rule = Rule {
+        from: (45.0, 127.0),
+        to: (180.0, 127.0),
+    };
+    let (tables, _) = tables(lines, &[rule]);
+    assert_eq!(tables[0].rows[1], ["apples", "100"]);
+    assert_eq!(tables[0].rows[2], ["Vegetables", ""]);
+}
