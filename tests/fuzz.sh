@@ -34,7 +34,7 @@ for parser in rtf data source docx pptx odf binary; do seed "$parser" tests/fixt
 fuzz() {
 	local parser=$1 log=$home/$1.log
 	mkdir -p "$home/found/$parser" "$home/broke/$parser"
-	# The stack is that of the guard's thread; a second per input is an age on inputs so small.
+	# The stack is that of the guard's thread.
 	(ulimit -s 262144 && KURA_FUZZ_PARSER=$parser "$binary" "$home/found/$parser" "$home/seeds/$parser" \
 		-max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
 		-artifact_prefix="$home/broke/$parser/") >"$log" 2>&1

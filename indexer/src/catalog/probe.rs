@@ -2,7 +2,7 @@
 //!
 //! When ext4 meets an error it becomes read-only and drops what its journal has not written. An fsync that is under way
 //! then may return success all the same: it looks for errors before it writes the data, and afterwards finds nothing left
-//! to wait for. (Seen on Linux 6.18 in 8 of 40 failures under load; `tests/it/disk_read_only.rs` fails without the probe.)
+//! to wait for. (Seen on Linux 6.18 in 9 of 40 failures under load; `tests/it/disk_read_only.rs` fails without the probe.)
 //! But every change begun later is refused. So one that is made after a commit, and succeeds, vouches for it.
 
 use crate::Result;
