@@ -38,12 +38,9 @@ fn locate() -> Result<PathBuf, String> {
 fn crate_manifest() -> Result<String, String> {
     let env = |name: &str| std::env::var(name).map_err(|_| format!("`{name}` is not set"));
     let output = Command::new(env("CARGO")?)
-        .args([
-            "metadata",
-            "--format-version=1",
-            "--offline",
-            "--filter-platform",
-        ])
+        // Not `--offline`: the resolution includes what only tests depend on, which a plain build on a bare machine has not
+        // fetched. Nothing is asked of the network when all of it is there.
+        .args(["metadata", "--format-version=1", "--filter-platform"])
         .arg(env("TARGET")?)
         .current_dir(env("CARGO_MANIFEST_DIR")?)
         .output()
