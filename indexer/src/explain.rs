@@ -57,7 +57,9 @@ pub struct Ranked {
     pub rank: usize,
     /// Place by the legs alone, from 1.
     pub rank_without_late: usize,
-    /// Place by fusion, late interaction included, from 1.
+    /// Place by its own score, late interaction included, from 1.
+    pub rank_without_neighbors: usize,
+    /// Place by fusion, neighbors included, from 1.
     pub rank_without_reranker: usize,
 }
 
@@ -129,6 +131,13 @@ pub enum Outcome {
     Reranked {
         /// Its place by the legs alone.
         rank_without_late: usize,
+        /// Its place by fusion.
+        rank: usize,
+    },
+    /// It would be among the hits, had the candidates closest to it scored better.
+    Neighbors {
+        /// Its place by its own score.
+        rank_without_neighbors: usize,
         /// Its place by fusion.
         rank: usize,
     },
@@ -231,6 +240,7 @@ impl Pipeline {
         let places = kept.map(|ranked| ranked.rank).min().map(|rank| Places {
             rank,
             by_fusion: best(|ranked| ranked.rank_without_reranker).unwrap_or(rank),
+            by_own_score: best(|ranked| ranked.rank_without_neighbors).unwrap_or(rank),
             by_legs: best(|ranked| ranked.rank_without_late).unwrap_or(rank),
         });
         let in_leg = |leg: &[Scored]| {
@@ -321,6 +331,8 @@ struct Places {
     rank: usize,
     /// Before the reranker.
     by_fusion: usize,
+    /// Before neighbors counted.
+    by_own_score: usize,
     /// Before late interaction, too.
     by_legs: usize,
 }
@@ -338,9 +350,13 @@ fn placed(
             rank_without_reranker: places.by_fusion,
             rank: places.rank,
         },
+        Some(places) if places.by_own_score <= limit => Outcome::Neighbors {
+            rank_without_neighbors: places.by_own_score,
+            rank: places.by_fusion,
+        },
         Some(places) if places.by_legs <= limit => Outcome::Reranked {
             rank_without_late: places.by_legs,
-            rank: places.by_fusion,
+            rank: places.by_own_score,
         },
         _ if shares_no_term => Outcome::NoSharedTerms,
         Some(Places { rank, .. }) => Outcome::Outranked { rank, limit },
@@ -358,6 +374,7 @@ fn ranked(hits: Vec<Hit>, duplicates: &[Option<usize>]) -> Vec<Ranked> {
         ranks[*at] = rank;
     }
     let without_late = places(&hits, &kept, |hit| hit.parts.hybrid());
+    let without_neighbors = places(&hits, &kept, |hit| hit.score - hit.parts.neighbors);
     let without_reranker = places(&hits, &kept, |hit| hit.score);
     let ids: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk).collect();
     hits.into_iter()
@@ -369,6 +386,7 @@ fn ranked(hits: Vec<Hit>, duplicates: &[Option<usize>]) -> Vec<Ranked> {
                 duplicate_of: of(at).map(|of| ids[of]),
                 rank: ranks[place],
                 rank_without_late: without_late[place],
+                rank_without_neighbors: without_neighbors[place],
                 rank_without_reranker: without_reranker[place],
             }
         })

@@ -1,6 +1,10 @@
 //! What the legs found, made one list. Pure, and outside the engines, so every store ranks alike and each part is
 //! explained.
 
+mod neighbors;
+
+pub use neighbors::lean_on_neighbors;
+
 use crate::analyze::is_unspaced;
 use crate::document::ChunkId;
 use crate::store::{Legs, Scored};
@@ -18,6 +22,10 @@ pub struct Fusion {
     pub lexical_weight: f32,
     /// Weight of late interaction.
     pub late_weight: f32,
+    /// How far a candidate's score is moved towards those of the candidates closest to it, 0 to 1; see
+    /// [`lean_on_neighbors`].
+    #[serde(default)]
+    pub neighbor_weight: f32,
     /// Weight of recency: what a document of today gets, while one without a date gets nothing.
     #[serde(default)]
     pub recency_weight: f32,
@@ -47,6 +55,7 @@ impl Default for Fusion {
             dense_weight: 1.0,
             lexical_weight: 1.0,
             late_weight: 1.5,
+            neighbor_weight: 0.5,
             recency_weight: 0.0,
             recency_half_life_days: 365.0,
         }
@@ -108,6 +117,8 @@ pub struct Parts {
     pub late: f32,
     /// By its document's date, from 0 to the weight.
     pub recency: f32,
+    /// By the candidates that are closest to it, once the others are summed up.
+    pub neighbors: f32,
 }
 
 /// Returns the first `limit` chunks of each leg, each chunk once.
@@ -185,6 +196,7 @@ pub fn fuse(candidates: &[Candidate], limit: usize, how: &Fusion) -> Vec<Fused> 
                 lexical: how.lexical_weight * lexical[at],
                 late: how.late_weight * late[at],
                 recency: how.recency(candidate.age_days),
+                neighbors: 0.0,
             };
             Fused {
                 candidate: *candidate,
@@ -201,13 +213,14 @@ pub fn fuse(candidates: &[Candidate], limit: usize, how: &Fusion) -> Vec<Fused> 
 impl Fusion {
     /// Returns the weights for a query. One word, in a script that separates words, is often a code or a name that the
     /// embedder has never met and can only spell: there its opinion is noise, and the passages that have the word must
-    /// come first.
+    /// come first. Long queries describe a subject: there the neighbors of a candidate count.
     #[must_use]
     pub fn for_query(self, query: &str) -> Self {
         let is_one_word = query.split_whitespace().nth(1).is_none() && !is_unspaced(query);
         let factor = if is_one_word { ONE_WORD_FACTOR } else { 1.0 };
         Self {
             lexical_weight: factor * self.lexical_weight,
+            neighbor_weight: neighbors::share(query) * self.neighbor_weight,
             ..self
         }
     }
@@ -226,7 +239,7 @@ impl Fusion {
 }
 
 impl Fused {
-    /// Returns the score without late interaction.
+    /// Returns the score without late interaction and neighbors.
     #[must_use]
     pub fn hybrid(&self) -> f32 {
         self.parts.hybrid()
@@ -234,7 +247,7 @@ impl Fused {
 }
 
 impl Parts {
-    /// Returns the sum without late interaction.
+    /// Returns the sum without late interaction and neighbors.
     #[must_use]
     pub fn hybrid(&self) -> f32 {
         self.dense + self.lexical + self.recency

@@ -4,7 +4,9 @@
 use crate::access::Collections;
 use crate::catalog::Hydrated;
 use crate::duplicates::{Profile, representatives};
-use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse};
+use crate::fuse::{
+    Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse, lean_on_neighbors,
+};
 use crate::pipeline::{Pipeline, blocking};
 use crate::rerank::{Reranking, rerank};
 use crate::store::{Bm25, Legs, Query};
@@ -257,6 +259,11 @@ impl Pipeline {
 
         let fusing = Instant::now();
         let mut fused = fuse(&candidates, options.candidates, &fusion);
+        let vectors: Vec<&[f32]> = fused
+            .iter()
+            .map(|fused| found[&fused.candidate.chunk].vector.as_slice())
+            .collect();
+        lean_on_neighbors(&mut fused, &vectors, fusion.neighbor_weight);
         timings.fuse_ms = ms(fusing);
 
         let reading = Instant::now();

@@ -179,6 +179,9 @@ pub struct RetrievalConfig {
     pub lexical_weight: f32,
     /// Weight of late interaction.
     pub late_weight: f32,
+    /// How far a score leans on those of similar candidates in long queries.
+    #[serde(default)]
+    pub neighbor_weight: f32,
     /// Milliseconds into a search after which late interaction is dropped.
     pub late_budget_ms: u64,
     /// Whether hits that say the same take one place.
@@ -227,6 +230,7 @@ impl RetrievalConfig {
             dense_weight: self.dense_weight,
             lexical_weight: self.lexical_weight,
             late_weight: self.late_weight,
+            neighbor_weight: self.neighbor_weight,
             recency_weight: self.recency_weight,
             recency_half_life_days: self.recency_half_life_days,
         }

@@ -346,7 +346,7 @@ fn the_api_explains_every_stage_and_refuses_what_it_cannot() {
     for hit in candidates {
         let part = |name: &str| hit["parts"][name].as_f64().unwrap();
         let legs = part("dense") + part("lexical");
-        let sum = legs + part("late_interaction") + part("recency");
+        let sum = legs + part("late_interaction") + part("recency") + part("neighbors");
         assert!((sum - hit["score"].as_f64().unwrap()).abs() < 1e-4, "{hit}");
     }
 

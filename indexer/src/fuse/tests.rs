@@ -189,3 +189,60 @@ fn in_a_query_of_one_word_those_that_have_it_come_first() {
     // A Japanese sentence has no blanks either.
     assert_eq!(first("有給休暇は何日ですか"), 0);
 }
+
+/// Chunks with these scores by the keyword leg alone, and unit vectors in the plane by their angles.
+fn leaning(scores_and_angles: &[(f32, f32)], weight: f32) -> Vec<Fused> {
+    let lexical: Vec<(u32, f32)> = (1..)
+        .zip(scores_and_angles)
+        .map(|(n, (score, _))| (n, *score))
+        .collect();
+    let mut found = fused(&legs(&[], &lexical), &Fusion::default());
+    let vectors: Vec<[f32; 2]> = found
+        .iter()
+        .map(|f| {
+            let (_, angle) = scores_and_angles[f.candidate.chunk.ordinal as usize - 1];
+            [angle.cos(), angle.sin()]
+        })
+        .collect();
+    let vectors: Vec<&[f32]> = vectors.iter().map(|v| v.as_slice()).collect();
+    lean_on_neighbors(&mut found, &vectors, weight);
+    found
+}
+
+#[test]
+fn good_company_lifts_a_candidate() {
+    // 3 lies among the best two, 4 with the worst two; by their own scores 4 is ahead.
+    let all = [
+        (9.0, 0.0),
+        (8.5, 0.05),
+        (5.0, 0.02),
+        (5.5, 1.5),
+        (1.0, 1.48),
+        (0.5, 1.52),
+    ];
+    assert_eq!(order(&leaning(&all, 0.0)), [1, 2, 4, 3, 5, 6]);
+    let found = leaning(&all, 0.5);
+    assert_eq!(order(&found), [1, 2, 3, 4, 5, 6]);
+    for f in &found {
+        let sum = f.hybrid() + f.parts.late + f.parts.neighbors;
+        assert!((f.score - sum).abs() < 1e-6);
+    }
+    // Whatever their company, all stay between the best and the worst score.
+    let own = leaning(&all, 0.0);
+    let range = own[5].score..=own[0].score;
+    assert!(leaning(&all, 1.0).iter().all(|f| range.contains(&f.score)));
+    assert_eq!(order(&leaning(&all[..1], 0.5)), [1]);
+    assert!(leaning(&[], 0.5).is_empty());
+}
+
+#[test]
+fn neighbors_count_in_long_queries_only() {
+    let weight = |query: &str| Fusion::default().for_query(query).neighbor_weight;
+    assert_eq!(weight("who approves leave"), 0.0);
+    assert_eq!(weight("年次有給休暇を一度に十日以上まとめて取るには誰の承認が要りますか"), 0.0);
+    let words = |n: usize| vec!["word"; n].join(" ");
+    assert_eq!(weight(&words(8)), 0.0);
+    assert!((weight(&words(12)) - 0.25).abs() < 1e-6);
+    assert_eq!(weight(&words(16)), 0.5);
+    assert_eq!(weight(&words(200)), 0.5);
+}

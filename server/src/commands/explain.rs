@@ -124,12 +124,12 @@ fn print(response: &ExplainResponse, limit: usize) {
         print_document(document);
     }
     say!(
-        "\nrank  relevance  score = dense + lexical + late   + recent  dense  lexical  before late  source"
+        "\nrank  relevance  score = dense + lexical + late   + recent + near   dense  lexical  before late  source"
     );
     for hit in response.candidates.iter().take(limit) {
         let place = |rank: Option<usize>| rank.map_or("-".to_owned(), |rank| rank.to_string());
         say!(
-            "{:>4}  {:>9}  {:>5.2} = {:>5.2} + {:>5.2}   + {:>5.2}  + {:>5.2}  {:>6}  {:>7}  {:>11}  {}",
+            "{:>4}  {:>9}  {:>5.2} = {:>5.2} + {:>5.2}   + {:>5.2}  + {:>5.2}  + {:>5.2} {:>6}  {:>7}  {:>11}  {}",
             hit.rank,
             hit.hit
                 .rerank_score
@@ -139,6 +139,7 @@ fn print(response: &ExplainResponse, limit: usize) {
             hit.parts.lexical,
             hit.parts.late_interaction,
             hit.parts.recency,
+            hit.parts.neighbors,
             place(hit.hit.dense_rank),
             place(hit.hit.lexical_rank),
             hit.rank_without_late_interaction,

@@ -182,11 +182,16 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
             format!("{value} is not 0 or more"),
         );
     }
-    require(
-        (0.0..=1.0).contains(&config.retrieval.bm25_b),
-        "retrieval.bm25_b",
-        format!("{} is not between 0 and 1", config.retrieval.bm25_b),
-    );
+    for (key, value) in [
+        ("retrieval.bm25_b", config.retrieval.bm25_b),
+        ("retrieval.neighbor_weight", config.retrieval.neighbor_weight),
+    ] {
+        require(
+            (0.0..=1.0).contains(&value),
+            key,
+            format!("{value} is not between 0 and 1"),
+        );
+    }
     require(
         config.retrieval.dense_weight + config.retrieval.lexical_weight > 0.0,
         "retrieval.dense_weight",

@@ -163,6 +163,7 @@ impl Search {
             .rank(&request, &self.options, &self.access)
             .await?;
         let (legs, timings) = (&ranking.legs, ranking.timings);
+        let with_late = self.options.fusion.late_weight > 0.0;
         let mut stages = vec![
             Stage {
                 name: "dense",
@@ -180,11 +181,18 @@ impl Search {
             },
             Stage {
                 name: "hybrid",
-                ranking: ranked(&ranking.fused, Fused::hybrid),
+                ranking: ranked(
+                    &ranking.fused,
+                    if with_late {
+                        Fused::hybrid
+                    } else {
+                        |fused| fused.score
+                    },
+                ),
                 ms: timings.total_ms - timings.late_ms - timings.cross_ms,
             },
         ];
-        if self.options.fusion.late_weight > 0.0 {
+        if with_late {
             stages.push(Stage {
                 name: "reranked",
                 ranking: ranked(&ranking.fused, |fused| fused.score),

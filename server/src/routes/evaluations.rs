@@ -113,6 +113,10 @@ pub struct Overrides {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
     pub late_weight: Option<f32>,
+    /// How far a score leans on those of similar candidates in long queries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub neighbor_weight: Option<f32>,
     /// How much further occurrences of a word count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
@@ -179,6 +183,11 @@ impl Overrides {
                 &mut retrieval.lexical_weight,
             ),
             ("late_weight", self.late_weight, &mut retrieval.late_weight),
+            (
+                "neighbor_weight",
+                self.neighbor_weight,
+                &mut retrieval.neighbor_weight,
+            ),
             ("bm25_k1", self.bm25_k1, &mut retrieval.bm25_k1),
             ("bm25_b", self.bm25_b, &mut retrieval.bm25_b),
         ] {
@@ -190,11 +199,15 @@ impl Overrides {
             }
             *setting = value;
         }
-        if retrieval.bm25_b > 1.0 {
-            return Err(ApiError::invalid(format!(
-                "`retrieval.bm25_b` is {}; use 0 to 1",
-                retrieval.bm25_b
-            )));
+        for (name, value) in [
+            ("bm25_b", retrieval.bm25_b),
+            ("neighbor_weight", retrieval.neighbor_weight),
+        ] {
+            if value > 1.0 {
+                return Err(ApiError::invalid(format!(
+                    "`retrieval.{name}` is {value}; use 0 to 1"
+                )));
+            }
         }
         if retrieval.dense_weight + retrieval.lexical_weight <= 0.0 {
             return Err(ApiError::invalid(

@@ -123,6 +123,9 @@ pub struct Parts {
     pub late_interaction: f32,
     /// The document's date.
     pub recency: f32,
+    /// The candidates closest to it, in long queries.
+    #[serde(default)]
+    pub neighbors: f32,
 }
 
 /// What became of a document.
@@ -170,6 +173,8 @@ pub enum Cause {
     NotACandidate,
     /// Late interaction put others before it.
     Reranked,
+    /// The candidates closest to it put it down.
+    Neighbors,
     /// The reranker put others before it.
     CrossEncoder,
     /// Others ranked higher.
@@ -292,6 +297,7 @@ impl From<Ranked> for ExplainedHit {
                 lexical: hit.parts.lexical,
                 late_interaction: hit.parts.late,
                 recency: hit.parts.recency,
+                neighbors: hit.parts.neighbors,
             },
             hit: hit.into(),
         }
@@ -370,6 +376,15 @@ fn told(outcome: &Outcome) -> (Cause, String) {
         } => (
             Cause::Reranked,
             format!("late interaction put it from place {rank_without_late} to {rank}"),
+        ),
+        Outcome::Neighbors {
+            rank_without_neighbors,
+            rank,
+        } => (
+            Cause::Neighbors,
+            format!(
+                "the candidates closest to it, which count in a long query, put it from place {rank_without_neighbors} to {rank}"
+            ),
         ),
         Outcome::CrossEncoder {
             rank_without_reranker,
