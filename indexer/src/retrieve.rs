@@ -4,9 +4,7 @@
 use crate::access::Collections;
 use crate::catalog::Hydrated;
 use crate::duplicates::{Profile, representatives};
-use crate::fuse::{
-    Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse, lean_on_neighbors,
-};
+use crate::fuse::{Candidate, Fused, Fusion, LegRank, Parts, candidates, fuse, lean_on_neighbors};
 use crate::pipeline::{Pipeline, blocking};
 use crate::rerank::{Reranking, rerank};
 use crate::store::{Bm25, Legs, Query};

@@ -239,7 +239,10 @@ fn good_company_lifts_a_candidate() {
 fn neighbors_count_in_long_queries_only() {
     let weight = |query: &str| Fusion::default().for_query(query).neighbor_weight;
     assert_eq!(weight("who approves leave"), 0.0);
-    assert_eq!(weight("年次有給休暇を一度に十日以上まとめて取るには誰の承認が要りますか"), 0.0);
+    assert_eq!(
+        weight("年次有給休暇を一度に十日以上まとめて取るには誰の承認が要りますか"),
+        0.0
+    );
     let words = |n: usize| vec!["word"; n].join(" ");
     assert_eq!(weight(&words(8)), 0.0);
     assert!((weight(&words(12)) - 0.25).abs() < 1e-6);

@@ -184,7 +184,10 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
     }
     for (key, value) in [
         ("retrieval.bm25_b", config.retrieval.bm25_b),
-        ("retrieval.neighbor_weight", config.retrieval.neighbor_weight),
+        (
+            "retrieval.neighbor_weight",
+            config.retrieval.neighbor_weight,
+        ),
     ] {
         require(
             (0.0..=1.0).contains(&value),
