@@ -889,7 +889,7 @@ export interface components {
          * @description Where a document ended.
          * @enum {string}
          */
-        Cause: "found" | "duplicate" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "cross_encoder" | "outranked" | "below_threshold";
+        Cause: "found" | "duplicate" | "not_indexed" | "filtered" | "not_readable" | "no_shared_terms" | "not_a_candidate" | "reranked" | "neighbors" | "cross_encoder" | "outranked" | "below_threshold";
         /** @description A citation, in OpenAI's form. */
         ChatAnnotation: {
             file_citation: components["schemas"]["FileCitation"];
@@ -1527,6 +1527,11 @@ export interface components {
              * @description Weight of the lexical leg.
              */
             lexical_weight?: number | null;
+            /**
+             * Format: float
+             * @description How far a score leans on those of similar candidates in long queries.
+             */
+            neighbor_weight?: number | null;
             /** @description Candidates that the reranker reads, 0 to 1,000; 0 does without it. */
             rerank_candidates?: number | null;
             /**
@@ -3077,6 +3082,11 @@ export interface components {
              * @description Shared words.
              */
             lexical: number;
+            /**
+             * Format: float
+             * @description The candidates closest to it, in long queries.
+             */
+            neighbors?: number;
             /**
              * Format: float
              * @description The document's date.
