@@ -45,9 +45,9 @@ struct Row {
 }
 
 /// Takes the tables out of a page's lines; returns them from top to bottom, and the other lines as they were.
-pub(super) fn tables(lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<Line>) {
+pub(super) fn tables(mut lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<Line>) {
     let mut rows = rows(&lines, rules);
-    let mut tables = Vec::new();
+    let mut tables: Vec<Table> = Vec::new();
     let mut taken = vec![false; lines.len()];
     let mut start = 0;
     while start < rows.len() {
@@ -68,7 +68,15 @@ pub(super) fn tables(lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<Line>
                 tables.push(table);
                 start = end;
             }
-            None => start += 1,
+            None => {
+                if let (Some(table), Some(above)) = (tables.last(), start.checked_sub(1))
+                    && is_below(table, &rows[above], &rows[start])
+                    && rows[above].lines.iter().all(|&line| taken[line])
+                {
+                    join_lines(&mut lines, &rows[start], &mut taken);
+                }
+                start += 1;
+            }
         }
     }
     let mut taken = taken.into_iter();
@@ -77,6 +85,24 @@ pub(super) fn tables(lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<Line>
         .filter(|_| !taken.next().unwrap_or(false))
         .collect();
     (tables, rest)
+}
+
+/// Whether a row stands close below a table's last row, no wider than the table.
+fn is_below(table: &Table, last: &Row, row: &Row) -> bool {
+    let is_inside = |cell: &Cell| cell.left >= table.left - OVERHANG && cell.right <= table.right;
+    row.y - last.y <= row.size.max(last.size) * run::MAX_ROW_GAP && row.cells.iter().all(is_inside)
+}
+
+/// Makes one line of a row: a name and what it says may be drawn one long after the other.
+fn join_lines(lines: &mut [Line], row: &Row, taken: &mut [bool]) {
+    let left = |line: &&usize| lines[**line].left();
+    let Some(&first) = row.lines.iter().min_by(|a, b| left(a).total_cmp(&left(b))) else {
+        return;
+    };
+    for &line in &row.lines {
+        taken[line] = line != first;
+    }
+    lines[first].cells.clone_from(&row.cells);
 }
 
 fn rows(lines: &[Line], rules: &[Rule]) -> Vec<Row> {

@@ -392,13 +392,8 @@ fn a_title_between_two_tables_and_what_stands_apart_below_are_rows_of_neither() 
         row_of(148.0, ("Work", 50.0, 75.0), ["Hours", "Cost"]),
         row_of(160.0, ("Paint", 50.0, 75.0), ["2", "300"]),
         row_of(172.0, ("Total", 50.0, 75.0), ["2", "300"]),
-        line(
-            198.0,
-            &[
-                ("Note", 50.0, 70.0),
-                ("The bumper was scratched", 90.0, 210.0),
-            ],
-        ),
+        line(198.0, &[("Note", 50.0, 70.0)]),
+        line(198.0, &[("The bumper was scratched", 90.0, 210.0)]),
     ];
     let (tables, rest) = tables(lines, &[]);
     let n_rows: Vec<usize> = tables.iter().map(|table| table.rows.len()).collect();
