@@ -21,6 +21,7 @@ mod mail;
 mod markdown;
 mod mbox;
 mod msg;
+mod note;
 mod odf;
 mod ooxml;
 mod outline;

@@ -8,6 +8,7 @@ use crate::document::Extracted;
 use crate::error::Result;
 use crate::extract::Tools;
 use crate::extract::hidden::{Look, WHITE};
+use crate::extract::note;
 use crate::extract::ooxml::{Element, Node, Package, Relation};
 use crate::extract::outline::Outline;
 use crate::extract::pictures::Pictures;
@@ -56,16 +57,18 @@ pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
         margins: Vec::new(),
         comments,
         commented: Vec::new(),
+        notes: Notes::default(),
         background,
         look: Look::default(),
     };
     walk.add_margins("header");
+    for (notes, reference) in notes.iter().zip([FOOTNOTE, ENDNOTE]) {
+        walk.read_notes(notes.as_ref(), reference);
+    }
     if let Some(body) = document.child("body") {
         walk.blocks(body);
     }
-    for notes in notes.iter().flatten() {
-        walk.add_notes(notes);
-    }
+    walk.add_notes();
     walk.add_margins("footer");
     // The property comes last: it is often left over from the file that served as a template.
     if let Some(title) = title {
@@ -73,6 +76,10 @@ pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
     }
     Ok(walk.outline.finish())
 }
+
+/// The elements that refer to notes.
+const FOOTNOTE: &str = "footnoteReference";
+const ENDNOTE: &str = "endnoteReference";
 
 struct Walk<'r> {
     outline: Outline,
@@ -91,10 +98,42 @@ struct Walk<'r> {
     comments: HashMap<String, String>,
     /// Ids of the comments on the paragraph under way.
     commented: Vec<String>,
+    notes: Notes,
     /// What is behind the paragraph under way, if it is known.
     background: Option<[u8; 3]>,
     /// How that paragraph looks.
     look: Look,
+}
+
+/// Footnotes and endnotes.
+#[derive(Default)]
+struct Notes {
+    /// Their ids and texts; one that was read within its sentence has none.
+    all: Vec<(String, String)>,
+    /// Where each is in `all`, by the name of the elements that refer to it and its id.
+    places: HashMap<(&'static str, String), usize>,
+    /// Whether the text under way is a heading, which takes no notes.
+    is_heading: bool,
+}
+
+impl Notes {
+    fn add(&mut self, reference: &'static str, id: &str, text: String) {
+        self.places
+            .insert((reference, id.to_owned()), self.all.len());
+        self.all.push((id.to_owned(), text));
+    }
+
+    /// Returns what stands where a note is referred to: the note, or its id if it is long.
+    fn referred(&mut self, reference: &'static str, id: &str) -> String {
+        let place = self.places.get(&(reference, id.to_owned()));
+        let note = place.and_then(|&place| self.all.get_mut(place));
+        let within = note.filter(|_| !self.is_heading).and_then(|(_, text)| {
+            let within = note::within_sentence(id, text)?;
+            text.clear();
+            Some(within)
+        });
+        within.unwrap_or_else(|| format!("[^{id}]"))
+    }
 }
 
 impl Walk<'_> {
@@ -120,9 +159,17 @@ impl Walk<'_> {
         let style = properties
             .and_then(|p| p.child("pStyle"))
             .and_then(|style| style.attr("val"));
+        let direct_level = properties
+            .and_then(|p| p.child("outlineLvl"))
+            .and_then(|level| level.attr("val"));
+        let level = direct_level
+            .and_then(styles::outline_level)
+            .or_else(|| self.styles.heading(style));
         let mut text = String::new();
         self.begin(paragraph);
+        self.notes.is_heading = level.is_some() || self.styles.is_title(style);
         self.inline(paragraph, &mut text);
+        self.notes.is_heading = false;
         let list = properties.and_then(|p| p.child("numPr")).map_or_else(
             || self.styles.list(style),
             |direct| {
@@ -135,12 +182,6 @@ impl Walk<'_> {
                 ))
             },
         );
-        let direct_level = properties
-            .and_then(|p| p.child("outlineLvl"))
-            .and_then(|level| level.attr("val"));
-        let level = direct_level
-            .and_then(styles::outline_level)
-            .or_else(|| self.styles.heading(style));
         if text.trim().is_empty() {
             // An empty paragraph takes no number.
         } else if self.styles.is_title(style) {
@@ -214,11 +255,8 @@ impl Walk<'_> {
                 "tab" | "ptab" => out.push(' '),
                 "br" | "cr" => out.push('\n'),
                 "noBreakHyphen" => out.push('-'),
-                "footnoteReference" | "endnoteReference" => {
-                    if let Some(id) = element.attr("id") {
-                        out.push_str(&format!("[^{id}]"));
-                    }
-                }
+                FOOTNOTE => self.refer(FOOTNOTE, element, out),
+                ENDNOTE => self.refer(ENDNOTE, element, out),
                 "r" if self.is_unseen(element) => {
                     let texts: String = element.children_named("t").map(Element::text).collect();
                     self.outline.hide(&texts);
@@ -238,6 +276,12 @@ impl Walk<'_> {
                 | "fldData" => {}
                 _ => self.inline(element, out),
             }
+        }
+    }
+
+    fn refer(&mut self, reference: &'static str, element: &Element, out: &mut String) {
+        if let Some(id) = element.attr("id") {
+            out.push_str(&self.notes.referred(reference, id));
         }
     }
 
@@ -342,11 +386,24 @@ impl Walk<'_> {
         out
     }
 
-    /// Adds footnotes or endnotes, except the separators that Word stores among them.
-    fn add_notes(&mut self, notes: &Element) {
-        for note in notes.elements().filter(|note| note.attr("type").is_none()) {
+    /// Reads footnotes or endnotes, except the separators that Word stores among them.
+    fn read_notes(&mut self, notes: Option<&Element>, reference: &'static str) {
+        let notes = notes.into_iter().flat_map(Element::elements);
+        for note in notes.filter(|note| note.attr("type").is_none()) {
             let text = self.cell(note);
-            if let (Some(id), false) = (note.attr("id"), text.trim().is_empty()) {
+            if let Some(id) = note.attr("id") {
+                self.notes.add(reference, id, text);
+            }
+        }
+        self.boxes.clear();
+        self.shown.clear();
+        self.commented.clear();
+    }
+
+    /// Adds the notes that were not read within a sentence.
+    fn add_notes(&mut self) {
+        for (id, text) in std::mem::take(&mut self.notes.all) {
+            if !text.trim().is_empty() {
                 self.outline.paragraph(&format!("[^{id}]: {text}"));
             }
         }

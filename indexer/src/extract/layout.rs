@@ -46,6 +46,17 @@ pub(crate) struct Cell {
     pub(crate) text: String,
     pub(crate) left: f64,
     pub(crate) right: f64,
+    /// The spaces between its words, where their places are known.
+    pub(crate) spaces: Vec<Space>,
+}
+
+/// A space between two words of a cell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Space {
+    /// Where it is in the cell's text, in bytes.
+    pub(crate) at: usize,
+    pub(crate) left: f64,
+    pub(crate) right: f64,
 }
 
 /// A straight line that is drawn, such as a table's border: its ends, the lower coordinates first.
@@ -62,6 +73,12 @@ impl Rule {
 
     fn is_vertical(&self) -> bool {
         !self.is_horizontal()
+    }
+}
+
+impl Space {
+    fn width(&self) -> f64 {
+        self.right - self.left
     }
 }
 

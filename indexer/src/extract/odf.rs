@@ -5,6 +5,7 @@ mod styles;
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::hidden::Look;
+use crate::extract::note;
 use crate::extract::ooxml::{Element, Node, Package};
 use crate::extract::outline::Outline;
 use crate::extract::sheet::{self, Rows};
@@ -29,6 +30,7 @@ pub(crate) fn extract(bytes: &[u8], format: &'static str) -> Result<Extracted> {
         outline: Outline::default(),
         styles: Styles::read(&content, common.as_ref()),
         notes: Vec::new(),
+        is_heading: false,
         boxes: Vec::new(),
         comments: Vec::new(),
         is_shaded: false,
@@ -74,9 +76,11 @@ fn add_metadata(outline: &mut Outline, meta: &Element) -> Option<String> {
 struct Walk {
     outline: Outline,
     styles: Styles,
-    /// Marks and texts of the notes of the paragraph under way.
+    /// Marks and texts of the longer notes of the paragraph under way.
     notes: Vec<(String, String)>,
-    /// Text boxes met within the paragraph under way.
+    /// Whether that paragraph is a heading, which takes no notes.
+    is_heading: bool,
+    /// Text boxes met within it.
     boxes: Vec<Element>,
     comments: Vec<String>,
     /// Whether the cell around has a background, so that white may be seen on it.
@@ -131,23 +135,26 @@ impl Walk {
     }
 
     fn paragraph(&mut self, paragraph: &Element, marker: Option<&str>) {
-        let mut text = String::new();
         let style = paragraph.attr("style-name");
-        let look = self.styles.look(style, self.ground());
-        self.inline(paragraph, look, &mut text);
         let level = (paragraph.name == "h").then(|| {
             let level = paragraph
                 .attr("outline-level")
                 .and_then(|level| level.parse().ok());
             level.unwrap_or(1_u8)
         });
+        let level = level.or_else(|| self.styles.heading(style));
         let is_title = self.styles.is_title(style);
+        let look = self.styles.look(style, self.ground());
+        let mut text = String::new();
+        self.is_heading = is_title || level.is_some();
+        self.inline(paragraph, look, &mut text);
+        self.is_heading = false;
         if text.trim().is_empty() {
             // An empty paragraph has no place among the blocks.
         } else if is_title {
             self.outline.set_title(&text);
             self.outline.heading(1, &text);
-        } else if let Some(level) = level.or_else(|| self.styles.heading(style)) {
+        } else if let Some(level) = level {
             self.outline.heading(level, &text);
         } else if let Some(marker) = marker {
             self.outline.list_item(marker, &text);
@@ -177,7 +184,7 @@ impl Walk {
         }
     }
 
-    /// Gathers running text; notes, comments and frames are put aside.
+    /// Gathers running text; longer notes, comments and frames are put aside.
     fn inline(&mut self, parent: &Element, look: Look, out: &mut String) {
         for node in &parent.children {
             let element = match node {
@@ -207,8 +214,13 @@ impl Walk {
                         .child("note-body")
                         .map(|body| self.cell(body))
                         .unwrap_or_default();
-                    out.push_str(&format!("[^{}]", mark.trim()));
-                    self.notes.push((mark.trim().to_owned(), text));
+                    let within = note::within_sentence(mark.trim(), &text);
+                    if let Some(within) = within.filter(|_| !self.is_heading) {
+                        out.push_str(&within);
+                    } else {
+                        out.push_str(&format!("[^{}]", mark.trim()));
+                        self.notes.push((mark.trim().to_owned(), text));
+                    }
                 }
                 "annotation" => self.comment(element),
                 "ruby" => {

@@ -25,7 +25,7 @@ pub(crate) fn page(number: u32, recognized: &Recognized) -> Page {
             mean(top_left.1, top_right.1),
             mean(bottom_left.1, bottom_right.1),
         );
-        // The rectangle of a line is about a half higher than its letters.
+        // The rectangle of a line is about a half higher than its letters, and as much wider.
         let (from, to, y, size, turn) = if line.is_vertical {
             (top, bottom, -mean(left, right), (right - left) / 1.5, 3)
         } else {
@@ -37,11 +37,13 @@ pub(crate) fn page(number: u32, recognized: &Recognized) -> Page {
                 0,
             )
         };
+        let margin = (size * 0.25).min((to - from) * 0.25);
         Line {
             cells: vec![Cell {
                 text: line.text.clone(),
-                left: from,
-                right: to,
+                left: from + margin,
+                right: to - margin,
+                ..Cell::default()
             }],
             y,
             size: size.max(1.0),
@@ -154,6 +156,35 @@ mod tests {
         assert_eq!(
             read(lines),
             ["縦書きの最初の行で、とても長いものの次の行です。"]
+        );
+    }
+
+    #[test]
+    fn a_header_whose_rectangles_touch_is_part_of_its_table() {
+        let row = |top: f32, texts: [&str; 2], lefts: [f32; 2], rights: [f32; 2]| {
+            let cell = |at: usize| {
+                let place = rectangle(lefts[at], top, rights[at], top + 30.0);
+                line(texts[at], place, false)
+            };
+            [cell(0), cell(1)]
+        };
+        let header = row(
+            100.0,
+            ["Kind of item", "Price in yen"],
+            [100.0, 279.0],
+            [280.0, 460.0],
+        );
+        let body = [("pen", "1,000"), ("ink", "2,000"), ("paper", "300")];
+        let body = body
+            .iter()
+            .zip([140.0, 180.0, 220.0])
+            .flat_map(|(texts, top)| row(top, [texts.0, texts.1], [100.0, 340.0], [180.0, 400.0]));
+        assert_eq!(
+            read(header.into_iter().chain(body).collect()),
+            [concat!(
+                "| Kind of item | Price in yen |\n| --- | --- |\n",
+                "| pen | 1,000 |\n| ink | 2,000 |\n| paper | 300 |"
+            )]
         );
     }
 

@@ -19,6 +19,10 @@ const RELATIONS: &str = "<Relationships>\
     <Relationship Id=\"l\" Type=\"x/hyperlink\" Target=\"https://kura.example/a\" TargetMode=\"External\"/></Relationships>";
 
 fn docx(body: &str) -> Vec<u8> {
+    docx_with_note(body, "The note. It is long.")
+}
+
+fn docx_with_note(body: &str, note: &str) -> Vec<u8> {
     package(&[
         (
             "word/document.xml",
@@ -29,8 +33,10 @@ fn docx(body: &str) -> Vec<u8> {
         ("word/numbering.xml", NUMBERING),
         (
             "word/footnotes.xml",
-            "<footnotes><footnote type=\"separator\" id=\"0\"><p><r><t>x</t></r></p></footnote>\
-            <footnote id=\"2\"><p><r><t>The note.</t></r></p></footnote></footnotes>",
+            &format!(
+                "<footnotes><footnote type=\"separator\" id=\"0\"><p><r><t>x</t></r></p></footnote>\
+                <footnote id=\"2\"><p><r><t>{note}</t></r></p></footnote></footnotes>"
+            ),
         ),
         (
             "word/header1.xml",
@@ -51,7 +57,10 @@ fn blocks(body: &str) -> Vec<(BlockKind, String)> {
     );
     assert_eq!(
         got.pop(),
-        Some((BlockKind::Paragraph, "[^2]: The note.".to_owned()))
+        Some((
+            BlockKind::Paragraph,
+            "[^2]: The note. It is long.".to_owned()
+        ))
     );
     got
 }
@@ -117,6 +126,25 @@ fn deletions_and_hidden_runs_are_left_out_and_links_kept() {
             "kept added here (https://kura.example/a)[^2]".to_owned()
         )]
     );
+}
+
+#[test]
+fn a_short_note_is_read_within_its_sentence_but_not_within_a_heading() {
+    let reference = "<w:r><w:footnoteReference w:id=\"2\"/></w:r>";
+    let paragraph = |style: &str| {
+        format!(
+            "<w:p><w:pPr><w:pStyle w:val=\"{style}\"/></w:pPr><w:r><w:t>Sales</w:t></w:r>{reference}\
+             <w:r><w:t> grew</w:t></w:r></w:p>"
+        )
+    };
+    let read = |style: &str| -> Vec<String> {
+        let docx = docx_with_note(&paragraph(style), "In yen.");
+        let blocks = extract(&docx, &Tools::default()).unwrap().blocks;
+        let texts = blocks.into_iter().map(|block| block.text);
+        texts.skip(1).collect()
+    };
+    assert_eq!(read(""), ["Sales *2 In yen* grew"]);
+    assert_eq!(read("H1"), ["Sales[^2] grew", "[^2]: In yen."]);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Characters as they are drawn → lines of cells.
 
-use super::{Cell, Line, Rule, bidi};
+use super::{Cell, Line, Rule, Space, bidi};
 use crate::extract::clean;
 
 /// A gap of this many letter heights parts two cells.
 const CELL_GAP: f64 = 1.5;
+
+/// Letters of no more than this share of their line's height that follow it closely may stand above or below it.
+const MARK_SIZE: f64 = 0.85;
 
 /// A character with its place: see [`Line`] for the frame.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +50,8 @@ struct Atom {
     text: String,
     left: f64,
     right: f64,
+    /// Whether it is a small figure above the base line, such as the number of a note.
+    is_raised: bool,
 }
 
 impl Atom {
@@ -72,9 +77,11 @@ impl Collector {
         }
         let is_right_to_left = bidi::is_right_to_left(text);
         let is_blank = text.chars().all(char::is_whitespace);
+        let is_mark = !is_blank && self.is_mark(&glyph);
         let is_level = self
             .pen
-            .is_some_and(|pen| pen.turn == turn && (y - pen.y).abs() <= size * 0.5);
+            .is_some_and(|pen| pen.turn == turn && (y - pen.y).abs() <= size * 0.5)
+            || is_mark;
         let goes_right = is_level && self.pen.is_some_and(|pen| x >= pen.x - size * 0.6);
         let goes_left = is_level
             && self.runs.last().is_some_and(|run| {
@@ -87,14 +94,19 @@ impl Collector {
                     .fold(f64::MAX, f64::min);
                 (is_right_to_left || (before && neutral)) && x < first + size * 0.3
             });
+        let is_raised = is_mark
+            && text.chars().all(|c| c.is_ascii_digit())
+            && self.pen.is_some_and(|pen| y < pen.y - size * 0.15);
+        let atom = Atom {
+            text: text.to_owned(),
+            left: x,
+            right: x + advance,
+            is_raised,
+        };
         if let Some(run) = self.runs.last_mut()
             && (goes_right || goes_left)
         {
-            run.atoms.push(Atom {
-                text: text.to_owned(),
-                left: x,
-                right: x + advance,
-            });
+            run.atoms.push(atom);
             run.is_right_to_left |= is_right_to_left;
             if !is_blank {
                 run.size = run.size.max(size);
@@ -103,22 +115,31 @@ impl Collector {
             return;
         } else {
             self.runs.push(Run {
-                atoms: vec![Atom {
-                    text: text.to_owned(),
-                    left: x,
-                    right: x + advance,
-                }],
+                atoms: vec![atom],
                 y,
                 size,
                 turn,
                 is_right_to_left,
             });
         }
+        // After a mark the line goes on where it was.
+        let level = self.pen.filter(|_| is_mark).map_or(y, |pen| pen.y);
         self.pen = Some(Pen {
             x: x + advance,
-            y,
+            y: level,
             turn,
         });
+    }
+
+    /// Whether a letter is a small one close behind the line under way, above or below its base line.
+    fn is_mark(&self, glyph: &Glyph<'_>) -> bool {
+        let (Some(pen), Some(run)) = (self.pen, self.runs.last()) else {
+            return false;
+        };
+        pen.turn == glyph.turn
+            && glyph.size <= run.size * MARK_SIZE
+            && (glyph.y - pen.y).abs() <= run.size * 0.5
+            && (glyph.x - pen.x).abs() <= run.size * 0.3
     }
 
     /// Returns the lines; a vertical ruling line parts cells however near they are.
@@ -186,6 +207,7 @@ impl Run {
                     text: texts.join(" "),
                     left,
                     right,
+                    spaces: Vec::new(),
                 }];
             }
         }
@@ -199,6 +221,8 @@ impl Run {
 
     fn cell(&self, atoms: &[&Atom], blanks: &[&Atom]) -> Cell {
         let mut parts: Vec<&str> = Vec::new();
+        let mut spaces: Vec<Space> = Vec::new();
+        let mut n_bytes = 0;
         let mut last: Option<&Atom> = None;
         for &atom in atoms {
             if let Some(last) = last {
@@ -209,14 +233,25 @@ impl Run {
                     blank.left > last.left - self.size * 0.05
                         && blank.left < atom.left + self.size * 0.05
                 });
-                if is_apart || has_blank {
+                // The number of a note is no part of the word or figure before it.
+                let is_note = atom.is_raised && !last.is_raised;
+                if is_apart || has_blank || is_note {
                     parts.push(" ");
+                    spaces.push(Space {
+                        at: n_bytes,
+                        left: last.right,
+                        right: atom.left,
+                    });
+                    n_bytes += 1;
                 }
             }
             parts.push(&atom.text);
+            n_bytes += atom.text.len();
             last = Some(atom);
         }
         let text = if self.is_right_to_left {
+            // Its words have other places in the text than on the line.
+            spaces.clear();
             bidi::logical(&parts)
         } else {
             parts.concat()
@@ -225,6 +260,7 @@ impl Run {
             text,
             left: atoms.first().map_or(0.0, |atom| atom.left),
             right: atoms.iter().map(|atom| atom.right).fold(f64::MIN, f64::max),
+            spaces,
         }
     }
 }
@@ -276,6 +312,28 @@ mod tests {
             put(&mut collector, text, x);
         }
         assert_eq!(cells(collector, &[]), [["ab c d", "e"]]);
+    }
+
+    #[test]
+    fn the_number_of_a_note_does_not_part_its_line() {
+        let mut collector = Collector::default();
+        for (text, x, y, size) in [
+            ("M", 0.0, 100.0, 10.0),
+            ("1", 5.0, 96.0, 6.0),
+            ("2", 8.0, 96.0, 6.0),
+            ("N", 14.0, 100.0, 10.0),
+        ] {
+            let advance = size / 2.0;
+            collector.put(Glyph {
+                text,
+                x,
+                y,
+                advance,
+                size,
+                turn: 0,
+            });
+        }
+        assert_eq!(cells(collector, &[]), [["M 12 N"]]);
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! Tables: rows of cells that stand under each other with empty columns between them.
 
+mod columns;
+mod header;
+mod run;
+
 use super::{Cell, Line, Rule};
+use columns::place;
 use std::ops::Range;
 
 /// Fewest rows of a table.
@@ -12,11 +17,8 @@ const MAX_CELL_CHARS: usize = 40;
 /// Most lines of a header's cell.
 const MAX_HEADER_ROWS: usize = 6;
 
-/// Most rows at the top of a table whose cells may stand over several columns.
-const MAX_ROWS_ABOVE: usize = 3;
-
-/// Rows further apart than so many letter heights are not of one table.
-const MAX_ROW_GAP: f64 = 3.2;
+/// Longest name of several columns, in bytes.
+const MAX_NAME: usize = 400;
 
 /// How far a letter may reach over a ruling line.
 const OVERHANG: f64 = 2.0;
@@ -38,27 +40,43 @@ struct Row {
     lines: Vec<usize>,
     y: f64,
     size: f64,
-    /// Where vertical rules run through it.
+    /// Where vertical rules run through it, from left to right.
     rules: Vec<f64>,
 }
 
 /// Takes the tables out of a page's lines; returns them from top to bottom, and the other lines as they were.
-pub(super) fn tables(lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<Line>) {
-    let rows = rows(&lines, rules);
-    let mut tables = Vec::new();
+pub(super) fn tables(mut lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<Line>) {
+    let mut rows = rows(&lines, rules);
+    let mut tables: Vec<Table> = Vec::new();
     let mut taken = vec![false; lines.len()];
     let mut start = 0;
     while start < rows.len() {
-        let end = run_end(&rows, start);
-        match Table::of(&rows[start..end], rules) {
+        let end = run::end(&rows, start);
+        let mut begin = start;
+        if let Some(above) = start.checked_sub(1)
+            && !rows[above].lines.iter().any(|&line| taken[line])
+            && let Some(cells) = header::above(&rows[above], &rows[start..end], rules)
+        {
+            rows[above].cells = cells;
+            begin = above;
+        }
+        match Table::of(&rows[begin..end], rules) {
             Some(table) => {
-                for &line in rows[start..end].iter().flat_map(|row| &row.lines) {
+                for &line in rows[begin..end].iter().flat_map(|row| &row.lines) {
                     taken[line] = true;
                 }
                 tables.push(table);
                 start = end;
             }
-            None => start += 1,
+            None => {
+                if let (Some(table), Some(above)) = (tables.last(), start.checked_sub(1))
+                    && is_below(table, &rows[above], &rows[start])
+                    && rows[above].lines.iter().all(|&line| taken[line])
+                {
+                    join_lines(&mut lines, &rows[start], &mut taken);
+                }
+                start += 1;
+            }
         }
     }
     let mut taken = taken.into_iter();
@@ -67,6 +85,24 @@ pub(super) fn tables(lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<Line>
         .filter(|_| !taken.next().unwrap_or(false))
         .collect();
     (tables, rest)
+}
+
+/// Whether a row stands close below a table's last row, no wider than the table.
+fn is_below(table: &Table, last: &Row, row: &Row) -> bool {
+    let is_inside = |cell: &Cell| cell.left >= table.left - OVERHANG && cell.right <= table.right;
+    row.y - last.y <= row.size.max(last.size) * run::MAX_ROW_GAP && row.cells.iter().all(is_inside)
+}
+
+/// Makes one line of a row: a name and what it says may be drawn one long after the other.
+fn join_lines(lines: &mut [Line], row: &Row, taken: &mut [bool]) {
+    let left = |line: &&usize| lines[**line].left();
+    let Some(&first) = row.lines.iter().min_by(|a, b| left(a).total_cmp(&left(b))) else {
+        return;
+    };
+    for &line in &row.lines {
+        taken[line] = line != first;
+    }
+    lines[first].cells.clone_from(&row.cells);
 }
 
 fn rows(lines: &[Line], rules: &[Rule]) -> Vec<Row> {
@@ -101,71 +137,13 @@ fn rows(lines: &[Line], rules: &[Rule]) -> Vec<Row> {
             .filter(crosses)
             .map(|rule| rule.from.0)
             .collect();
+        row.rules.sort_by(f64::total_cmp);
     }
     rows
 }
 
-/// Returns the end of the rows from `start` that have cells beside each other. A single row of one cell between such
-/// rows, such as a subtitle or a wrapped cell, belongs to them if it leaves their columns apart.
-fn run_end(rows: &[Row], start: usize) -> usize {
-    if rows[start].cells.len() < 2 {
-        return start + 1;
-    }
-    let mut end = start + 1;
-    let mut n_columns = columns(&rows[start..end]).len();
-    while end < rows.len() {
-        let row = &rows[end];
-        let before = &rows[end - 1];
-        if row.y - before.y > row.size.max(before.size) * MAX_ROW_GAP {
-            break;
-        }
-        let next = columns(&rows[start..=end]).len();
-        let is_narrow = row.cells.len() >= 2 || {
-            let follows = rows
-                .get(end + 1)
-                .is_some_and(|after| after.cells.len() >= 2);
-            follows || row.y - before.y <= row.size * 1.6
-        };
-        if next < 2 || next < n_columns.min(3) || !is_narrow {
-            break;
-        }
-        n_columns = next;
-        end += 1;
-    }
-    // What follows the last row of several cells is text below the table.
-    while end > start + 1 && rows[end - 1].cells.len() < 2 {
-        end -= 1;
-    }
-    end
-}
-
-/// Returns the columns' left and right edges: stretches that cells cover, with nothing or a rule between them.
-fn columns(rows: &[Row]) -> Vec<(f64, f64)> {
-    let mut spans: Vec<(f64, f64)> = rows
-        .iter()
-        .flat_map(|row| &row.cells)
-        .map(|cell| (cell.left, cell.right.max(cell.left)))
-        .collect();
-    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut rules: Vec<f64> = rows.iter().flat_map(|row| &row.rules).copied().collect();
-    rules.sort_by(f64::total_cmp);
-    let is_ruled = |from: f64, to: f64| {
-        let next = rules.partition_point(|rule| *rule < from - OVERHANG);
-        to >= from - OVERHANG && rules.get(next).is_some_and(|rule| *rule <= to + OVERHANG)
-    };
-    let mut columns: Vec<(f64, f64)> = Vec::new();
-    for (left, right) in spans {
-        match columns.last_mut() {
-            Some(last) if left <= last.1 + 1.0 && !is_ruled(last.1, left) => {
-                last.1 = last.1.max(right);
-            }
-            Some(_) | None => columns.push((left, right)),
-        }
-    }
-    columns
-}
-
 /// A row of a table in the making.
+#[derive(Debug, Default)]
 struct GridRow {
     /// How many borders are above it.
     band: usize,
@@ -175,127 +153,125 @@ struct GridRow {
 }
 
 impl GridRow {
-    /// Whether it only has cells under those of a row above it that stand over several columns.
+    /// Adds a cell's text to each column it stands over; a long one is no name and not repeated.
+    fn add(&mut self, cell: &Cell, places: Range<usize>) {
+        let n_columns = if cell.text.len() > MAX_NAME {
+            1
+        } else {
+            places.len()
+        };
+        let places = places.start..places.start + n_columns;
+        if places.len() > 1 {
+            self.wide.push(places.clone());
+        }
+        for text in &mut self.texts[places] {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&cell.text);
+        }
+    }
+
+    /// Whether it only has cells under those of a row above it that stand over several columns, save a label before
+    /// years.
     fn tells_apart(&self, above: &Self) -> bool {
+        let is_under = |column: usize| above.wide.iter().any(|wide| wide.contains(&column));
+        let has_years = || {
+            let mut beside = self.texts.iter().skip(1).filter(|text| !text.is_empty());
+            beside.clone().count() > 0 && beside.all(|text| is_year(text))
+        };
         let mut filled = (0..self.texts.len()).filter(|column| !self.texts[*column].is_empty());
-        filled.all(|column| above.wide.iter().any(|wide| wide.contains(&column)))
+        filled.all(|column| is_under(column) || (column == 0 && has_years()))
+    }
+
+    fn has_figure(&self) -> bool {
+        self.texts.iter().any(|text| is_figure(text))
     }
 }
 
 impl Table {
     fn of(rows: &[Row], rules: &[Rule]) -> Option<Self> {
-        let (n_above, columns) = columns_below_header(rows)?;
-        let n_full = rows.iter().filter(|row| row.cells.len() >= 2).count();
-        if rows.len() < MIN_ROWS || columns.len() < 2 || n_full * 2 < rows.len() {
-            return None;
-        }
-        let cells: Vec<&Cell> = rows.iter().flat_map(|row| &row.cells).collect();
-        let n_chars: usize = cells.iter().map(|cell| cell.text.chars().count()).sum();
-        let is_prose = n_chars > cells.len() * MAX_CELL_CHARS
-            || (columns.len() == 2 && is_justified(rows, &columns));
-        // A list: only markers stand in the first column.
-        let is_list = columns.len() == 2
-            && rows
-                .iter()
-                .all(|row| row.cells.len() < 2 || row.cells[0].text.chars().count() <= 3);
-        if is_prose || is_list {
+        let (n_above, columns) = columns::below_header(rows, MIN_ROWS)?;
+        if !is_tabular(rows, &columns) {
             return None;
         }
         let (left, right) = (columns.first()?.0, columns.last()?.1);
-        let top = rows.first()?.y - rows.first()?.size;
-        let bottom = rows.last()?.y;
-        let borders = borders(rules, (left, right), (top, bottom));
-        let spacing = Spacing::of(rows, &borders);
+        let (first, last) = (rows.first()?, rows.last()?);
+        let borders = borders(rules, (left, right), (first.y, last.y));
+        let spacing = Spacing::of(rows, &columns, &borders);
         let mut grid: Vec<GridRow> = Vec::new();
         for (at, row) in rows.iter().enumerate() {
             let band = borders
                 .iter()
                 .filter(|&&y| y < row.y - row.size * 0.3)
                 .count();
-            let reach = |cell: &Cell| {
-                if at < n_above {
-                    reach(&columns, cell)
-                } else {
-                    1
-                }
+            let cells = if at < n_above {
+                columns::parted(&columns, row)
+            } else {
+                row.cells.clone()
             };
-            let places: Vec<Range<usize>> = row
-                .cells
-                .iter()
-                .map(|cell| place(&columns, cell)..place(&columns, cell) + reach(cell))
+            let places: Vec<Range<usize>> = (0..cells.len())
+                .map(|cell| {
+                    if at < n_above {
+                        columns::span(&columns, row, &cells, cell, rules)
+                    } else {
+                        let column = place(&columns, &cells[cell]);
+                        column..column + 1
+                    }
+                })
                 .collect();
+            let is_header = at < MAX_HEADER_ROWS && !grid.iter().any(GridRow::has_figure);
             let above = grid.last().filter(|above| above.band == band);
             let goes_on = above.is_some_and(|above| match band {
                 0 if !borders.is_empty() => {
-                    let is_header = !above.texts.iter().any(|text| is_figure(text));
-                    is_header
-                        && at < MAX_HEADER_ROWS
-                        && is_part(&places, columns.len())
-                        && !row.has_amount()
+                    is_header && is_part(&places, columns.len()) && !row.has_amount()
                 }
                 _ => {
+                    let is_rest = is_rest(&cells, &places, &above.texts)
+                        && !(names_itself(&cells, &places) && spacing.is_usual(rows, at));
                     borders.len() >= 2
-                        && (is_rest(&places, &above.texts)
-                            || (spacing.is_tight(rows, at) && is_wrap(&columns, rows, at)))
+                        && (is_rest || (spacing.is_tight(rows, at) && is_wrap(&columns, rows, at)))
                 }
             });
             if !goes_on {
                 grid.push(GridRow {
                     band,
-                    wide: Vec::new(),
                     texts: vec![String::new(); columns.len()],
+                    ..GridRow::default()
                 });
             }
-            let Some(last) = grid.last_mut() else {
-                continue;
-            };
-            for (cell, places) in row.cells.iter().zip(places) {
-                if places.len() > 1 {
-                    last.wide.push(places.clone());
-                }
-                for text in &mut last.texts[places] {
-                    if !text.is_empty() {
-                        text.push(' ');
-                    }
-                    text.push_str(&cell.text);
+            if let Some(last) = grid.last_mut() {
+                for (cell, places) in cells.iter().zip(places) {
+                    last.add(cell, places);
                 }
             }
         }
-        let rows = join_header(grid);
+        let rows = header::join(grid);
         (rows.len() >= 2).then_some(Self {
             rows,
-            top,
+            top: first.y - first.size,
             left,
             right,
         })
     }
 }
 
-/// Returns the columns of a table and how many rows at its top were left out to find them: a header over several columns
-/// hides the gaps between them.
-fn columns_below_header(rows: &[Row]) -> Option<(usize, Vec<(f64, f64)>)> {
-    let n_most = MAX_ROWS_ABOVE.min(rows.len().saturating_sub(MIN_ROWS));
-    let found = (0..=n_most)
-        .rev()
-        .map(|n_above| (n_above, columns(&rows[n_above..])));
-    // Of equals the last one, which leaves out least.
-    found.max_by_key(|(_, columns)| columns.len())
-}
-
-/// Returns how many columns a header's cell stands over.
-fn reach(columns: &[(f64, f64)], cell: &Cell) -> usize {
-    let first = place(columns, cell);
-    let over = columns[first + 1..].iter();
-    1 + over
-        .take_while(|(left, _)| *left + OVERHANG < cell.right)
-        .count()
-}
-
-/// Returns the column that a cell begins in.
-fn place(columns: &[(f64, f64)], cell: &Cell) -> usize {
-    let begin = cell.left + OVERHANG.min((cell.right - cell.left).max(0.0) / 2.0);
-    let column = columns.iter().position(|&(_, right)| begin <= right);
-    column.unwrap_or(columns.len() - 1)
+/// Whether rows that have cells beside each other are those of a table, not of prose in columns or of a list.
+fn is_tabular(rows: &[Row], columns: &[(f64, f64)]) -> bool {
+    let n_full = rows.iter().filter(|row| row.cells.len() >= 2).count();
+    if rows.len() < MIN_ROWS || columns.len() < 2 || n_full * 2 < rows.len() {
+        return false;
+    }
+    let cells: Vec<&Cell> = rows.iter().flat_map(|row| &row.cells).collect();
+    let n_chars: usize = cells.iter().map(|cell| cell.text.chars().count()).sum();
+    let is_prose = n_chars > cells.len() * MAX_CELL_CHARS
+        || (columns.len() == 2 && is_justified(rows, columns));
+    // A list: only markers stand in the first column.
+    let is_list = columns.len() == 2
+        && rows
+            .iter()
+            .all(|row| row.cells.len() < 2 || row.cells[0].text.chars().count() <= 3);
+    !is_prose && !is_list
 }
 
 /// Whether a line fills at most half of the columns, as the further lines of a header do.
@@ -303,11 +279,21 @@ fn is_part(places: &[Range<usize>], n_columns: usize) -> bool {
     places.len() * 2 <= n_columns
 }
 
-/// Whether a line only adds to cells of the row above it, and to few of them: the rest of what did not fit on one line.
-fn is_rest(places: &[Range<usize>], above: &[String]) -> bool {
+/// Whether a line only adds to cells of the row above it, and to few of them, and adds no figure to a figure: the rest
+/// of what did not fit on one line.
+fn is_rest(cells: &[Cell], places: &[Range<usize>], above: &[String]) -> bool {
     let n_above = above.iter().filter(|text| !text.is_empty()).count();
-    let adds = places.iter().all(|place| !above[place.start].is_empty());
+    let adds = cells.iter().zip(places).all(|(cell, place)| {
+        let above = &above[place.start];
+        !above.is_empty() && !(is_figure(above) && is_figure(&cell.text))
+    });
     adds && places.len() * 2 <= n_above
+}
+
+/// Whether a line has a label that does not read as the rest of the one above.
+fn names_itself(cells: &[Cell], places: &[Range<usize>]) -> bool {
+    let label = cells.iter().zip(places).find(|(_, place)| place.start == 0);
+    label.is_some_and(|(label, _)| !label.text.starts_with(char::is_lowercase))
 }
 
 /// Whether each cell of a line stands under one that fills its column: text that goes on.
@@ -331,6 +317,10 @@ fn is_figure(text: &str) -> bool {
     text.chars().any(|c| c.is_ascii_digit()) && !text.chars().any(char::is_alphabetic)
 }
 
+fn is_year(text: &str) -> bool {
+    text.len() == 4 && text.parse().is_ok_and(|year| (1900..2100).contains(&year))
+}
+
 /// Whether a text is a figure that names no column, as a year or a number of a note does.
 fn is_amount(text: &str) -> bool {
     is_figure(text) && (text.contains(['.', ',']) || text.len() > 4)
@@ -342,25 +332,42 @@ impl Row {
     }
 }
 
-/// How far apart the lines of a table stand, where every row has borders of its own.
+/// How far apart the lines of a table stand.
 struct Spacing {
-    /// The smallest way from a line to the next across a border.
+    /// The smallest way from a line to the next across a border, where every row has borders of its own.
     across: Option<f64>,
+    /// The smallest way between lines that both have a label and something beside it.
+    labeled: Option<f64>,
 }
 
 impl Spacing {
-    fn of(rows: &[Row], borders: &[f64]) -> Self {
+    fn of(rows: &[Row], columns: &[(f64, f64)], borders: &[f64]) -> Self {
+        let smallest = |is_counted: &dyn Fn(&Row, &Row) -> bool| {
+            let pairs = rows
+                .windows(2)
+                .filter(|pair| is_counted(&pair[0], &pair[1]));
+            pairs.map(|pair| pair[1].y - pair[0].y).reduce(f64::min)
+        };
         let is_boxed = (borders.len() + 1) * 3 >= rows.len();
-        let crossing = rows.windows(2).filter(|pair| {
-            let (above, below) = (pair[0].y, pair[1].y);
-            borders
-                .iter()
-                .any(|&border| (above..below).contains(&border))
-        });
-        let across = crossing.map(|pair| pair[1].y - pair[0].y).reduce(f64::min);
+        let crosses = |above: &Row, below: &Row| {
+            let at = borders.partition_point(|border| *border < above.y);
+            borders.get(at).is_some_and(|border| *border < below.y)
+        };
+        let is_labeled = |row: &Row| {
+            row.cells.len() >= 2 && row.cells.iter().any(|cell| place(columns, cell) == 0)
+        };
         Self {
-            across: across.filter(|_| is_boxed),
+            across: smallest(&crosses).filter(|_| is_boxed),
+            labeled: smallest(&|above, below| is_labeled(above) && is_labeled(below)),
         }
+    }
+
+    /// Whether a line is as far below the one above it as rows with labels are from each other.
+    fn is_usual(&self, rows: &[Row], at: usize) -> bool {
+        let above = at.checked_sub(1).map(|above| rows[at].y - rows[above].y);
+        above
+            .zip(self.labeled)
+            .is_some_and(|(step, labeled)| step > labeled * 0.9)
     }
 
     /// Whether a line stands nearer to the one above it than lines with a border between them.
@@ -370,44 +377,6 @@ impl Spacing {
             .zip(self.across)
             .is_some_and(|(step, across)| step < across * 0.9)
     }
-}
-
-/// Joins the rows of a header whose cells are wrapped: those above the first row with figures, if only the
-/// last of them has all its cells.
-fn join_header(mut rows: Vec<GridRow>) -> Vec<Vec<String>> {
-    let has_figures = |row: &GridRow| {
-        let (mut n, mut n_figures) = (0, 0);
-        for cell in row.texts.iter().skip(1).filter(|cell| !cell.is_empty()) {
-            n += 1;
-            n_figures += usize::from(cell.chars().any(|c| c.is_ascii_digit()));
-        }
-        n_figures > 0 && n_figures * 2 >= n || row.texts.iter().any(|cell| is_amount(cell))
-    };
-    let n_plain = rows.iter().position(has_figures).unwrap_or(0);
-    // A row that only tells apart what stands under one name, be it by figures such as years, is part of the header.
-    let n_told_apart = rows
-        .windows(2)
-        .take_while(|pair| pair[1].tells_apart(&pair[0]))
-        .count();
-    let n = n_plain.max(if n_told_apart > 0 {
-        n_told_apart + 1
-    } else {
-        0
-    });
-    let is_full =
-        |row: &GridRow| row.wide.is_empty() && row.texts.iter().all(|cell| !cell.is_empty());
-    if (2..=MAX_HEADER_ROWS.min(rows.len())).contains(&n) && !rows[..n - 1].iter().any(is_full) {
-        let further: Vec<GridRow> = rows.drain(1..n).collect();
-        for row in further {
-            for (cell, more) in rows[0].texts.iter_mut().zip(row.texts) {
-                if !cell.is_empty() && !more.is_empty() {
-                    cell.push(' ');
-                }
-                cell.push_str(&more);
-            }
-        }
-    }
-    rows.into_iter().map(|row| row.texts).collect()
 }
 
 /// Whether the cells of the first column are mostly as wide as it is and of several words: lines of text.

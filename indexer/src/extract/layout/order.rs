@@ -200,6 +200,7 @@ mod tests {
                 text: text.to_owned(),
                 left,
                 right,
+                ..Cell::default()
             }],
             y,
             size: 10.0,

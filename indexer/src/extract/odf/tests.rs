@@ -42,7 +42,8 @@ fn texts_keep_headings_lists_tables_and_notes() {
     let styles = "<text:list-style style:name='L1'><text:list-level-style-number text:level='1' style:num-format='1' style:num-suffix=')'/>\
         <text:list-level-style-bullet text:level='2'/></text:list-style>";
     let body = "<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes><text:h text:outline-level='2'>出張</text:h>\
-        <text:p>A<text:s/>note<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>below</text:p></text:note-body></text:note>\
+        <text:p>A<text:s/>note<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>below</text:p></text:note-body></text:note>. \
+        Another<text:note><text:note-citation>2</text:note-citation><text:note-body><text:p>It is long. It goes on.</text:p></text:note-body></text:note>\
         <office:annotation><dc:creator>Abe</dc:creator><text:p>check</text:p></office:annotation>.</text:p>\
         <text:list text:style-name='L1'><text:list-item><text:p>one</text:p><text:list><text:list-item><text:p>sub</text:p></text:list-item></text:list></text:list-item>\
         <text:list-item><text:p>two</text:p></text:list-item></text:list>\
@@ -57,8 +58,8 @@ fn texts_keep_headings_lists_tables_and_notes() {
         texts(&extracted),
         [
             (BlockKind::Heading(2), "出張"),
-            (BlockKind::Paragraph, "A note[^1]."),
-            (BlockKind::Paragraph, "[^1]: below"),
+            (BlockKind::Paragraph, "A note *1 below*. Another[^2]."),
+            (BlockKind::Paragraph, "[^2]: It is long. It goes on."),
             (BlockKind::Paragraph, "Comment (Abe): check"),
             (BlockKind::ListItem, "1) one"),
             (BlockKind::ListItem, "- sub"),
