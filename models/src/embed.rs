@@ -49,6 +49,7 @@ pub fn load_embedder(
     };
     let device = device.open()?;
     let tokenizer = Arc::new(TextTokenizer::load(&installed.dir, spec.max_tokens)?);
+    tokenizer.learn_pieces();
     let weights = Weights::find(&installed.dir)?;
     let encoder = arch::load(
         &spec.id.0,
