@@ -168,6 +168,10 @@ impl Embedder for CandleEmbedder {
         })
     }
 
+    fn tokens_add_up(&self, text: &str) -> bool {
+        self.tokenizer.adds_up(text)
+    }
+
     async fn embed_query(&self, text: &str) -> Result<Embedding> {
         let (tokenizer, prompt, text) = (
             Arc::clone(&self.tokenizer),

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use compact_str::CompactString;
 use quick_cache::sync::Cache;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{Encoding, PostProcessor, Tokenizer, TruncationDirection};
@@ -47,7 +48,8 @@ pub(crate) struct TextTokenizer {
 
 /// What is known of words' tokens.
 struct Words {
-    remembered: Cache<Box<str>, usize>,
+    /// Short words, kept in place.
+    remembered: Cache<CompactString, usize>,
     /// Absent until [`TextTokenizer::learn_pieces`] is done, and for tokenizers of other kinds.
     pieces: OnceLock<Pieces>,
 }
@@ -121,6 +123,12 @@ impl TextTokenizer {
             },
         )
         .sum()
+    }
+
+    /// Whether a text's tokens are known to be those of its words, whatever words come before and after.
+    pub(crate) fn adds_up(&self, text: &str) -> bool {
+        let pieces = self.words.as_ref().and_then(|words| words.pieces.get());
+        pieces.is_some() && plain_words(text).is_some()
     }
 
     /// Whether the tokens of every text are those of its words, one after the other.

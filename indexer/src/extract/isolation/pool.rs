@@ -404,7 +404,10 @@ impl Watch {
             let used = now.map_or_else(
                 // Where nothing can be known, the clock has to do.
                 || self.since.elapsed(),
-                |usage| usage.cpu.saturating_sub(*cpu_before.get_or_insert(usage.cpu)),
+                |usage| {
+                    let before = cpu_before.get_or_insert(usage.cpu);
+                    usage.cpu.saturating_sub(*before)
+                },
             );
             let seen = self.steps.load(Ordering::Relaxed);
             if seen > n_steps {
