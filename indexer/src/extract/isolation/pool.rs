@@ -7,7 +7,7 @@ use crate::document::Extracted;
 use crate::error::{Error, Result};
 use async_trait::async_trait;
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -172,8 +172,8 @@ struct Worker {
 
 #[derive(Debug)]
 struct Pipes {
-    input: ChildStdin,
-    output: ChildStdout,
+    input: BufWriter<ChildStdin>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Worker {
@@ -192,8 +192,8 @@ impl Worker {
         let no_pipe = || std::io::Error::other("a pipe to the worker is missing");
         let mut worker = Self {
             pipes: Some(Pipes {
-                input: child.stdin.take().ok_or_else(no_pipe)?,
-                output: child.stdout.take().ok_or_else(no_pipe)?,
+                input: BufWriter::new(child.stdin.take().ok_or_else(no_pipe)?),
+                output: BufReader::new(child.stdout.take().ok_or_else(no_pipe)?),
             }),
             errors: child.stderr.take().ok_or_else(no_pipe)?,
             process: Process(child),
