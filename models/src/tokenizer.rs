@@ -236,10 +236,14 @@ impl Words {
     }
 
     fn count_plain(&self, text: &str) -> Option<usize> {
-        let mut counter = self.pieces.get()?.counter();
+        let pieces = self.pieces.get()?;
+        // Hardly ever needed, and as large as some texts.
+        let mut counter = None;
         let tokens_of = |word| {
-            self.known(word)
-                .unwrap_or_else(|| self.keep(word, counter.count(word)))
+            self.known(word).unwrap_or_else(|| {
+                let counter = counter.get_or_insert_with(|| pieces.counter());
+                self.keep(word, counter.count(word))
+            })
         };
         Some(plain_words(text)?.map(tokens_of).sum())
     }
