@@ -42,6 +42,16 @@ pub struct Chunks {
     pub chunks: Vec<Chunk>,
 }
 
+/// How texts are counted.
+#[derive(Clone, Copy)]
+pub struct Counter<'c> {
+    /// Tokens of a text as the embedder counts them.
+    pub count: &'c dyn Fn(&str) -> usize,
+    /// Whether a text and others of which this is true have as many tokens together, with spaces or line ends between
+    /// them, as one by one.
+    pub adds_up: &'c dyn Fn(&str) -> bool,
+}
+
 /// Cuts a document into chunks.
 ///
 /// `count` gives the tokens of a text as the embedder counts them. A chunk never has more than
@@ -49,19 +59,22 @@ pub struct Chunks {
 /// the section is tiny), and otherwise prefer to end before a heading, then between blocks, then between sentences.
 #[must_use]
 pub fn chunk(blocks: &[Block], count: &dyn Fn(&str) -> usize, config: &ChunkConfig) -> Chunks {
-    chunk_unless(&|| false, blocks, count, config).unwrap_or_default()
+    let adds_up = &|_: &str| false;
+    chunk_unless(&|| false, blocks, Counter { count, adds_up }, config).unwrap_or_default()
 }
 
 /// Cuts a document into chunks as [`chunk`] does. `cancelled` is asked at every sentence; returns `None` once it says so.
+///
+/// What adds up is counted once; everything else once more when sentences are put together.
 #[must_use]
 pub fn chunk_unless(
     cancelled: &dyn Fn() -> bool,
     blocks: &[Block],
-    count: &dyn Fn(&str) -> usize,
+    counter: Counter<'_>,
     config: &ChunkConfig,
 ) -> Option<Chunks> {
     let (text, placed) = join(blocks);
-    let budget = Budget::new(&text, count, cancelled, config.max_tokens);
+    let budget = Budget::new(&text, counter, cancelled, config.max_tokens);
     let units: Vec<Unit> = placed
         .iter()
         .enumerate()
@@ -166,7 +179,7 @@ fn shrink(
         let n_tokens = if budget.is_too_long(&span) {
             usize::MAX
         } else {
-            budget.count(&span)
+            budget.count_together(&units[start..end])
         };
         if n_tokens <= budget.max_tokens() || end == fresh + 1 {
             return (end, n_tokens);

@@ -42,7 +42,7 @@ pub mod sync;
 pub mod verify;
 
 pub use access::{AccessFilter, Acl, Collections, GroupId};
-pub use chunk::{ChunkConfig, Chunks, chunk, chunk_unless, sentences};
+pub use chunk::{ChunkConfig, Chunks, Counter, chunk, chunk_unless, sentences};
 pub use dictionary::Dictionary;
 pub use document::{
     Block, BlockKind, Chunk, ChunkId, CollectionId, DocumentId, Extracted, Locator, PageProblem,

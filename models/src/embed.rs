@@ -49,6 +49,7 @@ pub fn load_embedder(
     };
     let device = device.open()?;
     let tokenizer = Arc::new(TextTokenizer::load(&installed.dir, spec.max_tokens)?);
+    tokenizer.learn_pieces();
     let weights = Weights::find(&installed.dir)?;
     let encoder = arch::load(
         &spec.id.0,
@@ -165,6 +166,10 @@ impl Embedder for CandleEmbedder {
             tracing::warn!(%error, "counting characters instead of tokens");
             text.chars().count()
         })
+    }
+
+    fn tokens_add_up(&self, text: &str) -> bool {
+        self.tokenizer.adds_up(text)
     }
 
     async fn embed_query(&self, text: &str) -> Result<Embedding> {

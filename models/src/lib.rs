@@ -85,6 +85,13 @@ pub trait Embedder: Send + Sync {
     /// Returns the number of tokens of `text` without prompt and special tokens.
     fn count_tokens(&self, text: &str) -> usize;
 
+    /// Returns whether this is known to be a text whose tokens can be added to those of others of its kind, before and
+    /// after it: joined by spaces or line ends they have as many as one by one.
+    fn tokens_add_up(&self, text: &str) -> bool {
+        let _ = text;
+        false
+    }
+
     /// Embeds a search query. The query prompt is added here; text beyond the model's
     /// `max_tokens` is cut at the end.
     async fn embed_query(&self, text: &str) -> Result<Embedding>;

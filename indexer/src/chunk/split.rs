@@ -1,5 +1,6 @@
 //! The units that chunks are packed from: sentences, table rows, lines of code, and pieces of what is too long.
 
+use crate::chunk::Counter;
 use crate::chunk::sentence::sentences;
 use crate::document::BlockKind;
 use std::ops::Range;
@@ -30,6 +31,8 @@ pub(crate) struct Unit {
     pub(crate) span: Range<usize>,
     /// Tokens, without those the tokenizer adds to every text.
     pub(crate) cost: usize,
+    /// Whether its tokens can be added to others'.
+    adds_up: bool,
     /// Index of its block.
     pub(crate) block: usize,
     pub(crate) kind: UnitKind,
@@ -64,7 +67,7 @@ const USUAL_TOKEN_BYTES: usize = 4;
 /// Counts and cuts under the token budget.
 pub(crate) struct Budget<'t> {
     pub(crate) text: &'t str,
-    count: &'t dyn Fn(&str) -> usize,
+    counter: Counter<'t>,
     cancelled: &'t dyn Fn() -> bool,
     max_tokens: usize,
     /// Tokens of the empty text: what the tokenizer adds at both ends.
@@ -77,21 +80,37 @@ type Piece = (Range<usize>, usize);
 impl<'t> Budget<'t> {
     pub(crate) fn new(
         text: &'t str,
-        count: &'t dyn Fn(&str) -> usize,
+        counter: Counter<'t>,
         cancelled: &'t dyn Fn() -> bool,
         max_tokens: usize,
     ) -> Self {
         Self {
             text,
-            count,
+            counter,
             cancelled,
             max_tokens: max_tokens.max(1),
-            overhead: count(""),
+            overhead: (counter.count)(""),
         }
     }
 
     pub(crate) fn count(&self, span: &Range<usize>) -> usize {
-        (self.count)(&self.text[span.clone()])
+        (self.counter.count)(&self.text[span.clone()])
+    }
+
+    /// Returns the tokens of a text that consists of these units and what lies between them.
+    pub(crate) fn count_together(&self, units: &[Unit]) -> usize {
+        let (Some(first), Some(last)) = (units.first(), units.last()) else {
+            return self.overhead;
+        };
+        let between = |pair: &[Unit]| &self.text[pair[0].span.end..pair[1].span.start];
+        let is_blank = |text: &str| !text.is_empty() && text.bytes().all(|b| b" \n".contains(&b));
+        let add_up = units.iter().all(|unit| unit.adds_up)
+            && units.windows(2).all(|pair| is_blank(between(pair)));
+        if add_up {
+            self.overhead + units.iter().map(|unit| unit.cost).sum::<usize>()
+        } else {
+            self.count(&(first.span.start..last.span.end))
+        }
     }
 
     pub(crate) fn max_tokens(&self) -> usize {
@@ -125,7 +144,8 @@ impl<'t> Budget<'t> {
 
     pub(crate) fn fits_context(&self, part: &str) -> bool {
         let max_tokens = self.context_tokens();
-        part.len() <= max_tokens.saturating_mul(MAX_TOKEN_BYTES) && (self.count)(part) <= max_tokens
+        part.len() <= max_tokens.saturating_mul(MAX_TOKEN_BYTES)
+            && (self.counter.count)(part) <= max_tokens
     }
 
     /// The beginning of `part` that fits a quarter of the budget.
@@ -133,7 +153,7 @@ impl<'t> Budget<'t> {
         if self.fits_context(part) {
             return part;
         }
-        &part[..long_prefix(part, self.context_tokens(), self.count)]
+        &part[..long_prefix(part, self.context_tokens(), self.counter.count)]
     }
 
     /// Whether the cutting is to end where it is.
@@ -174,6 +194,7 @@ impl<'t> Budget<'t> {
                     Strength::Sentence
                 };
                 units.push(Unit {
+                    adds_up: (self.counter.adds_up)(&self.text[piece.clone()]),
                     span: piece,
                     cost: n_tokens.saturating_sub(self.overhead).max(1),
                     block,
@@ -252,7 +273,7 @@ impl<'t> Budget<'t> {
                 return;
             }
             let text = &self.text[rest.clone()];
-            let len = long_prefix(text, self.max_tokens, self.count);
+            let len = long_prefix(text, self.max_tokens, self.counter.count);
             let piece = trim(self.text, rest.start..rest.start + len);
             let n_tokens = self.count(&piece);
             out.push((piece, n_tokens));

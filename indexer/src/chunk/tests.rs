@@ -209,7 +209,10 @@ fn cutting_ends_when_nobody_wants_it() {
             asked.get() > 100
         },
         &blocks,
-        &count,
+        Counter {
+            count: &count,
+            adds_up: &|_| false,
+        },
         &config(64),
     );
     assert_eq!(got, None);
@@ -286,6 +289,9 @@ proptest! {
         for (at, c) in got.text.char_indices() {
             prop_assert!(covered[at] || c.is_whitespace(), "{:?} at {} is in no chunk", c, at);
         }
+        let adds_up = |text: &str| !text.is_empty() && text.trim() == text;
+        let added = chunk_unless(&|| false, &blocks, Counter { count: &count, adds_up: &adds_up }, &config);
+        prop_assert_eq!(added.as_ref(), Some(&got));
         let starts: Vec<usize> = got.chunks.iter().map(|chunk| chunk.span.start).collect();
         let ends: Vec<usize> = got.chunks.iter().map(|chunk| chunk.span.end).collect();
         prop_assert!(starts.is_sorted_by(|a, b| a < b) && ends.is_sorted_by(|a, b| a < b));

@@ -2,7 +2,7 @@
 
 use super::invisible;
 use std::borrow::Cow;
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 /// Returns `text` as one line: NFKC, invisible characters dropped, runs of whitespace made one space.
 pub(crate) fn inline(text: &str) -> String {
@@ -70,17 +70,26 @@ fn visible(text: &str) -> Cow<'_, str> {
     {
         return Cow::Borrowed(text);
     }
+    let stays = |c| !is_line_end(c) && !invisible::is_invisible(c);
+    if text.chars().all(stays) && is_nfkc_quick(text.chars()) == IsNormalized::Yes {
+        return Cow::Borrowed(text);
+    }
     let text = text.replace("\r\n", "\n");
     let shown = invisible::strip(&text);
-    let lines = shown.iter().map(|c| match c {
-        '\r' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => '\n',
-        other => *other,
-    });
+    let lines = shown.iter().map(|&c| if is_line_end(c) { '\n' } else { c });
     // Normalization can bring some back: U+FFA0 becomes the Hangul filler.
     let normal = lines
         .nfkc()
         .filter(|c| !matches!(c, '\u{115F}' | '\u{1160}'));
     Cow::Owned(normal.collect())
+}
+
+/// Line ends other than `\n`.
+fn is_line_end(c: char) -> bool {
+    matches!(
+        c,
+        '\r' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
 }
 
 #[cfg(test)]

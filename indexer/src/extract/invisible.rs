@@ -86,7 +86,7 @@ fn is_emoji(c: char) -> bool {
 }
 
 /// Controls, zero-width and bidirectional marks, variation selectors, and tags.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     match c {
         '\n' | '\t' | '\r' | '\u{B}' | '\u{C}' | '\u{85}' => false,
         '\u{AD}'

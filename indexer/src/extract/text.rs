@@ -4,7 +4,7 @@ use crate::document::Extracted;
 use crate::extract::clean;
 use crate::extract::outline::Outline;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 /// Extracts paragraphs, separated by empty lines; list items and Markdown-free headings stay paragraphs of their own.
 pub(crate) fn extract(bytes: &[u8]) -> Extracted {
@@ -118,9 +118,18 @@ fn guess(bytes: &[u8]) -> &'static Encoding {
     if let Some(encoding) = utf16_without_bom(bytes) {
         return encoding;
     }
+    if is_utf8(bytes) {
+        return UTF_8;
+    }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     detector.feed(bytes, true);
     detector.guess(None, Utf8Detection::Allow)
+}
+
+/// Whether the detector would say so after it had tried all encodings, which takes longer than reading the file.
+fn is_utf8(bytes: &[u8]) -> bool {
+    // ASCII with escapes may be ISO-2022-JP.
+    std::str::from_utf8(bytes).is_ok() && !(bytes.is_ascii() && bytes.contains(&b'\x1B'))
 }
 
 /// UTF-16 without a mark: well formed in one byte order, with enough ASCII or kana that this is no accident.

@@ -2,7 +2,7 @@
 
 use super::EXTRACTED_MEDIA_TYPE;
 use crate::catalog::{Job, Published, Reason, TextHash, text_hash};
-use crate::chunk::{Chunks, chunk_unless};
+use crate::chunk::{Chunks, Counter, chunk_unless};
 use crate::extract::isolation::SourceFile;
 use crate::pipeline::{Pipeline, blocking};
 use crate::{Attributes, Error, Extracted, Metadata, Result};
@@ -102,7 +102,10 @@ impl Pipeline {
             let chunks = chunk_unless(
                 &|| awaited.strong_count() == 0,
                 &extracted.blocks,
-                &|text| embedder.count_tokens(text),
+                Counter {
+                    count: &|text| embedder.count_tokens(text),
+                    adds_up: &|text| embedder.tokens_add_up(text),
+                },
                 &config,
             );
             let Some(chunks) = chunks else {

@@ -7,7 +7,7 @@ use crate::document::Extracted;
 use crate::error::{Error, Result};
 use async_trait::async_trait;
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +21,8 @@ const WATCH: Duration = Duration::from_millis(20);
 const START: Duration = Duration::from_secs(20);
 /// Files after which a worker is replaced, so that whatever one of them did to it does not last.
 const FILES_PER_WORKER: u32 = 100;
+/// A worker is not replaced sooner: with small files its start, some 10 ms, would cost more than reading them.
+const WORKER_LIFE: Duration = Duration::from_secs(1);
 /// Files up to this size need no more memory than [`Limits::memory_bytes`]; of larger ones parsers hold copies.
 const SMALL_FILE: u64 = 32 << 20;
 /// Copies of a large file that parsers may hold.
@@ -123,7 +125,9 @@ impl Workers {
     }
 
     fn put_back(&self, worker: Worker) {
-        if worker.pipes.is_some() && worker.n_files < FILES_PER_WORKER {
+        let is_used_up =
+            worker.n_files >= FILES_PER_WORKER && worker.since.elapsed() >= WORKER_LIFE;
+        if worker.pipes.is_some() && !is_used_up {
             self.idle().push(worker);
         }
     }
@@ -163,12 +167,13 @@ struct Worker {
     errors: ChildStderr,
     confinement: Confinement,
     n_files: u32,
+    since: Instant,
 }
 
 #[derive(Debug)]
 struct Pipes {
-    input: ChildStdin,
-    output: ChildStdout,
+    input: BufWriter<ChildStdin>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Worker {
@@ -187,13 +192,14 @@ impl Worker {
         let no_pipe = || std::io::Error::other("a pipe to the worker is missing");
         let mut worker = Self {
             pipes: Some(Pipes {
-                input: child.stdin.take().ok_or_else(no_pipe)?,
-                output: child.stdout.take().ok_or_else(no_pipe)?,
+                input: BufWriter::new(child.stdin.take().ok_or_else(no_pipe)?),
+                output: BufReader::new(child.stdout.take().ok_or_else(no_pipe)?),
             }),
             errors: child.stderr.take().ok_or_else(no_pipe)?,
             process: Process(child),
             confinement: Confinement::default(),
             n_files: 0,
+            since: Instant::now(),
         };
         let listen = |pipes: &mut Pipes| pipes.frame(MAX_GREETING);
         match tokio::time::timeout(START, worker.speak(listen)).await {
@@ -366,7 +372,6 @@ struct Watch {
     process: u32,
     memory: u64,
     cpu: Duration,
-    cpu_before: Duration,
     since: Instant,
     /// Pictures whose recognition was announced or done.
     steps: Arc<AtomicUsize>,
@@ -374,12 +379,10 @@ struct Watch {
 
 impl Watch {
     fn new(process: u32, memory: u64, cpu: Duration) -> Self {
-        let cpu_before = usage(process).map_or(Duration::ZERO, |usage| usage.cpu);
         Self {
             process,
             memory,
             cpu,
-            cpu_before,
             since: Instant::now(),
             steps: Arc::default(),
         }
@@ -388,6 +391,8 @@ impl Watch {
     /// Waits until the process uses more than it may, and says of what.
     async fn until_crossed(&mut self) -> Error {
         let mut n_steps = 0;
+        // What earlier files took. Most are read before the first look, so that nothing need be looked at.
+        let mut cpu_before = None;
         loop {
             tokio::time::sleep(WATCH).await;
             let now = usage(self.process);
@@ -399,7 +404,10 @@ impl Watch {
             let used = now.map_or_else(
                 // Where nothing can be known, the clock has to do.
                 || self.since.elapsed(),
-                |usage| usage.cpu.saturating_sub(self.cpu_before),
+                |usage| {
+                    let before = cpu_before.get_or_insert(usage.cpu);
+                    usage.cpu.saturating_sub(*before)
+                },
             );
             let seen = self.steps.load(Ordering::Relaxed);
             if seen > n_steps {
