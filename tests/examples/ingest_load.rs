@@ -189,6 +189,7 @@ async fn read(halves: &[PathBuf; 2], embedder: &dyn Embedder) -> (Value, Vec<Vec
                     bytes: fs_err::read(&path).unwrap().into(),
                     name: path.file_name().unwrap().to_string_lossy().into_owned(),
                     media_type: None,
+                    taker: Some(kura_indexer::extract::Taker::discard()),
                 }
             })
             .collect();
