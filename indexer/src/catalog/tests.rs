@@ -581,6 +581,7 @@ fn kept_chunks_are_seen_only_once_published() {
         job,
         document,
         version: 1,
+        n_parts: 0,
         title: "Title".to_owned(),
         text: "this one".to_owned(),
         chunks: Vec::new(),
