@@ -36,6 +36,19 @@ impl Acl {
             readers: BTreeSet::from([GroupId(Self::EVERYONE.to_owned())]),
         }
     }
+
+    /// Returns an ACL for those whom both this and the other let read, as far as groups tell.
+    #[must_use]
+    pub fn narrowed(&self, other: &Self) -> Self {
+        let is_open = |acl: &Self| acl.readers.iter().any(|group| group.0 == Self::EVERYONE);
+        match (is_open(self), is_open(other)) {
+            (true, _) => other.clone(),
+            (_, true) => self.clone(),
+            (false, false) => Self {
+                readers: self.readers.intersection(&other.readers).cloned().collect(),
+            },
+        }
+    }
 }
 
 /// What the asking principal may read. There is no default and no way round it: searching needs one.
@@ -86,5 +99,25 @@ impl AccessFilter {
             Scope::Groups(_) => None,
             Scope::Unrestricted { reason } => Some(reason),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrowing_opens_nothing() {
+        let acl = |groups: &[&str]| Acl {
+            readers: groups
+                .iter()
+                .map(|group| GroupId((*group).to_owned()))
+                .collect(),
+        };
+        let (hr, law, everyone) = (acl(&["hr"]), acl(&["law"]), Acl::everyone());
+        assert_eq!(hr.narrowed(&everyone), hr);
+        assert_eq!(everyone.narrowed(&hr), hr);
+        assert_eq!(hr.narrowed(&law), acl(&[]));
+        assert_eq!(acl(&["hr", "law"]).narrowed(&acl(&["law", "it"])), law);
     }
 }

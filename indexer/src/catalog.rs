@@ -4,6 +4,7 @@
 //! whether it survives a file system that fails meanwhile.
 //! One connection writes, a few others read. Every method blocks: callers use the blocking pool.
 
+mod children;
 mod dictionaries;
 mod documents;
 mod jobs;
@@ -18,8 +19,9 @@ mod sources;
 mod surroundings;
 mod vectors;
 
-pub(crate) use documents::Hydrated;
+pub(crate) use children::{NewPart, numbered};
 pub use documents::{Deleted, EmbeddedChunk, Flipped, Indexed, NewVersion, Published, RequestKey};
+pub(crate) use documents::{Hydrated, Pending};
 pub(crate) use jobs::Claim;
 pub use jobs::{Job, JobCounts, JobFilter, JobId, JobState, Priority, Stage};
 pub use moves::Move;
@@ -73,6 +75,7 @@ impl Catalog {
             M::up(include_str!("../migrations/04_metadata.sql")),
             M::up(include_str!("../migrations/05_jobs.sql")),
             M::up(include_str!("../migrations/06_sources.sql")),
+            M::up(include_str!("../migrations/07_children.sql")),
         ])
         .to_latest(&mut writer)?;
         Ok(Self {

@@ -103,6 +103,16 @@ pub enum Error {
         /// The id asked for.
         id: String,
     },
+    /// A document that is part of another and changes only with it.
+    #[error(
+        "`{source_name}` lies in `{parent}` and changes only with it; replace or delete `{parent}`, or use another name"
+    )]
+    PartOfDocument {
+        /// The document's source.
+        source_name: String,
+        /// The source of the one it lies in.
+        parent: String,
+    },
     /// No such job.
     #[error("unknown job `{id}`")]
     UnknownJob {

@@ -13,6 +13,7 @@ mod guard;
 mod hidden;
 mod html;
 mod image;
+mod inner;
 mod invisible;
 pub mod isolation;
 mod layout;
@@ -41,6 +42,7 @@ mod xls;
 mod xlsx;
 
 pub use detect::{MediaType, detect};
+pub use inner::{InnerFile, Taker};
 pub use pdf::{Engine, extract_with as extract_pdf_with};
 pub use source::Language;
 pub(crate) use text::decode;
@@ -58,6 +60,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Tools {
     /// Recognizes the text of pictures and scanned pages; without it they have none.
     pub recognizer: Option<Arc<dyn Recognizer>>,
+    /// Takes the files that lie in the file; without one they are left there.
+    taker: Option<Taker>,
     /// Grows with each step that takes long for a good reason, so that a watcher need not give up.
     steps: Arc<AtomicUsize>,
     on_step: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -82,14 +86,28 @@ impl Tools {
         }
     }
 
+    /// The same, and files that lie in the file go to `taker`.
+    #[must_use]
+    pub fn with_taker(self, taker: Taker) -> Self {
+        Self {
+            taker: Some(taker),
+            ..self
+        }
+    }
+
     /// Returns how many long steps began or ended: a file for which this grows is being worked on.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.steps.load(Ordering::Relaxed)
     }
 
-    fn progressed(&self) {
+    /// Notes that the file is being worked on.
+    fn worked(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn progressed(&self) {
+        self.worked();
         if let Some(on_step) = &self.on_step {
             on_step();
         }
@@ -109,46 +127,52 @@ impl Tools {
 /// `name` and `media_type` are hints; what the bytes are decides first (see [`detect()`]). CPU-bound: call it from the
 /// blocking pool. It returns within about two minutes whatever the bytes are, recognition of many pages aside.
 ///
+/// Files that lie in it, such as attachments, are not read: they go to the tools' [`Taker`].
+///
 /// # Errors
 ///
 /// [`Error::EmptyFile`], [`Error::NoText`], [`Error::NoRecognizer`], [`Error::Encrypted`],
-/// [`Error::UnsupportedFormat`], [`Error::Malformed`] or [`Error::TooLarge`]. A part that cannot be read (a page, an attachment) is a warning instead.
+/// [`Error::UnsupportedFormat`], [`Error::Malformed`] or [`Error::TooLarge`]. A part that cannot be read (a page, a picture) is a warning instead.
 pub fn extract(
     bytes: &[u8],
     name: &str,
     media_type: Option<&str>,
     tools: &Tools,
 ) -> Result<Extracted> {
-    extract_nested(bytes, name, media_type, 0, tools)
+    extract_at(bytes, name, media_type, false, tools)
 }
 
-/// Extracts a file that lies `depth` files deep: 0 for an upload, 1 for its attachment.
-fn extract_nested(
+/// Extracts what is part of the file that is being read, such as a picture shown in its text.
+fn extract_part(
     bytes: &[u8],
     name: &str,
     media_type: Option<&str>,
-    depth: usize,
+    tools: &Tools,
+) -> Result<Extracted> {
+    extract_at(bytes, name, media_type, true, tools)
+}
+
+fn extract_at(
+    bytes: &[u8],
+    name: &str,
+    media_type: Option<&str>,
+    is_part: bool,
     tools: &Tools,
 ) -> Result<Extracted> {
     if bytes.is_empty() {
         return Err(Error::EmptyFile);
     }
     let media_type = detect(bytes, name, media_type);
-    let extracted = guard::run(bytes, &media_type, depth, tools, extract_as)?;
+    let extracted = guard::run(bytes, &media_type, is_part, tools, extract_as)?;
     if extracted.blocks.is_empty() {
         return Err(Error::NoText);
     }
     Ok(extracted)
 }
 
-fn extract_as(
-    bytes: &[u8],
-    media_type: &MediaType,
-    depth: usize,
-    tools: &Tools,
-) -> Result<Extracted> {
+fn extract_as(bytes: &[u8], media_type: &MediaType, tools: &Tools) -> Result<Extracted> {
     let outer = invisible::replace_count(0);
-    let extracted = read(bytes, media_type, depth, tools);
+    let extracted = read(bytes, media_type, tools);
     let n_invisible = invisible::replace_count(outer);
     let mut extracted = extracted?;
     if n_invisible > 0 {
@@ -159,7 +183,7 @@ fn extract_as(
     Ok(extracted)
 }
 
-fn read(bytes: &[u8], media_type: &MediaType, depth: usize, tools: &Tools) -> Result<Extracted> {
+fn read(bytes: &[u8], media_type: &MediaType, tools: &Tools) -> Result<Extracted> {
     match media_type {
         MediaType::Markdown => Ok(markdown::extract(bytes)),
         MediaType::AsciiDoc => Ok(asciidoc::extract(bytes)),
@@ -185,10 +209,10 @@ fn read(bytes: &[u8], media_type: &MediaType, depth: usize, tools: &Tools) -> Re
         MediaType::Ods => odf::extract(bytes, "ODS"),
         MediaType::Rtf => rtf::extract(bytes),
         MediaType::Epub => epub::extract(bytes),
-        MediaType::Eml => mail::extract(bytes, depth, tools),
-        MediaType::Msg => msg::extract(bytes, depth, tools),
-        MediaType::Mbox => mbox::extract(bytes, depth, tools),
-        MediaType::Zip => archive::extract(bytes, depth, tools),
+        MediaType::Eml => mail::extract(bytes, tools),
+        MediaType::Msg => msg::extract(bytes, tools),
+        MediaType::Mbox => mbox::extract(bytes, tools),
+        MediaType::Zip => archive::extract(bytes, tools),
         MediaType::Other(kind) if image::reads(kind) => image::extract(bytes, tools),
         MediaType::Other(_) => Err(Error::UnsupportedFormat {
             media_type: media_type.as_str().to_owned(),
@@ -200,12 +224,13 @@ fn read(bytes: &[u8], media_type: &MediaType, depth: usize, tools: &Tools) -> Re
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
-    use super::{Extracted, Tools, detect, extract_as, legacy, msg, unpacked};
+    use super::{Extracted, Taker, Tools, detect, extract_as, legacy, msg, unpacked};
 
     /// Extracts a file's text, if it has any that can be read.
     pub fn extract(bytes: &[u8], name: &str) -> Option<Extracted> {
         unpacked::begin(bytes.len());
-        extract_as(bytes, &detect(bytes, name, None), 0, &Tools::default()).ok()
+        let tools = Tools::default().with_taker(Taker::discard());
+        extract_as(bytes, &detect(bytes, name, None), &tools).ok()
     }
 
     /// Reads parts of binary files that lie within containers.

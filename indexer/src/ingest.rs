@@ -10,6 +10,7 @@
 mod activity;
 mod control;
 mod embed;
+mod parts;
 mod prepare;
 mod run;
 mod store;
@@ -95,7 +96,8 @@ impl Pipeline {
     /// Keeps a file and queues its indexing. When it returns, neither can be lost.
     ///
     /// # Errors
-    /// [`Error::StorageFull`] before anything was written; [`Error::InvalidMetadata`].
+    /// [`Error::StorageFull`] before anything was written; [`Error::InvalidMetadata`]; [`Error::PartOfDocument`] when the
+    /// document of that source lies in another one.
     pub async fn add_document(&self, new: NewDocument) -> Result<Added> {
         self.add_document_with(new, Priority::default()).await
     }
@@ -115,7 +117,7 @@ impl Pipeline {
         let metadata = new.metadata.checked()?;
         let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
         let says_something = !metadata.is_empty();
-        let added = blocking(move || {
+        let (added, children_wait) = blocking(move || {
             let media_type = match new.media_type {
                 Some(given) if given == EXTRACTED_MEDIA_TYPE => given,
                 given => extract::detect(&new.bytes, &new.source, given.as_deref())
@@ -142,21 +144,23 @@ impl Pipeline {
             let (id, job, outcome) = catalog.add_document(&version)?;
             let document =
                 catalog.document(id, &AccessFilter::unrestricted("reply to the adder"))?;
+            let children_wait = catalog.children_wait(id)?;
             drop(adding);
             if document.sha256 != sha256 {
                 // A request that came again: these bytes are not the document's any more.
                 let blob = [sha256];
                 blobs.drop_unused(&blob, || catalog.still_in_use(&blob))?;
             }
-            Ok(Added {
+            let added = Added {
                 document,
                 job,
                 outcome,
-            })
+            };
+            Ok((added, children_wait))
         })
         .await?;
-        // Otherwise the job tells the index.
-        if says_something && added.job.is_none() {
+        // Otherwise the job tells the index. Who may read the children does not wait for it.
+        if says_something && added.job.is_none() || children_wait {
             self.index_attributes().await?;
         }
         Ok(added)
@@ -201,11 +205,17 @@ impl Pipeline {
                     return Ok(());
                 };
                 after = Some(last.document);
-                let ops = unindexed.iter().map(|told| IndexOp::SetAttributes {
+                let readers = unindexed.iter().filter_map(|told| {
+                    Some(IndexOp::SetAcl {
+                        document: told.document,
+                        acl: told.acl.clone()?,
+                    })
+                });
+                let attributes = unindexed.iter().map(|told| IndexOp::SetAttributes {
                     document: told.document,
                     attributes: told.attributes.clone(),
                 });
-                store.apply(ops.collect()).await?;
+                store.apply(readers.chain(attributes).collect()).await?;
                 store.checkpoint().await?;
                 let sink = Arc::clone(&catalog);
                 blocking(move || sink.attributes_indexed(&unindexed)).await?;
@@ -214,12 +224,20 @@ impl Pipeline {
         told.await.map_err(|error| Error::Task(error.to_string()))?
     }
 
-    /// Deletes a document. When it returns, no search, answer or list has it, and no store holds its text.
+    /// Deletes a document and what lies in it. When it returns, no search, answer or list has them, and no store holds
+    /// their text.
     ///
     /// # Errors
-    /// [`Error::UnknownDocument`] when it is absent or not for this principal.
+    /// [`Error::UnknownDocument`] when it is absent or not for this principal; [`Error::PartOfDocument`] when it lies in
+    /// another one.
     pub async fn delete_document(&self, id: DocumentId, access: &AccessFilter) -> Result<()> {
-        self.document(id, access).await?;
+        let document = self.document(id, access).await?;
+        if let Some(parent) = document.parent {
+            return Err(Error::PartOfDocument {
+                source_name: document.source,
+                parent: self.document(parent, access).await?.source,
+            });
+        }
         // From this commit on it is invisible, whatever happens below.
         self.catalog(move |catalog| catalog.delete_document(id))
             .await?;

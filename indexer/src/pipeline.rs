@@ -294,6 +294,22 @@ impl Pipeline {
             .await
     }
 
+    /// Returns the documents that lie in one, such as what is attached to a mail, by source, from after the cursor `after`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`] when it is absent or not for this principal.
+    pub async fn children(
+        &self,
+        parent: DocumentId,
+        access: &AccessFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Document>> {
+        let (access, after) = (access.clone(), after.map(str::to_owned));
+        self.catalog(move |catalog| catalog.children(parent, &access, after.as_deref(), limit))
+            .await
+    }
+
     /// Returns the document of a source in a collection.
     ///
     /// # Errors

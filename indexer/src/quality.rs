@@ -280,7 +280,8 @@ impl Survey {
                 .entry(language(text).to_owned())
                 .or_default() += 1;
             let (n_signs, figures) = profile.key();
-            if n_signs < TINY {
+            // An archive says what lies in it, and nothing else.
+            if n_signs < TINY && document.n_children == 0 {
                 issues.push(Issue::Tiny(n_signs));
             }
             let alike = self.alike.entry(figures).or_default();

@@ -204,6 +204,19 @@ impl Catalog {
                 format!("the latest version of document {document}"),
             ));
         }
+        let orphans = "SELECT d.id FROM documents d JOIN documents p ON p.id = d.parent_id
+             WHERE d.deleted_at IS NULL AND p.deleted_at IS NOT NULL";
+        for document in self.texts(orphans)? {
+            let what = format!("document {document}, which lies in a deleted one");
+            troubles.push((Trouble::Orphan, what));
+        }
+        let too_open = "SELECT DISTINCT d.id FROM documents d JOIN readers r ON r.document_id = d.id
+             WHERE d.parent_id IS NOT NULL AND d.deleted_at IS NULL
+               AND NOT EXISTS (SELECT 1 FROM readers p WHERE p.document_id = d.parent_id AND p.group_id IN (r.group_id, 'everyone'))";
+        for document in self.texts(too_open)? {
+            let what = format!("readers of document {document}, who may not read what it lies in");
+            troubles.push((Trouble::Damaged, what));
+        }
         Ok(troubles)
     }
 }

@@ -253,6 +253,14 @@ impl Client {
         self.all(&path)
     }
 
+    /// Returns all documents that lie in a document.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn children(&self, id: &str) -> anyhow::Result<Vec<Document>> {
+        self.all(&format!("/api/v1/documents/{id}/children?limit=200"))
+    }
+
     /// Returns a document's text.
     ///
     /// # Errors

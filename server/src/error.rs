@@ -30,6 +30,8 @@ pub enum Code {
     UnknownCollection,
     /// No such document, or none that may be read.
     UnknownDocument,
+    /// The document lies in another one, and changes only with it.
+    PartOfDocument,
     /// No such job.
     UnknownJob,
     /// The job is not in a state for that.
@@ -84,10 +86,11 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Unauthorized,
         Self::UnknownCollection,
         Self::UnknownDocument,
+        Self::PartOfDocument,
         Self::UnknownJob,
         Self::JobState,
         Self::IdempotencyKeyUsed,
@@ -129,6 +132,11 @@ impl Code {
                 "unknown_document",
                 StatusCode::NOT_FOUND,
                 "Unknown document",
+            ),
+            Self::PartOfDocument => (
+                "part_of_document",
+                StatusCode::CONFLICT,
+                "Part of another document",
             ),
             Self::UnknownJob => ("unknown_job", StatusCode::NOT_FOUND, "Unknown job"),
             Self::IdempotencyKeyUsed => (
@@ -440,6 +448,7 @@ fn bare_detail(status: StatusCode) -> &'static str {
         Code::Unauthorized
         | Code::UnknownCollection
         | Code::UnknownDocument
+        | Code::PartOfDocument
         | Code::UnknownJob
         | Code::JobState
         | Code::IdempotencyKeyUsed
@@ -511,6 +520,7 @@ impl From<kura_indexer::Error> for ApiError {
             | E::InvalidMetadata { .. }
             | E::InvalidSource { .. } => Code::InvalidRequest,
             E::UnknownDocument { .. } => Code::UnknownDocument,
+            E::PartOfDocument { .. } => Code::PartOfDocument,
             E::UnknownJob { .. } => Code::UnknownJob,
             E::JobState { .. } => Code::JobState,
             E::RequestKeyUsed { .. } => Code::IdempotencyKeyUsed,

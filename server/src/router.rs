@@ -93,6 +93,7 @@ fn guarded() -> OpenApiRouter<AppState> {
             routes::documents::delete_document,
             routes::metadata::change_document
         ))
+        .routes(routes!(routes::documents::list_children))
         .routes(routes!(routes::documents::get_document_text))
         .routes(routes!(routes::documents::get_document_content))
         .routes(routes!(routes::quality::get_quality))

@@ -188,6 +188,7 @@ async fn read(halves: &[PathBuf; 2], embedder: &Arc<dyn Embedder>) -> (Value, Ve
                     bytes: fs_err::read(&path).unwrap().into(),
                     name: path.file_name().unwrap().to_string_lossy().into_owned(),
                     media_type: None,
+                    taker: Some(kura_indexer::extract::Taker::discard()),
                 }
             })
             .collect();

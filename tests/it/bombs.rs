@@ -5,6 +5,7 @@ mod server;
 
 pub(crate) use files::Random;
 use files::{broken, made};
+use kura_indexer::extract::Taker;
 use kura_indexer::extract::isolation::{Extractor as _, Limits, SourceFile, Workers};
 use kura_tests::Kura;
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ fn file(name: &str, bytes: Vec<u8>) -> SourceFile {
         bytes: bytes.into(),
         name: name.to_owned(),
         media_type: None,
+        taker: Some(Taker::discard()),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Extraction measured over real files of many formats, with the snippets that must be found in them.
 
+use kura_indexer::extract::Taker;
 use kura_indexer::{Error, Tools, extract};
 use kura_tests::Kura;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Formats that kura reads.
@@ -151,7 +153,27 @@ fn real_files_cut_off_or_damaged_anywhere_end() {
 
 fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>) {
     let start = Instant::now();
-    let outcome = extract(bytes, &entry.file, None, &Tools::default());
+    // What is attached to a mail counts as its text: the reference extractor had it so.
+    let attached: Arc<Mutex<Vec<String>>> = Arc::default();
+    let sink = Arc::clone(&attached);
+    let taker = Taker::new(move |_, file| {
+        let read = extract(
+            file.bytes,
+            file.path,
+            Some(file.media_type),
+            &Tools::default(),
+        );
+        let blocks = read.into_iter().flat_map(|extracted| extracted.blocks);
+        sink.lock().unwrap().extend(blocks.map(|block| block.text));
+        Ok(())
+    });
+    let outcome = extract(
+        bytes,
+        &entry.file,
+        None,
+        &Tools::default().with_taker(taker),
+    );
+    let attached = std::mem::take(&mut *attached.lock().unwrap());
     let took = start.elapsed();
     let tagged = |tag: &str| entry.tags.iter().any(|own| own.starts_with(tag));
     let is_supported = SUPPORTED.contains(&entry.ext.as_str());
@@ -183,6 +205,7 @@ fn measure(entry: &Entry, bytes: &[u8], row: &mut Row, faults: &mut Vec<String>)
             let title = extracted.title.iter().map(String::as_str);
             let text: Vec<&str> = title
                 .chain(extracted.blocks.iter().map(|block| block.text.as_str()))
+                .chain(attached.iter().map(String::as_str))
                 .collect();
             let text = folded(&text.join("\n"));
             if is_clean {

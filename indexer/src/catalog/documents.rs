@@ -1,7 +1,8 @@
 //! Documents, their versions and chunks: add, put, publish, hydrate, delete.
 
+use super::children::{self, Readers};
 use super::jobs::{self, NewJob, Priority};
-use super::metadata::{self, ATTRIBUTES};
+use super::metadata::{self, ATTRIBUTES, KNOWN};
 use super::rows::{self, DOCUMENT_COLUMNS, DOCUMENT_TABLES, Document, Page};
 use super::{Catalog, JobId, Reason, corrupt, now, requests, vectors};
 use crate::access::Collections;
@@ -57,6 +58,8 @@ pub struct Indexed {
     pub document: DocumentId,
     /// The version.
     pub version: u32,
+    /// How many of the files noted as its parts lie in it.
+    pub n_parts: u32,
     /// Its title.
     pub title: String,
     /// Its text, which the chunks' spans point into.
@@ -108,6 +111,23 @@ pub struct Flipped {
     pub documents: Vec<DocumentId>,
     /// Blobs of the versions that went; others may still use them.
     pub old_blobs: Vec<String>,
+    /// Children of which nothing is served until their new version is indexed.
+    pub hidden: Vec<DocumentId>,
+    /// Whether children were marked deleted.
+    pub any_deleted: bool,
+}
+
+/// A version that waits for its job, with what is needed to read it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    pub(crate) sha256: String,
+    /// What people said about it, as JSON.
+    pub(crate) given: String,
+    /// The date it has if it says none itself.
+    pub(crate) date: Option<Date>,
+    /// Whether it lies in another document.
+    pub(crate) is_child: bool,
+    pub(crate) target: Published,
 }
 
 /// A deleted document that stores may still hold.
@@ -167,7 +187,9 @@ impl Catalog {
                 }
                 put_version(tx, new)?;
                 metadata::find(tx, new.document, &new.found)?;
+                children::replace(tx, new, &mut flipped)?;
                 if new.version > 1 {
+                    flipped.old_blobs.extend(blobs_of_parts(tx, &id, new.version)?);
                     let old = tx
                         .prepare_cached("DELETE FROM versions WHERE document_id = ?1 AND version < ?2 RETURNING sha256")?
                         .query_map(params![id, new.version], |row| row.get(0))?
@@ -184,33 +206,40 @@ impl Catalog {
         })
     }
 
-    /// Returns the bytes' hash and owner of a version that waits for its job, and what people said about the document, as
-    /// JSON; `None` when it was deleted or replaced meanwhile.
-    pub(crate) fn pending(
-        &self,
-        document: DocumentId,
-        version: u32,
-    ) -> Result<Option<(String, String, Published)>> {
+    /// Returns a version that waits for its job; `None` when it was deleted or replaced meanwhile.
+    pub(crate) fn pending(&self, document: DocumentId, version: u32) -> Result<Option<Pending>> {
         self.read(|conn| {
             conn.query_row(
                 &format!("SELECT v.sha256, d.collection_id, d.title,
-                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), {ATTRIBUTES}
+                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id),
+                        json_patch(json_remove(coalesce(p.given, '{{}}'), '$.supersedes'), d.given), json_extract(p.found, '$.date'),
+                        d.parent_id IS NOT NULL, {ATTRIBUTES}
                  FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
+                 LEFT JOIN documents p ON p.id = d.parent_id
                  WHERE d.id = ?1 AND d.latest_version = ?2 AND d.deleted_at IS NULL"),
                 params![document.to_string(), version],
-                |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get::<_, String>(3)?, metadata::attributes(row, 4)?)),
+                |row| {
+                    let [collection, title, readers]: [String; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
+                    let (date, attributes): (Option<String>, _) = (row.get(5)?, metadata::attributes(row, 7)?);
+                    Ok((row.get(0)?, row.get(4)?, row.get(6)?, collection, title, readers, date, attributes))
+                },
             )
             .optional()?
-            .map(|(sha256, collection, title, readers, attributes)| {
-                let published = Published {
-                    document,
-                    version,
-                    collection: CollectionId(rows::uuid(&collection)?),
-                    title,
-                    acl: rows::acl(&readers)?,
-                    attributes: attributes?,
-                };
-                Ok((sha256, metadata::given(conn, document)?, published))
+            .map(|(sha256, given, is_child, collection, title, readers, date, attributes)| {
+                Ok(Pending {
+                    sha256,
+                    given,
+                    date: date.and_then(|date| date.parse().ok()),
+                    is_child,
+                    target: Published {
+                        document,
+                        version,
+                        collection: CollectionId(rows::uuid(&collection)?),
+                        title,
+                        acl: rows::acl(&readers)?,
+                        attributes: attributes?,
+                    },
+                })
             })
             .transpose()
         })
@@ -321,15 +350,15 @@ impl Catalog {
         access: &AccessFilter,
     ) -> Result<HashMap<ChunkId, Hydrated>> {
         self.read(|conn| {
-            let mut select = conn.prepare_cached(
+            let mut select = conn.prepare_cached(&format!(
                 "SELECT k.ordinal, k.text, k.context, k.n_tokens, k.span_start, k.span_end, k.locator, d.title, d.source, c.name,
                         (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), k.vector, coalesce(k.tokens, x''),
-                        json_extract(json_patch(d.found, d.given), '$.date')
+                        json_extract({KNOWN}, '$.date')
                  FROM chunks k
                  JOIN documents d ON d.id = k.document_id AND d.visible_version = k.version
                  JOIN collections c ON c.id = d.collection_id
-                 WHERE k.document_id = ?1 AND k.version = ?2 AND k.ordinal = ?3 AND d.deleted_at IS NULL",
-            )?;
+                 WHERE k.document_id = ?1 AND k.version = ?2 AND k.ordinal = ?3 AND d.deleted_at IS NULL"
+            ))?;
             let passing = passing(conn, ids, filter)?;
             let mut found = HashMap::with_capacity(ids.len());
             for id in ids.iter().filter(|id| passing.as_ref().is_none_or(|passing| passing.contains(&id.document))) {
@@ -366,13 +395,7 @@ impl Catalog {
             None => None,
             Some(groups) => Some(json_list(groups.iter().map(|group| group.0.clone()))?),
         };
-        let (after_source, after_id) = match after {
-            None => (None, String::new()),
-            Some(cursor) => {
-                let (id, source) = cursor.split_at_checked(36).unwrap_or((cursor, ""));
-                (Some(source.to_owned()), id.to_owned())
-            }
-        };
+        let after = Cursor::parse(after);
         let items: Vec<Document> = self.read(|conn| {
             conn.prepare_cached(&format!(
                 "SELECT {DOCUMENT_COLUMNS}, {ATTRIBUTES} FROM {DOCUMENT_TABLES}
@@ -382,7 +405,7 @@ impl Catalog {
                    AND (?3 IS NULL OR (d.source, d.id) > (?3, ?4))
                  ORDER BY d.source, d.id LIMIT ?5"
             ))?
-            .query_map(params![only, groups, after_source, after_id, limit as u64 + 1], rows::document)?
+            .query_map(params![only, groups, after.source, after.id, limit as u64 + 1], rows::document)?
             .map(|row| row?)
             .collect()
         })?;
@@ -450,18 +473,20 @@ impl Catalog {
         id.map(|id| Ok(DocumentId(rows::uuid(&id)?))).transpose()
     }
 
-    /// Marks a document deleted: from the commit on nothing of it is returned, and its open jobs end.
+    /// Marks a document and its children deleted: from the commit on nothing of them is returned, and their open jobs end.
     pub fn delete_document(&self, id: DocumentId) -> Result<()> {
         self.write(|tx| mark_deleted(tx, id))
     }
 
-    /// Returns deleted documents that the stores may still hold.
+    /// Returns deleted documents that the stores may still hold, children before their parents.
     pub fn deleted(&self) -> Result<Vec<Deleted>> {
         self.read(|conn| {
-            conn.prepare_cached("SELECT id FROM documents WHERE deleted_at IS NOT NULL")?
-                .query_map([], |row| row.get::<_, String>(0))?
-                .map(|id| Ok(Deleted(DocumentId(rows::uuid(&id?)?))))
-                .collect()
+            conn.prepare_cached(
+                "SELECT id FROM documents WHERE deleted_at IS NOT NULL ORDER BY parent_id IS NULL",
+            )?
+            .query_map([], |row| row.get::<_, String>(0))?
+            .map(|id| Ok(Deleted(DocumentId(rows::uuid(&id?)?))))
+            .collect()
         })
     }
 
@@ -476,6 +501,7 @@ impl Catalog {
                     .query_map([id.to_string()], |row| row.get(0))?
                     .collect::<rusqlite::Result<Vec<String>>>()?;
                 old_blobs.extend(blobs);
+                old_blobs.extend(blobs_of_parts(tx, &id.to_string(), u32::MAX)?);
                 tx.execute("DELETE FROM documents WHERE id = ?1 AND deleted_at IS NOT NULL", [id.to_string()])?;
             }
             tx.execute(
@@ -489,8 +515,9 @@ impl Catalog {
     /// Returns those of these blobs that are still in use.
     pub(crate) fn still_in_use(&self, blobs: &[String]) -> Result<HashSet<String>> {
         self.read(|conn| {
-            let mut used =
-                conn.prepare_cached("SELECT 1 FROM versions WHERE sha256 = ?1 LIMIT 1")?;
+            let mut used = conn.prepare_cached(
+                "SELECT 1 FROM versions WHERE sha256 = ?1 UNION ALL SELECT 1 FROM inner_files WHERE sha256 = ?1 LIMIT 1",
+            )?;
             let mut found = HashSet::new();
             for blob in blobs {
                 if used.exists([blob])? {
@@ -505,7 +532,7 @@ impl Catalog {
     pub fn blobs_in_use(&self) -> Result<HashSet<String>> {
         self.read(|conn| {
             Ok(conn
-                .prepare_cached("SELECT DISTINCT sha256 FROM versions")?
+                .prepare_cached("SELECT sha256 FROM versions UNION SELECT sha256 FROM inner_files")?
                 .query_map([], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?)
         })
@@ -540,6 +567,9 @@ fn published(row: &Row<'_>) -> rusqlite::Result<Result<Published>> {
 
 pub(super) fn mark_deleted(tx: &Transaction<'_>, id: DocumentId) -> Result<()> {
     let at = now();
+    for child in children::ids(tx, id)? {
+        mark_deleted(tx, child)?;
+    }
     metadata::note_superseded(tx, id)?;
     tx.execute(
         "UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL",
@@ -591,23 +621,41 @@ fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
             name: new.collection.to_string(),
             existing: Vec::new(),
         })?;
-    let known: Option<(String, u32, String, String, String)> = tx
+    let known: Option<Known> = tx
         .query_row(
-            "SELECT d.id, d.latest_version, d.status, v.sha256,
+            "SELECT d.id, d.latest_version, d.status, v.sha256, v.holds_parts,
+                    (SELECT w.sha256 FROM versions w WHERE w.document_id = d.id AND w.version = d.visible_version),
                     (SELECT json_group_array(group_id) FROM (SELECT group_id FROM readers r WHERE r.document_id = d.id ORDER BY group_id))
              FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
              WHERE d.collection_id = ?1 AND d.source = ?2 AND d.deleted_at IS NULL",
             params![new.collection.to_string(), new.source],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+            |row| {
+                Ok(Known {
+                    id: row.get(0)?,
+                    latest: row.get(1)?,
+                    status: row.get(2)?,
+                    sha256: row.get(3)?,
+                    holds_parts: row.get(4)?,
+                    served: row.get(5)?,
+                    readers: row.get(6)?,
+                })
+            },
         )
         .optional()?;
     let (document, version, outcome) = match known {
         None => (insert_document(tx, new)?, 1, AddOutcome::New),
-        Some((id, latest, status, sha256, readers)) => {
-            let document = DocumentId(rows::uuid(&id)?);
-            let same = sha256 == new.sha256 && rows::acl(&readers)? == *new.acl;
+        Some(known) => {
+            if let Some(parent) = children::parent_source(tx, &known.id)? {
+                return Err(Error::PartOfDocument {
+                    source_name: new.source.to_owned(),
+                    parent,
+                });
+            }
+            let (document, latest) = (DocumentId(rows::uuid(&known.id)?), known.latest);
+            let same_readers = rows::acl(&known.readers)? == *new.acl;
+            let same = known.sha256 == new.sha256 && same_readers && !known.holds_parts;
             metadata::give(tx, document, new.metadata)?;
-            match status.as_str() {
+            match known.status.as_str() {
                 "indexed" if same => return Ok((document, None, AddOutcome::Unchanged)),
                 "pending" if same => {
                     let job = open_job(tx, document)?;
@@ -620,8 +668,15 @@ fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
             }
             tx.execute(
                 "UPDATE documents SET latest_version = ?2, status = 'pending', error = NULL, updated_at = ?3 WHERE id = ?1",
-                params![id, latest + 1, now()],
+                params![known.id, latest + 1, now()],
             )?;
+            let readers = if known.served.as_deref() == Some(new.sha256) {
+                Readers::Exactly(new.acl)
+            } else {
+                // Another file may be for people who must not see what lies in the one that is served until then.
+                Readers::AtMost(new.acl)
+            };
+            children::set_readers(tx, document, readers)?;
             // A job for a version that is no longer the latest would publish old text over new.
             jobs::drop_open(
                 tx,
@@ -632,24 +687,77 @@ fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
             (document, latest + 1, AddOutcome::Replaced)
         }
     };
-    tx.execute(
-        "INSERT INTO versions (document_id, version, sha256, size_bytes, media_type) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![document.to_string(), version, new.sha256, new.size_bytes, new.media_type],
-    )?;
     set_readers(tx, document, new.acl)?;
     if outcome == AddOutcome::New {
         metadata::give_new(tx, document, new.metadata)?;
     }
-    let job = NewJob {
+    let next = NextVersion {
         document,
         version,
+        sha256: new.sha256,
+        size_bytes: new.size_bytes,
+        media_type: new.media_type,
         source: new.source,
         collection_name: &collection_name,
-        n_bytes: new.size_bytes,
         priority: new.priority,
     };
-    let job = jobs::insert(tx, &job)?;
+    let job = queue(tx, &next)?;
     Ok((document, Some(job), outcome))
+}
+
+/// A document as it is when a file comes under its name.
+struct Known {
+    id: String,
+    latest: u32,
+    status: String,
+    sha256: String,
+    holds_parts: bool,
+    /// Hash of the version that is served.
+    served: Option<String>,
+    readers: String,
+}
+
+/// A version that is about to be queued.
+pub(super) struct NextVersion<'a> {
+    pub(super) document: DocumentId,
+    pub(super) version: u32,
+    pub(super) sha256: &'a str,
+    pub(super) size_bytes: u64,
+    pub(super) media_type: &'a str,
+    pub(super) source: &'a str,
+    pub(super) collection_name: &'a str,
+    pub(super) priority: Priority,
+}
+
+/// Adds a version, and queues its job.
+pub(super) fn queue(tx: &Transaction<'_>, next: &NextVersion<'_>) -> Result<JobId> {
+    tx.prepare_cached(
+        "INSERT INTO versions (document_id, version, sha256, size_bytes, media_type) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        next.document.to_string(),
+        next.version,
+        next.sha256,
+        next.size_bytes,
+        next.media_type
+    ])?;
+    let job = NewJob {
+        document: next.document,
+        version: next.version,
+        source: next.source,
+        collection_name: next.collection_name,
+        n_bytes: next.size_bytes,
+        priority: next.priority,
+    };
+    jobs::insert(tx, &job)
+}
+
+/// Returns the blobs of files that lie in versions before this one and that never became documents.
+fn blobs_of_parts(tx: &Transaction<'_>, document: &str, before: u32) -> Result<Vec<String>> {
+    Ok(tx
+        .prepare_cached("SELECT sha256 FROM inner_files WHERE document_id = ?1 AND version < ?2")?
+        .query_map(params![document, before], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?)
 }
 
 /// Completes the row of a version, with its chunks unless they are kept already.
@@ -693,7 +801,7 @@ fn insert_document(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<Documen
     Ok(id)
 }
 
-fn set_readers(tx: &Transaction<'_>, document: DocumentId, acl: &Acl) -> Result<()> {
+pub(super) fn set_readers(tx: &Transaction<'_>, document: DocumentId, acl: &Acl) -> Result<()> {
     tx.execute(
         "DELETE FROM readers WHERE document_id = ?1",
         [document.to_string()],
@@ -718,7 +826,34 @@ fn open_job(tx: &Transaction<'_>, document: DocumentId) -> Result<Option<JobId>>
     id.map(|id| Ok(JobId(rows::uuid(&id)?))).transpose()
 }
 
-fn document(conn: &Connection, id: DocumentId, access: &AccessFilter) -> Result<Document> {
+/// Where a list of documents goes on.
+pub(super) struct Cursor {
+    pub(super) source: Option<String>,
+    pub(super) id: String,
+}
+
+impl Cursor {
+    /// Reads what [`Document::cursor`] returned.
+    pub(super) fn parse(cursor: Option<&str>) -> Self {
+        let Some(cursor) = cursor else {
+            return Self {
+                source: None,
+                id: String::new(),
+            };
+        };
+        let (id, source) = cursor.split_at_checked(36).unwrap_or((cursor, ""));
+        Self {
+            source: Some(source.to_owned()),
+            id: id.to_owned(),
+        }
+    }
+}
+
+pub(super) fn document(
+    conn: &Connection,
+    id: DocumentId,
+    access: &AccessFilter,
+) -> Result<Document> {
     let found = conn
         .prepare_cached(&format!("SELECT {DOCUMENT_COLUMNS}, {ATTRIBUTES} FROM {DOCUMENT_TABLES} WHERE d.id = ?1 AND d.deleted_at IS NULL"))?
         .query_row([id.to_string()], rows::document)

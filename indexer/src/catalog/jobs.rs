@@ -198,7 +198,8 @@ impl Priority {
         }
     }
 
-    fn of_rank(rank: i64) -> Self {
+    /// Returns the priority that is kept as this number.
+    pub(super) fn of_rank(rank: i64) -> Self {
         match rank {
             ..0 => Self::Low,
             0 => Self::Normal,
@@ -606,6 +607,15 @@ pub(super) fn hurry(tx: &Transaction<'_>, id: JobId, priority: Priority) -> Resu
         "UPDATE jobs SET priority = max(priority, ?2) WHERE id = ?1 AND state = 'queued'",
         params![id.to_string(), priority.rank()],
     )?;
+    Ok(())
+}
+
+/// Gives the open jobs of a document its new name.
+pub(super) fn rename(tx: &Transaction<'_>, document: &str, source: &str) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE jobs SET source = ?2 WHERE document_id = ?1 AND state IN ('queued', 'running')",
+    )?
+    .execute(params![document, source])?;
     Ok(())
 }
 

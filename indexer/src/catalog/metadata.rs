@@ -3,16 +3,32 @@
 use super::rows;
 use super::{Catalog, corrupt, now};
 use crate::metadata::{Attributes, Metadata, MetadataChange, invalid};
-use crate::{DocumentId, Error, Result};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use crate::{Acl, DocumentId, Error, Result};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+/// What is known of document `d`, as JSON: what was found in it, and over that what people said about it. Of a child also
+/// the parent's date, unless it has one of its own, and what people said about the parent.
+macro_rules! known {
+    () => {
+        "CASE WHEN d.parent_id IS NULL THEN json_patch(d.found, d.given)
+              ELSE (SELECT json_patch(json_patch(json_patch(json_patch('{}', json_object('date', json_extract(p.found, '$.date'))),
+                                                            d.found), json_remove(p.given, '$.supersedes')), d.given)
+                    FROM documents p WHERE p.id = d.parent_id) END"
+    };
+}
+/// The same, for use in other columns.
+pub(super) const KNOWN: &str = known!();
 
 /// Columns of what is known of document `d` in version `v`; [`attributes`] reads them.
 ///
-/// A document supersedes another as soon as it can be found itself, and until it is deleted.
-pub(super) const ATTRIBUTES: &str = "v.media_type, json_patch(d.found, d.given),
-    (SELECT min(s.since) FROM successions s JOIN documents b ON b.id = s.document_id
-     WHERE s.collection_id = d.collection_id AND s.source = d.source AND b.id <> d.id
-       AND b.deleted_at IS NULL AND b.visible_version IS NOT NULL)";
+/// A document supersedes another, with its children, as soon as it can be found itself, and until it is deleted.
+pub(super) const ATTRIBUTES: &str = concat!(
+    "v.media_type, ",
+    known!(),
+    ", (SELECT min(s.since) FROM successions s JOIN documents b ON b.id = s.document_id
+     WHERE s.collection_id = d.collection_id AND s.source IN (d.source, (SELECT p.source FROM documents p WHERE p.id = d.parent_id))
+       AND b.id <> d.id AND b.id IS NOT d.parent_id AND b.deleted_at IS NULL AND b.visible_version IS NOT NULL)"
+);
 
 /// Since ever, as [`jiff::civil::Date::ZERO`] is written.
 const EVER: &str = "0000-01-01";
@@ -22,6 +38,8 @@ const EVER: &str = "0000-01-01";
 pub(crate) struct Unindexed {
     pub(crate) document: DocumentId,
     pub(crate) attributes: Attributes,
+    /// Who may read it, if that changed.
+    pub(crate) acl: Option<Acl>,
     change: i64,
     /// Whether no job was about to put a new version with what it read before.
     settled: bool,
@@ -57,7 +75,8 @@ impl Catalog {
         self.read(|conn| {
             conn.prepare_cached(&format!(
                 "SELECT {ATTRIBUTES}, d.id, u.change,
-                        NOT EXISTS (SELECT 1 FROM jobs j WHERE j.document_id = d.id AND j.state = 'running')
+                        NOT EXISTS (SELECT 1 FROM jobs j WHERE j.document_id = d.id AND j.state = 'running'),
+                        CASE WHEN u.readers THEN (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id) END
                  FROM unindexed_attributes u
                  JOIN documents d ON d.id = u.document_id
                  JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
@@ -66,11 +85,15 @@ impl Catalog {
             ))?
             .query_map(
                 params![after.map(|id| id.to_string()), limit as u64],
-                |row| Ok((attributes(row, 0)?, row.get::<_, String>(3)?, row.get(4)?, row.get(5)?)),
+                |row| {
+                    let readers: Option<String> = row.get(6)?;
+                    Ok((attributes(row, 0)?, row.get::<_, String>(3)?, row.get(4)?, row.get(5)?, readers))
+                },
             )?
             .map(|row| {
-                let (attributes, id, change, settled) = row?;
+                let (attributes, id, change, settled, readers) = row?;
                 Ok(Unindexed {
+                    acl: readers.as_deref().map(rows::acl).transpose()?,
                     document: DocumentId(rows::uuid(&id)?),
                     attributes: attributes?,
                     change,
@@ -127,24 +150,22 @@ pub(super) fn give_new(
 
 /// Keeps what was found in the file that becomes visible. It is as the store has it already.
 pub(super) fn find(tx: &Transaction<'_>, id: DocumentId, found: &Metadata) -> Result<()> {
-    let found = serde_json::to_string(found).map_err(|_| corrupt("metadata"))?;
+    let json = serde_json::to_string(found).map_err(|_| corrupt("metadata"))?;
+    let known: String = tx.query_row(
+        "SELECT found FROM documents WHERE id = ?1",
+        [id.to_string()],
+        |row| row.get(0),
+    )?;
+    if rows::json::<Metadata>(&known, "metadata")?.date != found.date {
+        note_children(tx, id)?;
+    }
     note_superseded(tx, id)?;
     tx.execute(
         "UPDATE documents SET found = ?2 WHERE id = ?1",
-        params![id.to_string(), found],
+        params![id.to_string(), json],
     )?;
     set_successions(tx, id)?;
     note_superseded(tx, id)
-}
-
-/// Returns what people said about a document.
-pub(super) fn given(conn: &Connection, id: DocumentId) -> Result<String> {
-    let given = conn.query_row(
-        "SELECT given FROM documents WHERE id = ?1",
-        [id.to_string()],
-        |row| row.get(0),
-    );
-    Ok(given?)
 }
 
 /// Reads the columns [`ATTRIBUTES`], the first of which is column `at`.
@@ -162,26 +183,40 @@ pub(super) fn attributes(row: &Row<'_>, at: usize) -> rusqlite::Result<Result<At
     })())
 }
 
-/// Notes that the stores have to be told of the documents that this one supersedes: it appears, changes or goes.
+/// Notes that the stores have to be told of the documents that this one supersedes, and of their children: it appears,
+/// changes or goes.
 pub(super) fn note_superseded(tx: &Transaction<'_>, id: DocumentId) -> Result<()> {
-    tx.execute(
-        "INSERT INTO unindexed_attributes
-         SELECT d.id, 1 FROM successions s
-         JOIN documents d ON d.collection_id = s.collection_id AND d.source = s.source AND d.deleted_at IS NULL
-         WHERE s.document_id = ?1
-         ON CONFLICT (document_id) DO UPDATE SET change = change + 1",
-        [id.to_string()],
-    )?;
+    let superseded: Vec<String> = tx
+        .prepare_cached(
+            "SELECT d.id FROM successions s
+             JOIN documents d ON d.collection_id = s.collection_id AND d.source = s.source AND d.deleted_at IS NULL
+             WHERE s.document_id = ?1",
+        )?
+        .query_map([id.to_string()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in superseded {
+        note(tx, DocumentId(rows::uuid(&id)?))?;
+    }
     Ok(())
 }
 
-/// Notes that the stores have to be told of a document's attributes.
+/// Notes that the stores have to be told of the attributes of a document and its children.
 pub(super) fn note(tx: &Transaction<'_>, id: DocumentId) -> Result<()> {
-    tx.execute(
-        "INSERT INTO unindexed_attributes VALUES (?1, 1)
+    tx.prepare_cached(
+        "INSERT INTO unindexed_attributes (document_id, change) VALUES (?1, 1)
          ON CONFLICT (document_id) DO UPDATE SET change = change + 1",
-        [id.to_string()],
-    )?;
+    )?
+    .execute([id.to_string()])?;
+    note_children(tx, id)
+}
+
+fn note_children(tx: &Transaction<'_>, id: DocumentId) -> Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO unindexed_attributes (document_id, change)
+         SELECT id, 1 FROM documents WHERE parent_id = ?1 AND deleted_at IS NULL
+         ON CONFLICT (document_id) DO UPDATE SET change = change + 1",
+    )?
+    .execute([id.to_string()])?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::rows::{self, uuid};
 use super::sources::{ItemRow, SourceId, put_item};
-use super::{Catalog, documents, metadata, now};
+use super::{Catalog, children, documents, jobs, metadata, now};
 use crate::catalog::Published;
 use crate::{CollectionId, DocumentId, Result};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -83,6 +83,7 @@ impl Catalog {
                     "UPDATE documents SET source = 'moving:' || id || ':' || source WHERE id = ?1",
                 )?
                 .execute([one.document.to_string()])?;
+                children::park(tx, one.document)?;
             }
             for one in &moves {
                 tx.prepare_cached(
@@ -93,6 +94,9 @@ impl Catalog {
             for one in &moves {
                 rename(tx, collection, one)?;
                 put_item(tx, source, &one.to)?;
+            }
+            for one in &moves {
+                children::rename(tx, one.document)?;
             }
             Ok(refused)
         })
@@ -161,10 +165,7 @@ fn rename(tx: &Transaction<'_>, collection: CollectionId, one: &Move) -> Result<
     }
     tx.prepare_cached("UPDATE documents SET source = ?2, updated_at = ?3 WHERE id = ?1")?
         .execute(params![id, one.source, now()])?;
-    tx.prepare_cached(
-        "UPDATE jobs SET source = ?2 WHERE document_id = ?1 AND state IN ('queued', 'running')",
-    )?
-    .execute(params![id, one.source])?;
+    jobs::rename(tx, &id, &one.source)?;
     // Documents say by name what they supersede.
     let named: Option<i64> = tx
         .prepare_cached(

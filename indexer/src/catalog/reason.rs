@@ -166,6 +166,7 @@ impl Error {
             | Self::InvalidDate { .. }
             | Self::InvalidMetadata { .. }
             | Self::UnknownDocument { .. }
+            | Self::PartOfDocument { .. }
             | Self::UnknownJob { .. }
             | Self::JobState { .. }
             | Self::RequestKeyUsed { .. }

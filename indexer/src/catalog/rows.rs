@@ -32,6 +32,10 @@ pub struct Document {
     pub collection: CollectionId,
     /// That collection's name.
     pub collection_name: String,
+    /// The document it lies in, such as the mail that it is attached to.
+    pub parent: Option<DocumentId>,
+    /// Documents that lie in it.
+    pub n_children: u32,
     /// Path or external id, unique in the collection.
     pub source: String,
     /// The title it gives itself, or its file name.
@@ -130,7 +134,8 @@ impl<T> Page<T> {
 pub(super) const DOCUMENT_COLUMNS: &str = "d.id, d.collection_id, c.name, d.source, d.title, d.status, d.error, d.warnings,
     d.latest_version, d.created_at, d.updated_at, v.media_type, v.size_bytes, v.sha256,
     coalesce((SELECT w.n_chunks FROM versions w WHERE w.document_id = d.id AND w.version = d.visible_version), 0),
-    (SELECT json_group_array(r.group_id) FROM readers r WHERE r.document_id = d.id)";
+    (SELECT json_group_array(r.group_id) FROM readers r WHERE r.document_id = d.id),
+    d.parent_id, (SELECT count(*) FROM documents k WHERE k.parent_id = d.id AND k.deleted_at IS NULL)";
 
 pub(super) const DOCUMENT_TABLES: &str = "documents d
     JOIN collections c ON c.id = d.collection_id
@@ -170,7 +175,8 @@ pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document>> {
         [row.get(9)?, row.get(10)?, row.get(11)?];
     let (size_bytes, sha256, n_chunks, readers): (u64, String, u32, String) =
         (row.get(12)?, row.get(13)?, row.get(14)?, row.get(15)?);
-    let attributes = metadata::attributes(row, 16)?;
+    let (parent, n_children): (Option<String>, u32) = (row.get(16)?, row.get(17)?);
+    let attributes = metadata::attributes(row, 18)?;
     Ok((|| {
         let Attributes {
             metadata,
@@ -181,6 +187,8 @@ pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document>> {
             id: DocumentId(uuid(&id)?),
             collection: CollectionId(uuid(&collection)?),
             collection_name,
+            parent: parent.as_deref().map(uuid).transpose()?.map(DocumentId),
+            n_children,
             source,
             title,
             media_type,

@@ -99,7 +99,7 @@ pub struct Source {
     pub n_documents: u64,
     /// Those that could not be taken in or indexed.
     pub n_errors: u64,
-    /// Since when the document that has waited longest is not indexed.
+    /// Since when the document that has waited longest is not indexed; it may lie in an item's.
     pub oldest_unindexed: Option<Timestamp>,
 }
 
@@ -171,7 +171,7 @@ const COLUMNS: &str = "s.id, s.name, s.kind, s.collection_id, c.name, s.location
     (SELECT count(*) FROM source_items i JOIN documents d ON d.id = i.document_id AND d.deleted_at IS NULL WHERE i.source_id = s.id),
     (SELECT count(*) FROM source_items i LEFT JOIN documents d ON d.id = i.document_id
      WHERE i.source_id = s.id AND (i.error IS NOT NULL OR d.status = 'failed')),
-    (SELECT min(d.updated_at) FROM source_items i JOIN documents d ON d.id = i.document_id
+    (SELECT min(d.updated_at) FROM source_items i JOIN documents d ON d.id = i.document_id OR d.parent_id = i.document_id
      WHERE i.source_id = s.id AND d.status = 'pending' AND d.deleted_at IS NULL)";
 
 const ITEM_COLUMNS: &str = "i.key, d.id, i.marker, i.size_bytes, i.sha256, i.hint, i.note, i.link, i.error, v.media_type, coalesce(d.status = 'failed', 0), d.error";

@@ -7,6 +7,8 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
+mod children;
+
 struct Fixture {
     catalog: Catalog,
     collection: Collection,
@@ -63,6 +65,7 @@ impl Fixture {
             job: job.id,
             document: job.document,
             version: job.version,
+            n_parts: 0,
             title: "Title".to_owned(),
             text: text.to_owned(),
             chunks: vec![EmbeddedChunk {
@@ -578,6 +581,7 @@ fn kept_chunks_are_seen_only_once_published() {
         job,
         document,
         version: 1,
+        n_parts: 0,
         title: "Title".to_owned(),
         text: "this one".to_owned(),
         chunks: Vec::new(),

@@ -1,9 +1,10 @@
-//! Zip archives: each member is read as a file of its own, within bounds.
+//! Zip archives: each member is a file of its own; the archive itself is the list of them.
 
 use crate::document::Extracted;
 use crate::error::{Error, Result};
+use crate::extract::inner::{Unpacking, join, too_deep};
 use crate::extract::outline::Outline;
-use crate::extract::{Tools, extract_nested, text, unpacked};
+use crate::extract::{Tools, text, unpacked};
 use encoding_rs::SHIFT_JIS;
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
@@ -11,16 +12,31 @@ use zip::ZipArchive;
 /// Most members that are read.
 const MAX_MEMBERS: usize = 2000;
 
-/// Deepest an archive may lie in archives and mails.
-const MAX_DEPTH: usize = 3;
-
-/// Extracts the members, each under a heading with its path.
-pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extracted> {
-    if depth >= MAX_DEPTH {
-        return Err(Error::TooLarge {
-            reason: format!("it lies more than {MAX_DEPTH} archives or mails deep"),
-        });
+/// Extracts the list of members, and hands these out.
+pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
+    let Some(mut files) = Unpacking::begin(tools, bytes.len()) else {
+        unpack(&mut Unpacking::in_vain(tools, bytes.len()), bytes, "", 0)?;
+        return Err(too_deep());
+    };
+    unpack(&mut files, bytes, "", 0)?;
+    let mut outline = Outline::default();
+    for path in files.paths() {
+        outline.list_item("-", path);
     }
+    files.finish(&mut outline);
+    Ok(outline.finish())
+}
+
+/// Hands out the members of the archive at `at`, which lies `depth` files deep.
+///
+/// # Errors
+/// Also when there is nothing to hand out: [`Error::Encrypted`], [`Error::NoText`] or [`Error::Malformed`].
+pub(crate) fn unpack(
+    files: &mut Unpacking<'_>,
+    bytes: &[u8],
+    at: &str,
+    depth: usize,
+) -> Result<()> {
     let malformed = |reason: String| Error::Malformed {
         format: "ZIP",
         reason,
@@ -28,43 +44,33 @@ pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extra
     let mut archive = ZipArchive::new(Cursor::new(bytes))
         .map_err(|error| malformed(format!("not a readable zip archive: {error}")))?;
     let names = names(&mut archive);
-    let mut outline = Outline::default();
-    let mut n_encrypted = 0;
-    let mut n_read = 0;
-    let mut reasons: Vec<String> = Vec::new();
+    let (n_files, n_warnings) = (files.paths().len(), files.n_warnings());
+    let (mut n_read, mut n_encrypted) = (0, 0);
     for (index, name) in names.iter().enumerate().filter(|(_, name)| is_wanted(name)) {
         if n_read == MAX_MEMBERS {
-            outline.warn(format!("only the first {MAX_MEMBERS} members were read"));
+            files.warn(format!("only the first {MAX_MEMBERS} members were read"));
             break;
         }
         n_read += 1;
-        let content = match read(&mut archive, index) {
+        let path = join(at, name);
+        match read(&mut archive, index) {
+            Ok(content) => files.hand_out(&content, &path, None, depth + 1)?,
             Err(error @ Error::TooLarge { .. }) => return Err(error),
-            content => content,
-        };
-        match content.and_then(|content| extract_nested(&content, name, None, depth + 1, tools)) {
-            Ok(extracted) => {
-                outline.heading(1, name);
-                outline.nest(extracted, &format!("member `{name}`"));
-            }
-            Err(Error::EmptyFile) => {}
             Err(error) => {
                 n_encrypted += usize::from(matches!(error, Error::Encrypted));
-                reasons.push(format!("`{name}`: {error}"));
+                files.warn(format!("member `{path}`: {error}"));
             }
         }
     }
-    if outline.is_empty() && n_read > 0 {
-        return Err(match reasons.first() {
-            Some(_) if n_encrypted == reasons.len() => Error::Encrypted,
-            Some(first) => malformed(format!("none of its {n_read} members can be read; {first}")),
-            None => Error::NoText,
-        });
+    if files.paths().len() > n_files {
+        return Ok(());
     }
-    for reason in reasons {
-        outline.warn(format!("member {reason}"));
-    }
-    Ok(outline.finish())
+    let reasons = files.take_back(n_warnings);
+    Err(match reasons.first() {
+        Some(_) if n_encrypted == reasons.len() => Error::Encrypted,
+        Some(first) => malformed(format!("none of its {n_read} members can be read; {first}")),
+        None => Error::NoText,
+    })
 }
 
 /// Whether a member is a file that its author put there.
@@ -125,7 +131,7 @@ fn read(archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize) -> Result<Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extract::extract;
+    use crate::extract::inner::tests::{extract_with_files, paths};
     use std::io::Write;
     use zip::write::SimpleFileOptions;
 
@@ -141,39 +147,30 @@ mod tests {
     }
 
     #[test]
-    fn members_are_read_as_files_under_their_paths() {
+    fn members_are_handed_out_and_listed_under_their_paths() {
         let inner = zip(&[("deep.md", b"# Deep\n\ntext".as_slice())]);
         let bytes = zip(&[
             ("a/prices.csv", b"item,price\npen,100\n".as_slice()),
             ("__MACOSX/a/._prices.csv", b"\0\0"),
             ("inner.zip", &inner),
-            ("x.png", b"\x89PNG\r\n\x1a\n"),
+            ("empty.txt", b""),
+            ("x.ps", b"%!PS"),
+            ("broken.zip", b"PK\x05\x06 and no more"),
         ]);
-        let extracted = extract(&bytes, "all.zip", None, &crate::Tools::default()).unwrap();
+        let (extracted, files) = extract_with_files(&bytes, "all.zip");
+        let expected = ["a/prices.csv", "inner.zip/deep.md", "broken.zip"];
+        assert_eq!(paths(&files), expected);
+        assert_eq!(files[0].1, b"item,price\npen,100\n");
+        let extracted = extracted.unwrap();
         let texts: Vec<&str> = extracted
             .blocks
             .iter()
             .map(|block| block.text.as_str())
             .collect();
-        let table = "| item | price |\n| --- | --- |\n| pen | 100 |";
-        assert_eq!(
-            texts,
-            [
-                "a/prices.csv",
-                table,
-                "inner.zip",
-                "deep.md",
-                "Deep",
-                "text"
-            ]
-        );
-        assert_eq!(
-            extracted.blocks[5].locator.headings,
-            ["inner.zip", "deep.md", "Deep"]
-        );
+        assert_eq!(texts, expected.map(|path| format!("- {path}")));
         assert_eq!(extracted.warnings.len(), 1);
         assert!(
-            extracted.warnings[0].message.contains("`x.png`"),
+            extracted.warnings[0].message.contains("`x.ps`"),
             "{:?}",
             extracted.warnings
         );
@@ -192,8 +189,7 @@ mod tests {
             }
             bytes
         };
-        let extracted = extract(&bytes, "a.zip", None, &crate::Tools::default()).unwrap();
-        assert_eq!(extracted.blocks[0].text, "規則.txt");
+        assert_eq!(paths(&extract_with_files(&bytes, "a.zip").1), ["規則.txt"]);
     }
 
     #[test]
@@ -202,7 +198,14 @@ mod tests {
         for _ in 0..6 {
             bytes = zip(&[("inner.zip", &bytes)]);
         }
-        assert!(extract(&bytes, "a.zip", None, &crate::Tools::default()).is_err());
+        let (_, files) = extract_with_files(&bytes, "a.zip");
+        assert_eq!(paths(&files), ["inner.zip/inner.zip/inner.zip"]);
+        // By itself it is left whole, and says so.
+        let left = crate::extract::extract(&files[0].1, "inner.zip", None, &Tools::default());
+        assert!(
+            matches!(&left, Err(Error::TooLarge { reason }) if reason.contains("3 archives")),
+            "{left:?}"
+        );
     }
 
     #[test]
@@ -211,7 +214,7 @@ mod tests {
         let bomb = zip(&[("a.txt", &zeros)]);
         assert!(bomb.len() < 100_000);
         assert!(matches!(
-            extract(&bomb, "a.zip", None, &crate::Tools::default()),
+            extract_with_files(&bomb, "a.zip").0,
             Err(Error::TooLarge { .. })
         ));
         // Each layer alone is below the ratio, both together are not.
@@ -225,8 +228,8 @@ mod tests {
             .collect();
         let nested = zip(&[("inner.zip", &zip(&members))]);
         assert!(matches!(
-            extract(&nested, "a.zip", None, &crate::Tools::default()),
-            Err(Error::Malformed { .. } | Error::TooLarge { .. })
+            extract_with_files(&nested, "a.zip").0,
+            Err(Error::TooLarge { .. })
         ));
     }
 }

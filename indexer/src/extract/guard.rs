@@ -18,22 +18,20 @@ const STACK_SIZE: usize = 256 << 20;
 
 const THREAD_NAME: &str = "extract";
 
-type Extractor = fn(&[u8], &MediaType, usize, &Tools) -> Result<Extracted>;
+type Extractor = fn(&[u8], &MediaType, &Tools) -> Result<Extracted>;
 
 /// Runs `extractor` on a thread of its own; a panic is [`Error::Malformed`], a timeout [`Error::TooLarge`].
 ///
-/// A nested file (`depth` > 0) runs on its outer file's thread, under that file's timeout.
+/// A part of another file runs on that file's thread, under its timeout.
 pub(crate) fn run(
     bytes: &[u8],
     media_type: &MediaType,
-    depth: usize,
+    is_part: bool,
     tools: &Tools,
     extractor: Extractor,
 ) -> Result<Extracted> {
-    if depth > 0 {
-        return caught(media_type.format(), || {
-            extractor(bytes, media_type, depth, tools)
-        });
+    if is_part {
+        return caught(media_type.format(), || extractor(bytes, media_type, tools));
     }
     silence_parsers();
     let (sender, receiver) = mpsc::channel();
@@ -48,9 +46,7 @@ pub(crate) fn run(
         .spawn(move || {
             unpacked::begin(bytes.len());
             // The receiver is gone only after a timeout; then nobody waits for the outcome.
-            let _ = sender.send(caught(format, || {
-                extractor(&bytes, &media_type, depth, &tools)
-            }));
+            let _ = sender.send(caught(format, || extractor(&bytes, &media_type, &tools)));
         })?;
     let mut n_steps = 0;
     loop {
@@ -97,9 +93,13 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_malformed_file() {
-        let outcome = run(b"x", &MediaType::Pdf, 0, &Tools::default(), |_, _, _, _| {
-            panic!("boom")
-        });
+        let outcome = run(
+            b"x",
+            &MediaType::Pdf,
+            false,
+            &Tools::default(),
+            |_, _, _| panic!("boom"),
+        );
         assert!(matches!(
             outcome,
             Err(Error::Malformed { format: "PDF", .. })

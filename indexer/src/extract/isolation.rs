@@ -14,7 +14,7 @@ pub use sandbox::{Confinement, Protection};
 
 use crate::document::Extracted;
 use crate::error::Result;
-use crate::extract::Tools;
+use crate::extract::{Taker, Tools};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -27,15 +27,17 @@ pub struct SourceFile {
     pub name: String,
     /// What its sender says it is: a hint, too.
     pub media_type: Option<String>,
+    /// Takes the files that lie in it; without one they are left there.
+    pub taker: Option<Taker>,
 }
 
 /// Reads files, somewhere.
 #[async_trait]
 pub trait Extractor: Send + Sync {
-    /// Extracts the text of a file. It always returns, whatever the bytes are.
+    /// Extracts the text of a file, and hands out the files that lie in it. It always returns, whatever the bytes are.
     ///
     /// # Errors
-    /// Those of [`extract()`](crate::extract::extract()); with [`Workers`] also [`Error::ReaderEnded`] and
+    /// Those of [`extract()`](crate::extract::extract()) and of the file's taker; with [`Workers`] also [`Error::ReaderEnded`] and
     /// [`Error::ReaderTimedOut`], and [`Error::Io`] when no worker can be started.
     ///
     /// [`Error::ReaderEnded`]: crate::Error::ReaderEnded
@@ -61,7 +63,10 @@ impl InProcess {
 #[async_trait]
 impl Extractor for InProcess {
     async fn extract(&self, file: SourceFile) -> Result<Extracted> {
-        let tools = self.tools.clone();
+        let tools = match file.taker {
+            Some(taker) => self.tools.clone().with_taker(taker),
+            None => self.tools.clone(),
+        };
         crate::pipeline::blocking(move || {
             super::extract(&file.bytes, &file.name, file.media_type.as_deref(), &tools)
         })

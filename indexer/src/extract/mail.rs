@@ -1,43 +1,173 @@
-//! E-mail messages: headers, body and what is attached.
+//! E-mail messages: headers and body. What is attached is a file of its own.
 
 use crate::document::Extracted;
 use crate::error::{Error, Result};
+use crate::extract::inner::{MAX_DEPTH, Unpacking, join};
 use crate::extract::outline::Outline;
-use crate::extract::{Tools, extract_nested, html, text};
+use crate::extract::{Tools, extract_part, html, text};
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 use std::borrow::Cow;
 
-/// Deepest nesting of attachments that is read: a mail in a mail in a mail.
-pub(crate) const MAX_DEPTH: usize = 3;
-
 /// Most attachments of one message that are read.
-const MAX_ATTACHMENTS: usize = 200;
+pub(crate) const MAX_ATTACHMENTS: usize = 200;
 
-/// Extracts a message that lies `depth` messages deep.
-pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extracted> {
+/// Longest part of a subject that is a file's name, in characters.
+const MAX_NAME_CHARS: usize = 80;
+
+/// Extracts a message, and hands out what is attached to it.
+pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
     let bytes = as_ascii_compatible(bytes);
-    let message = MessageParser::default()
-        .parse(bytes.as_ref())
-        .ok_or_else(|| Error::Malformed {
-            format: "EML",
-            reason: "it has no mail headers".to_owned(),
-        })?;
+    let message = parse(&bytes)?;
     let mut outline = Outline::default();
     letter(&message).add_to(&mut outline);
     add_body(&mut outline, &message);
-    for (index, part) in message.attachments().enumerate() {
-        let name = part
-            .attachment_name()
-            .map_or_else(|| format!("attachment {}", index + 1), str::to_owned);
+    for part in message
+        .attachments()
+        .filter(|part| is_picture_of_text(part))
+    {
+        let name = part.attachment_name().unwrap_or("picture");
+        add_picture(&mut outline, part.contents(), name, tools);
+    }
+    let names: Vec<String> = attached(&message).map(|(_, name)| name).collect();
+    add_names(&mut outline, &names);
+    if let Some(mut files) = Unpacking::begin(tools, bytes.len()) {
+        hand_out(&mut files, &message, "", 0)?;
+        files.finish(&mut outline);
+    }
+    Ok(outline.finish())
+}
+
+/// Hands out what is attached to the message at `at`, which lies `depth` files deep.
+pub(crate) fn unpack(
+    files: &mut Unpacking<'_>,
+    bytes: &[u8],
+    at: &str,
+    depth: usize,
+) -> Result<()> {
+    let bytes = as_ascii_compatible(bytes);
+    hand_out(files, &parse(&bytes)?, at, depth)
+}
+
+fn hand_out(
+    files: &mut Unpacking<'_>,
+    message: &Message<'_>,
+    at: &str,
+    depth: usize,
+) -> Result<()> {
+    for (index, (part, name)) in attached(message).enumerate() {
+        if depth >= MAX_DEPTH {
+            files.warn(format!(
+                "`{at}`: what is attached is nested too deeply to be read"
+            ));
+            break;
+        }
         if index >= MAX_ATTACHMENTS {
-            outline.warn(format!(
+            files.warn(format!(
                 "only the first {MAX_ATTACHMENTS} attachments were read"
             ));
             break;
         }
-        add_part(&mut outline, part, &name, depth, tools);
+        let media_type = media_type(part);
+        let path = join(at, &name);
+        hand_out_one(
+            files,
+            part.contents(),
+            &path,
+            media_type.as_deref(),
+            depth + 1,
+        )?;
     }
-    Ok(outline.finish())
+    Ok(())
+}
+
+/// Hands out something attached. A message and the rest of what is attached can be read although one of them is too large.
+pub(crate) fn hand_out_one(
+    files: &mut Unpacking<'_>,
+    content: &[u8],
+    path: &str,
+    media_type: Option<&str>,
+    depth: usize,
+) -> Result<()> {
+    match files.hand_out(content, path, media_type, depth) {
+        Err(error @ Error::TooLarge { .. }) => {
+            files.warn(format!("attachment `{path}`: {error}"));
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Returns the name of a message as a file: its day and its subject.
+pub(crate) fn file_name(bytes: &[u8]) -> Option<String> {
+    let message = MessageParser::default().parse_headers(bytes)?;
+    let day = message.date().map(|date| {
+        let date = date.to_rfc3339();
+        date.split('T').next().unwrap_or_default().to_owned()
+    });
+    let subject = message.subject().map(|subject| {
+        let subject = subject.replace(['/', '\\'], "_");
+        subject.chars().take(MAX_NAME_CHARS).collect::<String>()
+    });
+    let subject = subject.as_deref().map(str::trim);
+    match (day, subject.filter(|subject| !subject.is_empty())) {
+        (Some(day), Some(subject)) => Some(format!("{day} {subject}.eml")),
+        (Some(only), None) => Some(format!("{only}.eml")),
+        (None, Some(only)) => Some(format!("{only}.eml")),
+        (None, None) => None,
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Message<'_>> {
+    let message = MessageParser::default().parse(bytes);
+    message.ok_or_else(|| Error::Malformed {
+        format: "EML",
+        reason: "it has no mail headers".to_owned(),
+    })
+}
+
+/// Returns the parts that are attached, with their names.
+fn attached<'m>(message: &'m Message<'m>) -> impl Iterator<Item = (&'m MessagePart<'m>, String)> {
+    let parts = message
+        .attachments()
+        .filter(|part| !is_picture_of_text(part) && !matches!(part.body, PartType::Multipart(_)));
+    parts.enumerate().map(|(index, part)| {
+        let given = part.attachment_name().map(str::to_owned);
+        let name = if let PartType::Message(message) = &part.body {
+            // A message has no name but its subject, whose full stops begin no extension.
+            match given {
+                Some(name) if name.to_lowercase().ends_with(".eml") => Some(name),
+                Some(name) => Some(format!("{name}.eml")),
+                None => file_name(message.raw_message()),
+            }
+        } else {
+            given
+        };
+        (
+            part,
+            name.unwrap_or_else(|| format!("attachment {}", index + 1)),
+        )
+    })
+}
+
+/// Whether a part is a picture that is shown within the text, such as a screenshot or a logo: it belongs to the text.
+fn is_picture_of_text(part: &MessagePart<'_>) -> bool {
+    let is_attached = part
+        .content_disposition()
+        .is_some_and(mail_parser::ContentType::is_attachment);
+    let is_picture = part
+        .content_type()
+        .is_some_and(|kind| kind.ctype().eq_ignore_ascii_case("image"));
+    is_picture && part.content_id().is_some() && !is_attached
+}
+
+fn media_type(part: &MessagePart<'_>) -> Option<String> {
+    if matches!(part.body, PartType::Message(_)) {
+        return Some("message/rfc822".to_owned());
+    }
+    part.content_type().map(|kind| match kind.subtype() {
+        Some(subtype) => format!("{}/{subtype}", kind.ctype()),
+        None => kind.ctype().to_owned(),
+    })
 }
 
 /// Mail is bytes over ASCII; a file saved as UTF-16 is made so.
@@ -143,74 +273,24 @@ fn add_text(outline: &mut Outline, part: &MessagePart<'_>) -> bool {
     true
 }
 
-fn add_part(
-    outline: &mut Outline,
-    part: &MessagePart<'_>,
-    name: &str,
-    depth: usize,
-    tools: &Tools,
-) {
-    let media_type = part.content_type().map(|kind| match kind.subtype() {
-        Some(subtype) => format!("{}/{subtype}", kind.ctype()),
-        None => kind.ctype().to_owned(),
-    });
-    match &part.body {
-        PartType::Message(message) => {
-            // A message has no name but its subject.
-            let name = if name.starts_with("attachment ") {
-                message.subject().unwrap_or(name)
-            } else {
-                name
-            };
-            add_attachment(
-                outline,
-                message.raw_message(),
-                name,
-                Some("message/rfc822"),
-                depth,
-                tools,
-            );
+/// Adds the text of a picture that is shown within the text.
+pub(crate) fn add_picture(outline: &mut Outline, content: &[u8], name: &str, tools: &Tools) {
+    match extract_part(content, name, None, tools) {
+        Ok(extracted) => {
+            outline.heading(2, name);
+            outline.nest(extracted, &format!("picture `{name}`"));
         }
-        PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
-            add_attachment(
-                outline,
-                part.contents(),
-                name,
-                media_type.as_deref(),
-                depth,
-                tools,
-            );
-        }
-        PartType::Multipart(_) => {}
+        // A logo has none.
+        Err(Error::EmptyFile | Error::NoText) => {}
+        Err(error) => outline.warn(format!("picture `{name}`: {error}")),
     }
 }
 
-/// Adds an attachment of a message that lies `depth` files deep, under a heading with its name.
-pub(crate) fn add_attachment(
-    outline: &mut Outline,
-    content: &[u8],
-    name: &str,
-    media_type: Option<&str>,
-    depth: usize,
-    tools: &Tools,
-) {
-    if depth >= MAX_DEPTH {
-        outline.warn(format!("attachment `{name}`: nested too deeply to be read"));
-        return;
-    }
-    // The name of a message is its subject, whose full stops begin no extension.
-    let hint = if media_type == Some("message/rfc822") {
-        "message.eml"
-    } else {
-        name
-    };
-    match extract_nested(content, hint, media_type, depth + 1, tools) {
-        Ok(extracted) => {
-            outline.heading(2, name);
-            outline.nest(extracted, &format!("attachment `{name}`"));
-        }
-        Err(Error::EmptyFile) => {}
-        Err(error) => outline.warn(format!("attachment `{name}`: {error}")),
+/// Adds the names of what is attached.
+pub(crate) fn add_names(outline: &mut Outline, names: &[String]) {
+    let names = &names[..names.len().min(MAX_ATTACHMENTS)];
+    if !names.is_empty() {
+        outline.paragraph(&format!("Attachments: {}", names.join(", ")));
     }
 }
 
@@ -218,6 +298,7 @@ pub(crate) fn add_attachment(
 mod tests {
     use super::*;
     use crate::document::BlockKind;
+    use crate::extract::inner::tests::{extract_with_files, paths};
 
     const MAIL: &str = "From: Sato <sato@kura.example>\r\nTo: all@kura.example\r\n\
         Subject: =?UTF-8?B?57WM6LK744Gu44GK55+l44KJ44Gb?=\r\nDate: Mon, 2 Nov 2026 09:00:00 +0900\r\n\
@@ -229,8 +310,9 @@ mod tests {
         Content-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--b--\r\n";
 
     #[test]
-    fn headers_body_and_attachments_are_read() {
-        let extracted = extract(MAIL.as_bytes(), 0, &Tools::default()).unwrap();
+    fn headers_and_body_are_read_and_attachments_handed_out() {
+        let (extracted, files) = extract_with_files(MAIL.as_bytes(), "a.eml");
+        let extracted = extracted.unwrap();
         assert_eq!(extracted.title.as_deref(), Some("経費のお知らせ"));
         assert_eq!(extracted.metadata.author.as_deref(), Some("Sato"));
         assert_eq!(
@@ -250,23 +332,32 @@ mod tests {
                 (BlockKind::Paragraph, "To: all@kura.example"),
                 (BlockKind::Paragraph, "Date: 2026-11-02T09:00:00+09:00"),
                 (BlockKind::Paragraph, "Hello all."),
-                (BlockKind::Heading(2), "prices.csv"),
-                (
-                    BlockKind::Table,
-                    "| item | price |\n| --- | --- |\n| pen | 100 |"
-                ),
+                (BlockKind::Paragraph, "Attachments: prices.csv, x.png"),
             ]
         );
-        assert_eq!(
-            extracted.blocks[6].locator.headings,
-            ["経費のお知らせ", "prices.csv"]
+        // The picture was attached, so it is a file, whether or not it can be read.
+        assert_eq!(paths(&files), ["prices.csv", "x.png"]);
+        assert_eq!(files[0].1, b"item,price\r\npen,100");
+        assert_eq!(files[1].1, b"\x89PNG\r\n\x1a\n");
+        assert!(extracted.warnings.is_empty(), "{:?}", extracted.warnings);
+        // Where files are to stay, they are named all the same.
+        let alone = extract(MAIL.as_bytes(), &Tools::default()).unwrap();
+        assert_eq!(alone.blocks, extracted.blocks);
+    }
+
+    #[test]
+    fn a_picture_shown_in_the_text_is_no_file() {
+        let shown = MAIL.replace(
+            "Content-Disposition: attachment; filename=x.png",
+            "Content-Disposition: inline; filename=x.png\r\nContent-ID: <x>",
         );
-        assert_eq!(extracted.warnings.len(), 1);
+        let (extracted, files) = extract_with_files(shown.as_bytes(), "a.eml");
+        assert_eq!(paths(&files), ["prices.csv"]);
+        let warnings = extracted.unwrap().warnings;
         assert!(
-            extracted.warnings[0].message.contains("x.png")
-                && extracted.warnings[0]
-                    .message
-                    .contains("text recognition is off")
+            warnings[0].message.contains("x.png")
+                && warnings[0].message.contains("text recognition is off"),
+            "{warnings:?}"
         );
     }
 
@@ -274,7 +365,7 @@ mod tests {
     fn japanese_bodies_are_decoded() {
         let mut mail = b"From: a@b.example\r\nSubject: s\r\nContent-Type: text/plain; charset=ISO-2022-JP\r\n\r\n".to_vec();
         mail.extend_from_slice(&encoding_rs::ISO_2022_JP.encode("会議は火曜日です。").0);
-        let extracted = extract(&mail, 0, &Tools::default()).unwrap();
+        let extracted = extract(&mail, &Tools::default()).unwrap();
         assert_eq!(extracted.blocks.last().unwrap().text, "会議は火曜日です。");
     }
 
@@ -287,13 +378,17 @@ mod tests {
                  boundary=b{level}\r\n\r\n--b{level}\r\nContent-Type: message/rfc822\r\n\r\n{mail}\r\n--b{level}--\r\n"
             );
         }
-        let extracted = extract(mail.as_bytes(), 0, &Tools::default()).unwrap();
+        let (extracted, files) = extract_with_files(mail.as_bytes(), "a.eml");
+        let expected = [
+            "level 4.eml",
+            "level 4.eml/level 3.eml",
+            "level 4.eml/level 3.eml/level 2.eml",
+        ];
+        assert_eq!(paths(&files), expected);
+        let warnings = extracted.unwrap().warnings;
         assert!(
-            extracted
-                .warnings
-                .iter()
-                .any(|w| w.message.contains("too deeply")),
-            "{extracted:?}"
+            warnings.iter().any(|w| w.message.contains("too deeply")),
+            "{warnings:?}"
         );
     }
 }

@@ -1,36 +1,50 @@
-//! Mailboxes: messages one after the other, each begun by a line `From `.
+//! Mailboxes: messages one after the other, each begun by a line `From `. Each is a file of its own; the mailbox itself
+//! is the list of them.
 
 use crate::document::Extracted;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::extract::inner::{Unpacking, join, too_deep};
 use crate::extract::outline::Outline;
-use crate::extract::{Tools, extract_nested};
+use crate::extract::{Tools, mail};
 
 /// Most messages of one mailbox that are read.
 const MAX_MESSAGES: usize = 5000;
 
-/// Extracts the messages, each under its subject.
-pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extracted> {
-    let messages = messages(bytes);
+/// Extracts the list of messages, and hands these out with what is attached to them.
+pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
+    let Some(mut files) = Unpacking::begin(tools, bytes.len()) else {
+        return Err(too_deep());
+    };
+    unpack(&mut files, bytes, "", 0)?;
     let mut outline = Outline::default();
-    for (number, message) in (1..).zip(&messages) {
-        if number > MAX_MESSAGES {
-            outline.warn(format!("only the first {MAX_MESSAGES} messages were read"));
+    for path in files.paths() {
+        outline.list_item("-", path);
+    }
+    files.finish(&mut outline);
+    Ok(outline.finish())
+}
+
+/// Hands out the messages of the mailbox at `at`, which lies `depth` files deep.
+pub(crate) fn unpack(
+    files: &mut Unpacking<'_>,
+    bytes: &[u8],
+    at: &str,
+    depth: usize,
+) -> Result<()> {
+    for (number, message) in messages(bytes).into_iter().enumerate() {
+        if number == MAX_MESSAGES {
+            files.warn(format!("only the first {MAX_MESSAGES} messages were read"));
             break;
         }
-        match extract_nested(
-            &unquoted(message),
-            "message.eml",
-            Some("message/rfc822"),
-            depth + 1,
-            tools,
-        ) {
-            Ok(extracted) => outline.nest_beside(extracted, &format!("message {number}")),
-            Err(Error::EmptyFile) => {}
-            Err(error @ Error::TooLarge { .. }) => return Err(error),
-            Err(error) => outline.warn(format!("message {number}: {error}")),
+        let message = unquoted(message);
+        if message.trim_ascii().is_empty() {
+            continue;
         }
+        let name = mail::file_name(&message).unwrap_or_else(|| "message.eml".to_owned());
+        let path = join(at, &name);
+        files.hand_out(&message, &path, Some("message/rfc822"), depth + 1)?;
     }
-    Ok(outline.finish())
+    Ok(())
 }
 
 /// The bytes of each message. A line `From ` in a text follows no empty line or is quoted.
@@ -67,35 +81,23 @@ fn unquoted(message: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use crate::extract::extract;
+    use crate::extract::inner::tests::{extract_with_files, paths};
 
     #[test]
     fn messages_are_parted_at_their_first_lines() {
-        let mailbox = "From sato@kura.example Mon Nov  2 09:00:00 2026\nFrom: sato@kura.example\nMessage-ID: <1>\nSubject: One\n\n\
+        let mailbox = "From sato@kura.example Mon Nov  2 09:00:00 2026\nFrom: sato@kura.example\nDate: Mon, 2 Nov 2026 09:00:00 +0900\nMessage-ID: <1>\nSubject: One\n\n\
             First body.\n>From here on it is quoted.\nFrom the same paragraph.\n\n\
-            From tanaka@kura.example Mon Nov  2 10:00:00 2026\nFrom: tanaka@kura.example\nMessage-ID: <2>\nSubject: Two\n\nSecond body.\n";
+            From tanaka@kura.example Mon Nov  2 10:00:00 2026\nFrom: tanaka@kura.example\nMessage-ID: <2>\nSubject: Re: a/b\n\nSecond body.\n";
         for name in ["all.mbox", "all.txt", "all"] {
-            let extracted =
-                extract(mailbox.as_bytes(), name, None, &crate::Tools::default()).unwrap();
-            let headings: Vec<&str> = extracted
-                .blocks
-                .iter()
-                .filter(|block| block.text.contains("body"))
-                .map(|block| block.locator.headings[0].as_str())
-                .collect();
-            assert_eq!(headings, ["One", "Two"], "{extracted:?}");
-            let first = extracted.blocks.iter().filter(|block| {
-                block
-                    .locator
-                    .headings
-                    .first()
-                    .is_some_and(|name| name == "One")
-            });
-            let first: String = first.map(|block| block.text.as_str()).collect();
+            let (extracted, files) = extract_with_files(mailbox.as_bytes(), name);
+            assert_eq!(paths(&files), ["2026-11-02 One.eml", "Re: a_b.eml"]);
+            assert_eq!(extracted.unwrap().blocks.len(), 2);
+            let first = String::from_utf8(files[0].1.clone()).unwrap();
             assert!(
-                first.contains("From here on") && !first.contains('>'),
+                first.contains("From here on") && !first.contains(">From"),
                 "{first:?}"
             );
+            assert!(first.contains("First body") && !first.contains("Second"));
         }
     }
 }

@@ -1,9 +1,13 @@
 //! E-mail messages as Outlook saves them: properties in a compound file, attachments in storages of their own.
+//!
+//! What is attached is a file of its own, save for a message within the message: it is no file, only further properties
+//! of this one. Its text is read with this one's.
 
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::Tools;
-use crate::extract::mail::{self, Letter};
+use crate::extract::inner::{MAX_DEPTH, Unpacking, join};
+use crate::extract::mail::{self, Letter, MAX_ATTACHMENTS};
 use crate::extract::outline::Outline;
 use crate::extract::rtf;
 use crate::extract::rtf::encoding_of_page;
@@ -13,9 +17,6 @@ use std::collections::BTreeSet;
 use std::io::Cursor;
 
 pub(super) mod compressed;
-
-/// Most attachments of one message that are read.
-const MAX_ATTACHMENTS: usize = 200;
 
 const SUBJECT: u16 = 0x0037;
 const SENT: u16 = 0x0039;
@@ -32,6 +33,7 @@ const ATTACHMENT: u16 = 0x3701;
 const SHORT_NAME: u16 = 0x3704;
 const LONG_NAME: u16 = 0x3707;
 const MEDIA_TYPE: u16 = 0x370E;
+const CONTENT_ID: u16 = 0x3712;
 const INTERNET_PAGE: u16 = 0x3FDE;
 const PAGE: u16 = 0x3FFD;
 
@@ -41,26 +43,66 @@ const ANSI: u16 = 0x001E;
 const BINARY: u16 = 0x0102;
 const OBJECT: u16 = 0x000D;
 
-/// Extracts a message that lies `depth` files deep.
-pub(crate) fn extract(bytes: &[u8], depth: usize, tools: &Tools) -> Result<Extracted> {
-    let reader = CfbReader::new(Cursor::new(bytes)).map_err(|error| Error::Malformed {
-        format: "MSG",
-        reason: error.to_string(),
-    })?;
-    let mut file = File { reader };
+/// Extracts a message, and hands out what is attached to it.
+pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
+    let mut file = File::open(bytes)?;
     let mut outline = Outline::default();
-    add_message(&mut outline, &mut file, "", depth, tools)?;
+    add_message(&mut outline, &mut file, "", 0, tools);
+    if let Some(mut files) = Unpacking::begin(tools, bytes.len()) {
+        hand_out(&mut files, &mut file, "", "", 0)?;
+        files.finish(&mut outline);
+    }
     Ok(outline.finish())
 }
 
-/// Adds the message whose properties lie under `at`.
-fn add_message(
-    outline: &mut Outline,
+/// Hands out what is attached to the message at `path`, which lies `depth` files deep.
+pub(crate) fn unpack(
+    files: &mut Unpacking<'_>,
+    bytes: &[u8],
+    path: &str,
+    depth: usize,
+) -> Result<()> {
+    hand_out(files, &mut File::open(bytes)?, "", path, depth)
+}
+
+/// Hands out what is attached to the message whose properties lie under `at`.
+fn hand_out(
+    files: &mut Unpacking<'_>,
     file: &mut File<'_>,
     at: &str,
+    path: &str,
     depth: usize,
-    tools: &Tools,
 ) -> Result<()> {
+    for (index, attachment) in file.attachments(at).into_iter().enumerate() {
+        if depth >= MAX_DEPTH {
+            files.warn(format!(
+                "`{path}`: what is attached is nested too deeply to be read"
+            ));
+            break;
+        }
+        if index == MAX_ATTACHMENTS {
+            files.warn(format!(
+                "only the first {MAX_ATTACHMENTS} attachments were read"
+            ));
+            break;
+        }
+        let path = join(path, &attachment.name);
+        match &attachment.kind {
+            Kind::Content => {
+                let content = file.stream(&attachment.at, ATTACHMENT, BINARY);
+                let content = content.unwrap_or_default();
+                let media_type = attachment.media_type.as_deref();
+                mail::hand_out_one(files, &content, &path, media_type, depth + 1)?;
+            }
+            Kind::Message(inner) => hand_out(files, file, inner, &path, depth + 1)?,
+            Kind::Picture | Kind::Unknown => {}
+        }
+    }
+    Ok(())
+}
+
+/// Adds the message whose properties lie under `at`.
+fn add_message(outline: &mut Outline, file: &mut File<'_>, at: &str, depth: usize, tools: &Tools) {
     let encoding = file.encoding(at);
     let mut text = |property: u16| file.text(at, property, encoding);
     let name = text(SENDER_NAME);
@@ -80,16 +122,33 @@ fn add_message(
     };
     letter.add_to(outline);
     add_body(outline, file, at, encoding, depth);
-    for (index, name) in file.attachments(at).into_iter().enumerate() {
-        if index == MAX_ATTACHMENTS {
-            outline.warn(format!(
-                "only the first {MAX_ATTACHMENTS} attachments were read"
-            ));
-            break;
+    let attachments = file.attachments(at);
+    for attachment in attachments.iter().take(MAX_ATTACHMENTS) {
+        match &attachment.kind {
+            Kind::Picture => {
+                let content = file.stream(&attachment.at, ATTACHMENT, BINARY);
+                let content = content.unwrap_or_default();
+                mail::add_picture(outline, &content, &attachment.name, tools);
+            }
+            Kind::Message(_) if depth >= MAX_DEPTH => outline.warn(format!(
+                "attachment `{}`: nested too deeply to be read",
+                attachment.name
+            )),
+            Kind::Message(inner) => {
+                let mut message = Outline::default();
+                add_message(&mut message, file, inner, depth + 1, tools);
+                outline.heading(2, &attachment.name);
+                let name = format!("attachment `{}`", attachment.name);
+                outline.nest(message.finish(), &name);
+            }
+            Kind::Content | Kind::Unknown => {}
         }
-        add_attachment(outline, file, &format!("{at}{name}/"), index, depth, tools)?;
     }
-    Ok(())
+    let files = attachments
+        .into_iter()
+        .filter(|attachment| matches!(attachment.kind, Kind::Content));
+    let names: Vec<String> = files.map(|attachment| attachment.name).collect();
+    mail::add_names(outline, &names);
 }
 
 fn add_body(
@@ -114,57 +173,45 @@ fn add_body(
     } else if let Some(body) = file.stream(at, RTF_BODY, BINARY)
         && let Some(body) = compressed::unpack(&body)
         && let Ok(extracted) = rtf::extract(&body)
-        && depth <= mail::MAX_DEPTH
+        && depth <= MAX_DEPTH
     {
         outline.nest(extracted, "body");
     }
 }
 
-fn add_attachment(
-    outline: &mut Outline,
-    file: &mut File<'_>,
-    at: &str,
-    index: usize,
-    depth: usize,
-    tools: &Tools,
-) -> Result<()> {
-    let encoding = file.encoding(at);
-    let name = file
-        .text(at, LONG_NAME, encoding)
-        .or_else(|| file.text(at, SHORT_NAME, encoding));
-    let name = name.unwrap_or_else(|| format!("attachment {}", index + 1));
-    if let Some(content) = file.stream(at, ATTACHMENT, BINARY) {
-        let media_type = file.text(at, MEDIA_TYPE, encoding);
-        mail::add_attachment(
-            outline,
-            &content,
-            &name,
-            media_type.as_deref(),
-            depth,
-            tools,
-        );
-        return Ok(());
-    }
-    // A message within the message is a storage with properties of its own.
-    let inner = format!("{at}__substg1.0_{ATTACHMENT:04X}{OBJECT:04X}/");
-    if file.has(&format!("{inner}__properties_version1.0")) {
-        if depth >= mail::MAX_DEPTH {
-            outline.warn(format!("attachment `{name}`: nested too deeply to be read"));
-            return Ok(());
-        }
-        let mut message = Outline::default();
-        add_message(&mut message, file, &inner, depth + 1, tools)?;
-        outline.heading(2, &name);
-        outline.nest(message.finish(), &format!("attachment `{name}`"));
-    }
-    Ok(())
+/// Something attached to a message.
+struct Attachment {
+    /// Where its properties lie.
+    at: String,
+    name: String,
+    media_type: Option<String>,
+    kind: Kind,
+}
+
+enum Kind {
+    /// A file.
+    Content,
+    /// A picture that is shown within the text: it belongs to the text.
+    Picture,
+    /// A message, whose properties lie here.
+    Message(String),
+    /// A link, or an object of another program.
+    Unknown,
 }
 
 struct File<'b> {
     reader: CfbReader<Cursor<&'b [u8]>>,
 }
 
-impl File<'_> {
+impl<'b> File<'b> {
+    fn open(bytes: &'b [u8]) -> Result<Self> {
+        let reader = CfbReader::new(Cursor::new(bytes)).map_err(|error| Error::Malformed {
+            format: "MSG",
+            reason: error.to_string(),
+        })?;
+        Ok(Self { reader })
+    }
+
     fn has(&self, path: &str) -> bool {
         self.reader.find_entry_by_path(path).is_some()
     }
@@ -228,8 +275,8 @@ impl File<'_> {
         Some(u64::from_le_bytes(entry[8..16].try_into().ok()?))
     }
 
-    /// The storages of attachments under `at`, in their order.
-    fn attachments(&self, at: &str) -> Vec<String> {
+    /// What is attached to the message under `at`, in its order.
+    fn attachments(&mut self, at: &str) -> Vec<Attachment> {
         let names = self
             .reader
             .entries()
@@ -241,7 +288,42 @@ impl File<'_> {
         let own = names
             .into_iter()
             .filter(|name| self.has(&format!("{at}{name}")));
-        own.map(str::to_owned).collect()
+        let own: Vec<String> = own.map(|name| format!("{at}{name}/")).collect();
+        let numbered = own.into_iter().enumerate();
+        numbered
+            .map(|(index, at)| self.attachment(at, index))
+            .collect()
+    }
+
+    fn attachment(&mut self, at: String, index: usize) -> Attachment {
+        let encoding = self.encoding(&at);
+        let name = self
+            .text(&at, LONG_NAME, encoding)
+            .or_else(|| self.text(&at, SHORT_NAME, encoding));
+        let media_type = self.text(&at, MEDIA_TYPE, encoding);
+        let content = format!("{at}__substg1.0_{ATTACHMENT:04X}{BINARY:04X}");
+        // A message within the message is a storage with properties of its own.
+        let message = format!("{at}__substg1.0_{ATTACHMENT:04X}{OBJECT:04X}/");
+        let is_picture = media_type
+            .as_deref()
+            .is_some_and(|kind| kind.starts_with("image/"));
+        let kind = if self.has(&content) {
+            if is_picture && self.text(&at, CONTENT_ID, encoding).is_some() {
+                Kind::Picture
+            } else {
+                Kind::Content
+            }
+        } else if self.has(&format!("{message}__properties_version1.0")) {
+            Kind::Message(message)
+        } else {
+            Kind::Unknown
+        };
+        Attachment {
+            name: name.unwrap_or_else(|| format!("attachment {}", index + 1)),
+            media_type,
+            kind,
+            at,
+        }
     }
 }
 

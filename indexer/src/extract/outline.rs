@@ -145,12 +145,6 @@ impl Outline {
         }
     }
 
-    /// Adds what was extracted from one of several parts of the same rank, such as the messages of a mailbox.
-    pub(crate) fn nest_beside(&mut self, part: Extracted, name: &str) {
-        self.headings.clear();
-        self.nest(part, name);
-    }
-
     pub(crate) fn finish(mut self) -> Extracted {
         if self.n_hidden > 0 {
             self.warn(format!(

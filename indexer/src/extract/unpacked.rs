@@ -1,6 +1,7 @@
 //! How much one upload may unpack to, over all the archives within it.
 
 use crate::error::{Error, Result};
+use crate::extract::inner::MAX_DEPTH;
 use std::cell::Cell;
 
 /// Most bytes that one upload may unpack to.
@@ -20,11 +21,17 @@ thread_local! {
 
 /// Begins an upload of `len` bytes.
 pub(crate) fn begin(len: usize) {
-    LEFT.set(
-        (len as u64)
-            .saturating_mul(MAX_RATIO)
-            .clamp(FREE_BYTES, MAX_BYTES),
-    );
+    LEFT.set(allowed(len as u64));
+}
+
+/// Returns the most bytes of the files that are handed out of an upload of `len` bytes, over all levels. What is not
+/// packed, as in mails, comes out once for each level that it lies deep.
+pub(crate) fn max_inner_bytes(len: u64) -> u64 {
+    allowed(len).saturating_add(len.saturating_mul(MAX_DEPTH as u64))
+}
+
+fn allowed(len: u64) -> u64 {
+    len.saturating_mul(MAX_RATIO).clamp(FREE_BYTES, MAX_BYTES)
 }
 
 /// The most bytes that may be unpacked now.

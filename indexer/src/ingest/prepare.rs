@@ -1,7 +1,7 @@
 //! Stages before embedding: a file's bytes become blocks, then chunks.
 
 use super::EXTRACTED_MEDIA_TYPE;
-use crate::catalog::{Job, Published, Reason, TextHash, text_hash};
+use crate::catalog::{Job, Pending, Published, Reason, TextHash, text_hash};
 use crate::chunk::{Chunks, Counter, chunk_unless};
 use crate::extract::isolation::SourceFile;
 use crate::pipeline::{Pipeline, blocking};
@@ -20,6 +20,8 @@ pub(super) struct Prepared {
     pub(super) hashes: Vec<TextHash>,
     pub(super) warnings: Vec<String>,
     pub(super) found: Metadata,
+    /// How many files lie in it.
+    pub(super) n_parts: u32,
     pub(super) extracting: Duration,
     pub(super) chunking: Duration,
 }
@@ -54,16 +56,23 @@ impl Pipeline {
         let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
         let (document, version) = (job.document, job.version);
         let loaded = blocking(move || {
-            let Some((sha256, given, target)) = catalog.pending(document, version)? else {
+            let Some(pending) = catalog.pending(document, version)? else {
                 return Ok(None);
             };
-            let bytes = blobs.get(&sha256);
-            Ok(Some((sha256, given, target, bytes)))
+            let bytes = blobs.get(&pending.sha256);
+            Ok(Some((pending, bytes)))
         })
         .await?;
-        let Some((sha256, given, target, bytes)) = loaded else {
+        let Some((pending, bytes)) = loaded else {
             return Ok(None);
         };
+        let Pending {
+            sha256,
+            given,
+            date,
+            is_child,
+            target,
+        } = pending;
         let bytes = match bytes {
             Err(error @ (Error::Corrupt { .. } | Error::Io(_))) if !error.is_storage_full() => {
                 tracing::error!(document.id = %document, error = %error, "the stored file cannot be read");
@@ -74,13 +83,18 @@ impl Pipeline {
             bytes => bytes?,
         };
         let media_type = target.attributes.media_type.clone();
+        // What lies in a child was taken out when its parent was read.
+        let parts = (!is_child).then(|| self.parts_of(document, version));
+        let (parts, taker) = parts.unzip();
         let file = SourceFile {
             bytes: bytes.into(),
             name: job.source.clone(),
             media_type: Some(media_type),
+            taker,
         };
         let extracted = self.extract(file).await?;
         check_size(&extracted, self.config.max_text_bytes)?;
+        let n_parts = parts.map_or(0, |parts| parts.count());
         let extracting = started.elapsed();
 
         let (catalog, embedder) = (Arc::clone(&self.catalog), Arc::clone(&self.embedder));
@@ -95,8 +109,12 @@ impl Pipeline {
             let started = Instant::now();
             let title = title(&extracted, &source);
             let found = extracted.metadata.tidied();
+            let inherited = Metadata {
+                date: found.date.or(date),
+                ..found.clone()
+            };
             let attributes = Attributes {
-                metadata: found.under(&given)?,
+                metadata: inherited.under(&given)?,
                 ..target.attributes
             };
             let chunks = chunk_unless(
@@ -125,6 +143,7 @@ impl Pipeline {
                 hashes,
                 warnings: warnings.map(|warning| warning.message).collect(),
                 found,
+                n_parts,
                 extracting,
                 chunking: started.elapsed(),
             }))

@@ -394,6 +394,8 @@ impl<'a> Run<'a> {
             Done::Stored { outcome, took } => {
                 self.storing = false;
                 (self.report)(Event::Took(Stage::Store, took));
+                // Files that lie in what was stored wait now.
+                (self.dry, self.no_urgent) = (false, false);
                 for job in &outcome? {
                     self.settle(job);
                 }

@@ -30,6 +30,7 @@ impl Finished {
             chunks,
             warnings,
             found,
+            n_parts,
             ..
         } = self.prepared;
         let n_chunks = u32::try_from(chunks.chunks.len()).unwrap_or(u32::MAX);
@@ -38,6 +39,7 @@ impl Finished {
             job: self.job.id,
             document: target.document,
             version: target.version,
+            n_parts,
             title: target.title,
             text: chunks.text,
             chunks: embedded
@@ -63,14 +65,17 @@ impl Pipeline {
     /// are then; one that was cancelled, or whose document was deleted or replaced meanwhile, leaves nothing behind.
     pub(super) async fn store_batch(&self, mut batch: Vec<Finished>) -> Result<Vec<Job>> {
         let ids: Vec<_> = batch.iter().map(|finished| finished.job.id).collect();
-        {
+        let any_deleted = {
             let _changing = self.changing.lock().await;
             self.check_room(0)?;
             let running = self.catalog(Catalog::running_jobs).await?;
             batch.retain(|finished| running.contains(&finished.job.id));
             self.put(&batch).await?;
             self.store.checkpoint().await?;
-            self.publish(batch).await?;
+            self.publish(batch).await?
+        };
+        if any_deleted {
+            self.drop_deleted().await?;
         }
         // What changed about documents while their job ran is told again after it.
         self.index_attributes().await?;
@@ -121,9 +126,10 @@ impl Pipeline {
         .await
     }
 
-    async fn publish(&self, batch: Vec<Finished>) -> Result<()> {
+    /// Returns whether documents were marked deleted, because they lay in others and do not any more.
+    async fn publish(&self, batch: Vec<Finished>) -> Result<bool> {
         let (catalog, blobs) = (Arc::clone(&self.catalog), Arc::clone(&self.blobs));
-        let ops = blocking(move || {
+        let (ops, any_deleted) = blocking(move || {
             let indexed: Vec<Indexed> = batch.into_iter().map(Finished::into_indexed).collect();
             let flipped = catalog.publish(&indexed)?;
             let published: HashSet<DocumentId> = flipped.documents.iter().copied().collect();
@@ -133,7 +139,12 @@ impl Pipeline {
                     catalog.still_in_use(&flipped.old_blobs)
                 })?;
             }
-            let mut ops = Vec::new();
+            let hidden = flipped.hidden.iter();
+            let mut ops: Vec<IndexOp> = hidden
+                .map(|document| IndexOp::Remove {
+                    document: *document,
+                })
+                .collect();
             for new in indexed {
                 let document = new.document;
                 if !published.contains(&document) {
@@ -146,14 +157,14 @@ impl Pipeline {
                     ops.push(IndexOp::Prune { document, keep });
                 }
             }
-            Ok(ops)
+            Ok((ops, flipped.any_deleted))
         })
         .await?;
-        if ops.is_empty() {
-            return Ok(());
+        if !ops.is_empty() {
+            // The new versions are served already; older ones no longer hydrate, so a crash only delays this.
+            self.store.apply(ops).await?;
+            self.store.checkpoint().await?;
         }
-        // The new versions are served already; older ones no longer hydrate, so a crash only delays this.
-        self.store.apply(ops).await?;
-        self.store.checkpoint().await
+        Ok(any_deleted)
     }
 }

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
+mod children;
+
 /// Notes what is embedded, can be made to wait, and can be broken. Each call takes a permit.
 struct Watched {
     inner: FakeEmbedder,

@@ -169,7 +169,10 @@ impl Scan<'_> {
             acl: self.source.acl.clone(),
             metadata: MetadataChange::default(),
         };
-        let added = self.pipeline.add_document_with(new, Priority::Low).await?;
+        let added = match self.pipeline.add_document_with(new, Priority::Low).await {
+            Err(error @ Error::PartOfDocument { .. }) => return refused(error.to_string()),
+            added => added?,
+        };
         let row = ItemRow {
             sha256: Some(hash),
             ..row(&item, Some(added.document.id), None)

@@ -3,12 +3,13 @@
 use super::{Outcome, print_json};
 use crate::app;
 use crate::config::Config;
+use kura_indexer::extract::Taker;
 use kura_indexer::extract::isolation::{self, Protection, SourceFile};
 use kura_indexer::{Block, BlockKind, Extracted, Locator, Metadata, PageQuality, Tools};
 use kura_models::{PpOcr, Recognizer};
 use serde::Serialize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Arguments of `kura extract`.
 #[derive(Debug, clap::Args)]
@@ -53,6 +54,15 @@ struct Output {
     blocks: Vec<BlockOutput>,
     pages: Vec<PageQuality>,
     warnings: Vec<String>,
+    /// Files that lie in it: documents of their own.
+    files: Vec<FileOutput>,
+}
+
+#[derive(Serialize)]
+struct FileOutput {
+    path: String,
+    media_type: String,
+    size_bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -72,16 +82,30 @@ struct BlockOutput {
 /// When the file cannot be read.
 pub async fn run(config: &Config, args: &Args) -> anyhow::Result<Outcome> {
     let name = args.file.file_name().unwrap_or_default();
+    let files: Arc<Mutex<Vec<FileOutput>>> = Arc::default();
+    let seen = Arc::clone(&files);
+    let taker = Taker::new(move |number, file| {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.truncate(number);
+        seen.push(FileOutput {
+            path: file.path.to_owned(),
+            media_type: file.media_type.to_owned(),
+            size_bytes: file.bytes.len(),
+        });
+        Ok(())
+    });
     let file = SourceFile {
         bytes: fs_err::read(&args.file)?.into(),
         name: name.to_string_lossy().into_owned(),
         media_type: None,
+        taker: Some(taker),
     };
     let extracted = app::extractor(config)?.extract(file).await?;
+    let files = std::mem::take(&mut *files.lock().unwrap_or_else(PoisonError::into_inner));
     if args.json {
-        print_json(&Output::from(extracted))?;
+        print_json(&Output::new(extracted, files))?;
     } else {
-        print(&extracted);
+        print(&extracted, &files);
     }
     Ok(Outcome::Success)
 }
@@ -100,7 +124,7 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Success)
 }
 
-fn print(extracted: &Extracted) {
+fn print(extracted: &Extracted, files: &[FileOutput]) {
     if let Some(title) = &extracted.title {
         say!("{title}\n");
     }
@@ -109,18 +133,27 @@ fn print(extracted: &Extracted) {
         let place = super::search::place(*page, range.as_deref());
         say!("[{}{place}]\n{}\n", kind(block.kind).0, block.text);
     }
+    for file in files {
+        say!(
+            "[file] {} ({}, {} bytes)",
+            file.path,
+            file.media_type,
+            file.size_bytes
+        );
+    }
     for warning in &extracted.warnings {
         eprintln!("warning: {}", warning.message);
     }
 }
 
-impl From<Extracted> for Output {
-    fn from(extracted: Extracted) -> Self {
+impl Output {
+    fn new(extracted: Extracted, files: Vec<FileOutput>) -> Self {
         Self {
             title: extracted.title,
             metadata: extracted.metadata.tidied(),
             blocks: extracted.blocks.into_iter().map(Into::into).collect(),
             pages: extracted.pages,
+            files,
             warnings: extracted
                 .warnings
                 .into_iter()

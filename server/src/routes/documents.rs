@@ -3,7 +3,7 @@
 use super::filter;
 use super::jobs::{Job, Priority};
 use super::metadata::{Metadata, MetadataChange};
-use super::{List, Path, Problems, Query, document_id, list_limit, resolve};
+use super::{List, ListQuery, Path, Problems, Query, document_id, list_limit, resolve};
 use crate::app::{App, AppState};
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
@@ -22,8 +22,15 @@ pub struct Document {
     pub id: String,
     /// Name of its collection.
     pub collection: String,
-    /// File name or path under which it was added; unique in the collection.
+    /// File name or path under which it was added; unique in the collection. Of a document that lies in another one, the
+    /// other's, `/` and where it lies.
     pub source: String,
+    /// Id of the document it lies in, such as the mail that it is attached to. It has that one's readers, and changes and
+    /// goes with it.
+    #[schema(required)]
+    pub parent: Option<String>,
+    /// How many documents lie in it; `/api/v1/documents/{id}/children` lists them.
+    pub n_children: u32,
     /// The title it gives itself, or its file name.
     pub title: String,
     /// Media type.
@@ -152,6 +159,8 @@ impl From<catalog::Document> for Document {
             metadata: Metadata::of(&document),
             id: document.id.to_string(),
             collection: document.collection_name,
+            parent: document.parent.map(|parent| parent.to_string()),
+            n_children: document.n_children,
             source: document.source,
             title: document.title,
             media_type: document.media_type,
@@ -271,7 +280,30 @@ pub async fn get_document(
     Ok(axum::Json(document.into()))
 }
 
-/// Deletes a document; it is gone from search at once.
+/// Lists the documents that lie in a document, such as what is attached to a mail.
+#[utoipa::path(get, path = "/api/v1/documents/{id}/children", tag = "documents",
+    params(("id" = String, Path, description = "The document's id"), ListQuery),
+    responses((status = 200, body = List<Document>), Problems))]
+pub async fn list_children(
+    State(app): State<AppState>,
+    principal: Principal,
+    Path(id): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<axum::Json<List<Document>>, ApiError> {
+    let (id, limit) = (document_id(&id)?, query.limit()?);
+    let page = app
+        .pipeline
+        .children(id, &principal.access(), query.cursor.as_deref(), limit)
+        .await?;
+    Ok(axum::Json(List {
+        items: page.items.into_iter().map(Into::into).collect(),
+        next_cursor: page.next,
+    }))
+}
+
+/// Deletes a document and what lies in it; they are gone from search at once.
+///
+/// What lies in another document cannot be deleted by itself.
 #[utoipa::path(delete, path = "/api/v1/documents/{id}", tag = "documents",
     params(("id" = String, Path, description = "The document's id")),
     responses((status = 204, description = "Deleted"), Problems))]

@@ -214,7 +214,10 @@ export interface paths {
         get: operations["get_document"];
         put?: never;
         post?: never;
-        /** Deletes a document; it is gone from search at once. */
+        /**
+         * Deletes a document and what lies in it; they are gone from search at once.
+         * @description What lies in another document cannot be deleted by itself.
+         */
         delete: operations["delete_document"];
         options?: never;
         head?: never;
@@ -223,6 +226,23 @@ export interface paths {
          * @description Searches go by it when this returns. Nothing is extracted or embedded again.
          */
         patch: operations["change_document"];
+        trace?: never;
+    };
+    "/api/v1/documents/{id}/children": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the documents that lie in a document, such as what is attached to a mail. */
+        get: operations["list_children"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/documents/{id}/content": {
@@ -1031,7 +1051,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
+        Code: "unauthorized" | "unknown_collection" | "unknown_document" | "part_of_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -1113,9 +1133,19 @@ export interface components {
             metadata: components["schemas"]["DocumentMetadata"];
             /**
              * Format: int32
+             * @description How many documents lie in it; `/api/v1/documents/{id}/children` lists them.
+             */
+            n_children: number;
+            /**
+             * Format: int32
              * @description Chunks of the visible version.
              */
             n_chunks: number;
+            /**
+             * @description Id of the document it lies in, such as the mail that it is attached to. It has that one's readers, and changes and
+             *     goes with it.
+             */
+            parent: string | null;
             /** @description Of the original, lower-case hex. */
             sha256: string;
             /**
@@ -1123,7 +1153,10 @@ export interface components {
              * @description Size of the original.
              */
             size_bytes: number;
-            /** @description File name or path under which it was added; unique in the collection. */
+            /**
+             * @description File name or path under which it was added; unique in the collection. Of a document that lies in another one, the
+             *     other's, `/` and where it lies.
+             */
             source: string;
             /** @description Whether it can be found. */
             status: components["schemas"]["DocumentStatus"];
@@ -2335,9 +2368,19 @@ export interface components {
                 metadata: components["schemas"]["DocumentMetadata"];
                 /**
                  * Format: int32
+                 * @description How many documents lie in it; `/api/v1/documents/{id}/children` lists them.
+                 */
+                n_children: number;
+                /**
+                 * Format: int32
                  * @description Chunks of the visible version.
                  */
                 n_chunks: number;
+                /**
+                 * @description Id of the document it lies in, such as the mail that it is attached to. It has that one's readers, and changes and
+                 *     goes with it.
+                 */
+                parent: string | null;
                 /** @description Of the original, lower-case hex. */
                 sha256: string;
                 /**
@@ -2345,7 +2388,10 @@ export interface components {
                  * @description Size of the original.
                  */
                 size_bytes: number;
-                /** @description File name or path under which it was added; unique in the collection. */
+                /**
+                 * @description File name or path under which it was added; unique in the collection. Of a document that lies in another one, the
+                 *     other's, `/` and where it lies.
+                 */
                 source: string;
                 /** @description Whether it can be found. */
                 status: components["schemas"]["DocumentStatus"];
@@ -4583,6 +4629,60 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Document"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_children: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Document"];
                 };
             };
             /** @description Invalid request. */

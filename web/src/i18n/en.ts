@@ -170,6 +170,7 @@ export const en = {
     count: (n: number) => plural(n, "document", "documents"),
     chunks: (n: number) => plural(n, "passage", "passages"),
     version: (n: number) => `version ${n}`,
+    files: (n: number) => plural(n, "file in it", "files in it"),
     status: { pending: "Being indexed", indexed: "Indexed", failed: "Failed" },
     warnings: (n: number) => plural(n, "warning", "warnings"),
     emptyTitle: "The storehouse is empty",

@@ -173,6 +173,7 @@ export const ja: Messages = {
     count: (n) => `${count(n)} 件`,
     chunks: (n) => `${count(n)} か所`,
     version: (n) => `第 ${n} 版`,
+    files: (n) => `中にファイル ${count(n)} 件`,
     status: { pending: "索引を作成中", indexed: "索引済み", failed: "失敗" },
     warnings: (n) => `注意 ${count(n)} 件`,
     emptyTitle: "蔵はまだ空です",

@@ -36,6 +36,8 @@ export function entry(
       id: `document-${id}`,
       collection,
       source,
+      parent: null,
+      n_children: 0,
       title,
       media_type: "text/plain",
       size_bytes: byteLength(text),

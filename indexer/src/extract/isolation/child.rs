@@ -1,8 +1,9 @@
 //! The worker's side: reads one file after the other until its input ends.
 
 use super::sandbox::{self, Protection};
-use super::wire::{Refusal, Request, Tag, read_request, write_frame};
-use crate::extract::Tools;
+use super::wire::{Refusal, Request, Tag, read_request, write_frame, write_inner};
+use crate::Result;
+use crate::extract::{InnerFile, Taker, Tools};
 use serde::Serialize;
 use std::io::{BufWriter, Read, Stdout, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +41,12 @@ fn answer(
     let mut bytes = vec![0; n_bytes];
     input.read_exact(&mut bytes)?;
     let media_type = request.media_type.as_deref();
-    match crate::extract::extract(&bytes, &request.name, media_type, tools) {
+    let mut tools = tools.clone();
+    if request.hands_out {
+        let files = output.clone();
+        tools = tools.with_taker(Taker::new(move |_, file| files.write_inner(file)));
+    }
+    match crate::extract::extract(&bytes, &request.name, media_type, &tools) {
         Ok(extracted) => output.write(Tag::Extracted, &extracted),
         Err(error) => output.write(Tag::Refused, &Refusal::from(error)),
     }
@@ -61,5 +67,10 @@ impl Output {
         let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         write_frame(&mut *output, tag, content)?;
         output.flush()
+    }
+
+    fn write_inner(&self, file: InnerFile<'_>) -> Result<()> {
+        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(write_inner(&mut *output, file)?)
     }
 }

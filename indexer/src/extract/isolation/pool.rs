@@ -5,12 +5,14 @@ use super::wire::{self, Request, Tag};
 use super::{Extractor, SourceFile};
 use crate::document::Extracted;
 use crate::error::{Error, Result};
+use crate::extract::inner::MAX_FILES;
+use crate::extract::{Taker, unpacked};
 use async_trait::async_trait;
 use std::ffi::OsString;
 use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -208,9 +210,11 @@ impl Worker {
                     serde_json::from_slice(&content).map_err(std::io::Error::from)?;
                 Ok(worker)
             }
-            Ok(Ok((Tag::Extracted | Tag::Refused | Tag::Step, _))) => Err(Error::ReaderEnded {
-                reason: "it answered before it was asked".to_owned(),
-            }),
+            Ok(Ok((Tag::Extracted | Tag::Refused | Tag::Step | Tag::Inner, _))) => {
+                Err(Error::ReaderEnded {
+                    reason: "it answered before it was asked".to_owned(),
+                })
+            }
             Ok(Err(_)) => Err(worker.epitaph()),
             Err(_) => Err(Error::ReaderEnded {
                 reason: format!("it did not start within {} s", START.as_secs()),
@@ -228,19 +232,29 @@ impl Worker {
             media_type: file.media_type.clone(),
             n_bytes,
             memory_bytes: memory,
+            hands_out: file.taker.is_some(),
         })?;
         let mut watch = Watch::new(self.process.id(), memory, cpu);
-        let steps = Arc::clone(&watch.steps);
+        let (steps, waited) = (Arc::clone(&watch.steps), Arc::clone(&watch.waited));
+        let mut files = file.taker.clone().map(|taker| Handed::new(taker, n_bytes));
         let (bytes, max_output) = (Arc::clone(&file.bytes), limits.output_bytes);
         let exchange = self.speak(move |pipes| {
             pipes.input.write_all(&head)?;
             pipes.input.write_all(&bytes)?;
             pipes.input.flush()?;
             loop {
-                match pipes.frame(max_output)? {
-                    (Tag::Step, _) => steps.fetch_add(1, Ordering::Relaxed),
-                    last => return Ok(last),
-                };
+                match (pipes.frame(max_output)?, &mut files) {
+                    ((Tag::Step, _), _) => {
+                        steps.fetch_add(1, Ordering::Relaxed);
+                    }
+                    ((Tag::Inner, content), Some(files)) => {
+                        let started = Instant::now();
+                        files.take(&content).map_err(Broken::NotTaken)?;
+                        let took = u64::try_from(started.elapsed().as_millis());
+                        waited.fetch_add(took.unwrap_or(u64::MAX), Ordering::Relaxed);
+                    }
+                    (last, _) => return Ok(last),
+                }
             }
         });
         let outcome = tokio::select! {
@@ -252,6 +266,7 @@ impl Worker {
             Err(Broken::TooMuch(n_bytes)) => Err(Error::TooLarge {
                 reason: format!("its text comes to {} MiB", n_bytes >> 20),
             }),
+            Err(Broken::NotTaken(error)) => Err(error),
             Err(Broken::Pipe) => Err(self.epitaph()),
         }
     }
@@ -300,6 +315,10 @@ impl Pipes {
         self.output.read_exact(&mut length)?;
         let tag = Tag::from_byte(tag[0]).ok_or(Broken::Pipe)?;
         let n_bytes = u64::from_le_bytes(length);
+        let max_bytes = match tag {
+            Tag::Inner => wire::MAX_INNER,
+            Tag::Ready | Tag::Step | Tag::Extracted | Tag::Refused => max_bytes,
+        };
         if n_bytes > max_bytes {
             return Err(Broken::TooMuch(n_bytes));
         }
@@ -311,6 +330,36 @@ impl Pipes {
         } else {
             Err(Broken::Pipe)
         }
+    }
+}
+
+/// The files that lie in the one being read, as they come. The worker keeps the bounds, too; it is not trusted to.
+struct Handed {
+    taker: Taker,
+    n_files: usize,
+    bytes_left: u64,
+}
+
+impl Handed {
+    fn new(taker: Taker, n_bytes: u64) -> Self {
+        Self {
+            taker,
+            n_files: 0,
+            bytes_left: unpacked::max_inner_bytes(n_bytes),
+        }
+    }
+
+    fn take(&mut self, frame: &[u8]) -> Result<()> {
+        wire::read_inner(frame, |file| {
+            let left = self.bytes_left.checked_sub(file.bytes.len() as u64);
+            self.bytes_left = left.ok_or_else(unpacked::too_large)?;
+            if self.n_files == MAX_FILES {
+                return Err(unpacked::too_large());
+            }
+            self.taker.take(self.n_files, file)?;
+            self.n_files += 1;
+            Ok(())
+        })
     }
 }
 
@@ -359,6 +408,8 @@ fn out_of_memory(limit: Option<u64>) -> Error {
 enum Broken {
     Pipe,
     TooMuch(u64),
+    /// A file that was handed out could not be kept.
+    NotTaken(Error),
 }
 
 impl From<std::io::Error> for Broken {
@@ -375,6 +426,8 @@ struct Watch {
     since: Instant,
     /// Pictures whose recognition was announced or done.
     steps: Arc<AtomicUsize>,
+    /// Milliseconds that the process waited for us.
+    waited: Arc<AtomicU64>,
 }
 
 impl Watch {
@@ -385,6 +438,7 @@ impl Watch {
             cpu,
             since: Instant::now(),
             steps: Arc::default(),
+            waited: Arc::default(),
         }
     }
 
@@ -401,9 +455,11 @@ impl Watch {
             if memory > self.memory - self.memory / 8 {
                 return out_of_memory(Some(self.memory));
             }
-            let used = now.map_or_else(
+            let waited = Duration::from_millis(self.waited.load(Ordering::Relaxed));
+            let elapsed = self.since.elapsed().saturating_sub(waited);
+            let used = now.map_or(
                 // Where nothing can be known, the clock has to do.
-                || self.since.elapsed(),
+                elapsed,
                 |usage| {
                     let before = cpu_before.get_or_insert(usage.cpu);
                     usage.cpu.saturating_sub(*before)
@@ -415,7 +471,7 @@ impl Watch {
                 // Recognizing a picture takes its time, but not for ever.
                 self.cpu = (used + CPU_PER_PICTURE).min(MAX_CPU_WITH_PICTURES.max(self.cpu));
             }
-            if used > self.cpu || self.since.elapsed() > self.cpu * WALL_PER_CPU {
+            if used > self.cpu || elapsed > self.cpu * WALL_PER_CPU {
                 return Error::ReaderTimedOut {
                     limit_s: self.cpu.as_secs(),
                 };

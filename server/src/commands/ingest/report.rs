@@ -2,7 +2,7 @@
 
 use super::files::Found;
 use crate::commands::{Outcome, size, span};
-use crate::routes::documents::{self, Document};
+use crate::routes::documents::{self, Document, Status};
 use crate::routes::jobs::Job;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -22,7 +22,10 @@ pub(super) struct Report {
     size_bytes: u64,
     n_chunks: u64,
     n_reused: u64,
-    /// Files that are stored, and whose job has not ended.
+    /// Documents that lie in the files, such as attachments, and those of them that could not be indexed.
+    n_children: usize,
+    n_children_failed: usize,
+    /// Documents that are stored, and whose job has not ended.
     n_waiting: usize,
     seconds: f64,
 }
@@ -45,6 +48,22 @@ pub(super) struct Row {
     pub(super) code: Option<String>,
     pub(super) error: Option<String>,
     pub(super) remedy: Option<String>,
+    /// Documents that lie in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) children: Vec<Child>,
+}
+
+/// A document that lies in a file, such as an attachment.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Child {
+    document: String,
+    source: String,
+    status: Status,
+    media_type: String,
+    size_bytes: u64,
+    n_chunks: u32,
+    warnings: Vec<String>,
+    error: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -103,6 +122,8 @@ impl Report {
             size_bytes: 0,
             n_chunks: 0,
             n_reused: 0,
+            n_children: 0,
+            n_children_failed: 0,
             n_waiting: 0,
             seconds: took.as_secs_f64(),
             items,
@@ -113,6 +134,12 @@ impl Report {
             report.n_chunks += u64::from(row.n_chunks);
             report.n_reused += u64::from(row.n_reused);
             report.n_waiting += usize::from(row.waiting);
+            for child in &row.children {
+                report.n_children += 1;
+                report.n_children_failed += usize::from(child.status == Status::Failed);
+                report.n_waiting += usize::from(child.status == Status::Pending);
+                report.n_chunks += u64::from(child.n_chunks);
+            }
             let media_type = row
                 .media_type
                 .clone()
@@ -128,7 +155,7 @@ impl Report {
     pub(super) fn outcome(&self) -> Outcome {
         let n_bad = self.summary.failed + self.summary.unsupported;
         match n_bad {
-            0 if self.n_waiting > 0 => Outcome::Partial,
+            0 if self.n_waiting + self.n_children_failed > 0 => Outcome::Partial,
             0 => Outcome::Success,
             n if n == self.items.len() => Outcome::Failure,
             _ => Outcome::Partial,
@@ -173,7 +200,11 @@ impl Report {
     }
 
     fn print_rows(&self) {
-        let widths = self.items.iter().map(|row| row.source.chars().count());
+        let sources = self.items.iter().flat_map(|row| {
+            let children = row.children.iter().map(|child| &child.source);
+            std::iter::once(&row.source).chain(children)
+        });
+        let widths = sources.map(|source| source.chars().count());
         let width = widths.max().unwrap_or(0).min(60);
         for row in &self.items {
             let outcome = row.outcome.name();
@@ -200,6 +231,9 @@ impl Report {
             }
             for warning in &row.warnings {
                 say!("             {:width$}  warning: {warning}", "");
+            }
+            for child in &row.children {
+                child.print(width);
             }
         }
     }
@@ -235,11 +269,51 @@ impl Report {
             per_second(self.n_chunks as f64),
             self.n_reused
         );
+        if self.n_children > 0 {
+            say!(
+                "{} documents lie in these files, of which {} failed",
+                self.n_children,
+                self.n_children_failed
+            );
+        }
         if self.n_waiting > 0 {
             say!(
                 "{} files are stored and wait to be indexed; `kura jobs summary` says why",
                 self.n_waiting
             );
+        }
+    }
+}
+
+impl Child {
+    fn print(&self, width: usize) {
+        let outcome = match self.status {
+            Status::Indexed => format!("{} chunks", self.n_chunks),
+            Status::Pending => "waits".to_owned(),
+            Status::Failed => format!("failed: {}", self.error.as_deref().unwrap_or_default()),
+        };
+        say!("  within     {:width$}  {outcome}", self.source);
+        for warning in &self.warnings {
+            say!("             {:width$}  warning: {warning}", "");
+        }
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        self.status == Status::Pending
+    }
+}
+
+impl From<Document> for Child {
+    fn from(document: Document) -> Self {
+        Self {
+            document: document.id,
+            source: document.source,
+            status: document.status,
+            media_type: document.media_type,
+            size_bytes: document.size_bytes,
+            n_chunks: document.n_chunks,
+            warnings: document.warnings,
+            error: document.error,
         }
     }
 }
@@ -282,6 +356,7 @@ impl Row {
             code: None,
             error: None,
             remedy: None,
+            children: Vec::new(),
         }
     }
 

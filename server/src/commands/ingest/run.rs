@@ -1,17 +1,18 @@
 //! Adds the files found and waits until they are indexed, here or by the server.
 
 use super::files::Found;
-use super::report::{FileOutcome, Row};
+use super::report::{Child, FileOutcome, Row};
 use crate::client::{Client, Refused};
 use crate::commands::backend::blocking;
 use crate::commands::{size, span};
 use crate::error::Code;
+use crate::routes::documents::Document;
 use crate::routes::jobs::{Job, JobsSummary, Priority};
 use crate::routes::metadata;
 use indicatif::ProgressBar;
 use kura_indexer::catalog::{self, JobId};
 use kura_indexer::ingest::{Event, Limits, NewDocument};
-use kura_indexer::{AccessFilter, Acl, MetadataChange, Pipeline};
+use kura_indexer::{AccessFilter, Acl, Error, MetadataChange, Pipeline};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,9 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(500);
 /// Jobs asked for one by one, rather than as a list, when that many or fewer are left.
 const FEW: usize = 4;
+
+/// Documents within a file that are read at a time.
+const PAGE: usize = 500;
 
 /// What all files have in common, and how they stand.
 pub(super) struct Batch {
@@ -66,7 +70,14 @@ pub(super) async fn local(
             metadata: metadata.clone(),
         };
         let priority: catalog::Priority = batch.priority.into();
-        let added = pipeline.add_document_with(new, priority).await?;
+        let added = match pipeline.add_document_with(new, priority).await {
+            Err(error @ Error::PartOfDocument { .. }) => {
+                rows.push(Row::failed(&file, error.to_string()));
+                bar.inc(1);
+                continue;
+            }
+            added => added?,
+        };
         match added.job {
             Some(job) => {
                 jobs.insert(job, rows.len());
@@ -84,6 +95,20 @@ pub(super) async fn local(
     for (id, at) in jobs {
         let job = pipeline.job(id).await?;
         let document = pipeline.document(job.document, &access).await?;
+        let mut after = None;
+        while document.n_children > 0 {
+            let page = pipeline
+                .children(document.id, &access, after.as_deref(), PAGE)
+                .await?;
+            let children = page.items.into_iter();
+            rows[at]
+                .children
+                .extend(children.map(|child| Child::from(Document::from(child))));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
         rows[at].settle(document.into(), Some(&job.into()));
     }
     Ok(rows)
@@ -182,7 +207,8 @@ pub(super) async fn by_server(
         rows.push(row);
     }
     bar.set_message("indexing");
-    while !jobs.is_empty() {
+    let (mut settled, mut paused) = (Vec::new(), false);
+    while !jobs.is_empty() && !paused {
         let asking = client.clone();
         let summary = blocking(move || asking.jobs_summary()).await?;
         show(bar, &summary);
@@ -197,6 +223,7 @@ pub(super) async fn by_server(
             let job = blocking(move || asking.job(&asked)).await?;
             if job.is_over() {
                 settle(&client, &mut rows[at], &job).await?;
+                settled.push(at);
                 bar.inc(1);
             } else {
                 open.push((at, id));
@@ -204,14 +231,37 @@ pub(super) async fn by_server(
         }
         jobs = open;
         // While the queue is paused nothing would end; what runs already does.
-        if summary.paused_since.is_some() && summary.running == 0 {
-            return Ok(rows);
-        }
-        if !jobs.is_empty() {
+        paused = summary.paused_since.is_some() && summary.running == 0;
+        if !jobs.is_empty() && !paused {
             tokio::time::sleep(POLL).await;
         }
     }
+    for at in settled {
+        settle_children(&client, &mut rows[at], bar).await?;
+    }
     Ok(rows)
+}
+
+/// Waits until the documents are indexed that lie in a file.
+async fn settle_children(client: &Client, row: &mut Row, bar: &ProgressBar) -> anyhow::Result<()> {
+    let Some(id) = row.document.clone() else {
+        return Ok(());
+    };
+    loop {
+        let (asking, asked) = (client.clone(), id.clone());
+        let children = blocking(move || asking.children(&asked)).await?;
+        row.children = children.into_iter().map(Child::from).collect();
+        if !row.children.iter().any(Child::waits) {
+            return Ok(());
+        }
+        let asking = client.clone();
+        let summary = blocking(move || asking.jobs_summary()).await?;
+        show(bar, &summary);
+        if summary.paused_since.is_some() && summary.running == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn settle(client: &Client, row: &mut Row, job: &Job) -> anyhow::Result<()> {
@@ -244,7 +294,10 @@ fn blame_file(error: anyhow::Error) -> anyhow::Result<crate::error::Problem> {
         Some(Refused(problem))
             if matches!(
                 problem.code,
-                Code::PayloadTooLarge | Code::UnsupportedMediaType | Code::UnreadableDocument
+                Code::PayloadTooLarge
+                    | Code::UnsupportedMediaType
+                    | Code::UnreadableDocument
+                    | Code::PartOfDocument
             ) =>
         {
             Ok(problem.clone())

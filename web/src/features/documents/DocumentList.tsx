@@ -75,13 +75,15 @@ type RowProps = {
 
 function DocumentRow({ document, showCollection, onDownload, onRemove }: RowProps) {
   const { language, t } = useI18n();
-  const { title, source, status, warnings, error, version } = document;
+  const { title, source, status, warnings, error, version, parent, n_children } = document;
   const name = title || source;
   const facts = [
+    // Of what lies in another document it tells in which.
     source === name ? null : source,
     showCollection ? document.collection : null,
     formatSize(document.size_bytes, language),
     status === "indexed" ? t.documents.chunks(document.n_chunks) : null,
+    n_children > 0 ? t.documents.files(n_children) : null,
     version > 1 ? t.documents.version(version) : null,
     formatTime(document.updated_at, language),
   ];
@@ -116,15 +118,18 @@ function DocumentRow({ document, showCollection, onDownload, onRemove }: RowProp
         >
           <Icon name="download" />
         </button>
-        <button
-          type="button"
-          className="icon-button"
-          aria-label={t.documents.remove(name)}
-          title={t.documents.remove(name)}
-          onClick={onRemove}
-        >
-          <Icon name="trash" />
-        </button>
+        {/* What lies in another document goes with it. */}
+        {parent === null && (
+          <button
+            type="button"
+            className="icon-button"
+            aria-label={t.documents.remove(name)}
+            title={t.documents.remove(name)}
+            onClick={onRemove}
+          >
+            <Icon name="trash" />
+          </button>
+        )}
       </div>
     </article>
   );
