@@ -1,4 +1,4 @@
-//! How many tokens a text has in a unigram vocabulary (SentencePiece), without making them.
+//! How many tokens a text has in a unigram vocabulary (`SentencePiece`), without making them.
 //!
 //! `tokenizers` finds the same tokens, but walks a trie of hash maps for every character, looks each piece up in a map
 //! of strings, and keeps strings and offsets, which nobody wants who only counts. It takes some thirty times as long.

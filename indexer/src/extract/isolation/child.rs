@@ -71,6 +71,6 @@ impl Output {
 
     fn write_inner(&self, file: InnerFile<'_>) -> Result<()> {
         let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(write_inner(&mut *output, file)?)
+        write_inner(&mut *output, file)
     }
 }

@@ -285,7 +285,7 @@ fn is_rest(cells: &[Cell], places: &[Range<usize>], above: &[String]) -> bool {
     let n_above = above.iter().filter(|text| !text.is_empty()).count();
     let adds = cells.iter().zip(places).all(|(cell, place)| {
         let above = &above[place.start];
-        !above.is_empty() && !(is_figure(above) && is_figure(&cell.text))
+        !(above.is_empty() || is_figure(above) && is_figure(&cell.text))
     });
     adds && places.len() * 2 <= n_above
 }

@@ -96,7 +96,7 @@ pub(super) async fn local(
         let job = pipeline.job(id).await?;
         let document = pipeline.document(job.document, &access).await?;
         let mut after = None;
-        while document.n_children > 0 {
+        loop {
             let page = pipeline
                 .children(document.id, &access, after.as_deref(), PAGE)
                 .await?;
