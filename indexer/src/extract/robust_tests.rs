@@ -12,7 +12,8 @@ const MAX_TIME: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } 
 /// Reads a file and returns what came of it; fails when that takes too long.
 fn read(bytes: &[u8], name: &str) -> crate::Result<crate::Extracted> {
     let start = Instant::now();
-    let outcome = extract(bytes, name, None, &crate::Tools::default());
+    let tools = crate::Tools::default().with_taker(crate::extract::Taker::discard());
+    let outcome = extract(bytes, name, None, &tools);
     let took = start.elapsed();
     assert!(took < MAX_TIME, "{name}, {} bytes: {took:?}", bytes.len());
     outcome
