@@ -141,7 +141,20 @@ impl Pipeline {
                 key,
                 hash: request_hash(&version),
             });
-            let (id, job, outcome) = catalog.add_document(&version)?;
+            let (id, job, outcome) = match catalog.add_document(&version) {
+                Err(
+                    refused @ (Error::PartOfDocument { .. }
+                    | Error::RequestKeyUsed { .. }
+                    | Error::UnknownCollection { .. }),
+                ) => {
+                    // Nothing was committed, so the bytes are nobody's. After other errors that is not certain.
+                    drop(adding);
+                    let blob = [sha256];
+                    blobs.drop_unused(&blob, || catalog.still_in_use(&blob))?;
+                    return Err(refused);
+                }
+                other => other?,
+            };
             let document =
                 catalog.document(id, &AccessFilter::unrestricted("reply to the adder"))?;
             let children_wait = catalog.children_wait(id)?;

@@ -505,7 +505,7 @@ fn killed_at_any_moment_no_file_is_served_beside_another_version_of_its_mail() {
         let texts: Vec<(String, String)> = (0..20 - version)
             .map(|at| {
                 // Some stay the same, some change with every version.
-                let said = if at % 2 == 0 { 0 } else { version };
+                let said = if at.is_multiple_of(2) { 0 } else { version };
                 (
                     format!("{at}.txt"),
                     format!("File {at} says number {said} and nothing else."),
@@ -566,7 +566,7 @@ fn killed_at_any_moment_no_file_is_served_beside_another_version_of_its_mail() {
                 .trim_end_matches(".txt")
                 .parse()
                 .unwrap();
-            let said = if at % 2 == 0 { 0 } else { number };
+            let said = if at.is_multiple_of(2) { 0 } else { number };
             if let Some(text) = text_of(child) {
                 assert!(
                     text.contains(&format!("number {said} ")),
