@@ -235,12 +235,12 @@ pub(crate) mod tests {
     use crate::Extracted;
     use std::sync::Mutex;
 
+    /// A path and what lies there.
+    type File = (String, Vec<u8>);
+
     /// Reads a file; returns what it is and which files lie in it.
-    pub(crate) fn extract_with_files(
-        bytes: &[u8],
-        name: &str,
-    ) -> (Result<Extracted>, Vec<(String, Vec<u8>)>) {
-        let taken: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+    pub(crate) fn extract_with_files(bytes: &[u8], name: &str) -> (Result<Extracted>, Vec<File>) {
+        let taken: Arc<Mutex<Vec<File>>> = Arc::default();
         let sink = Arc::clone(&taken);
         let taker = Taker::new(move |number, file| {
             let mut taken = sink.lock().unwrap();
