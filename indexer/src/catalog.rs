@@ -4,7 +4,9 @@
 //! whether it survives a file system that fails meanwhile.
 //! One connection writes, a few others read. Every method blocks: callers use the blocking pool.
 
+mod adding;
 mod children;
+mod deletion;
 mod dictionaries;
 mod documents;
 mod jobs;
@@ -19,8 +21,10 @@ mod sources;
 mod surroundings;
 mod vectors;
 
+pub use adding::{NewVersion, RequestKey};
 pub(crate) use children::{NewPart, numbered};
-pub use documents::{Deleted, EmbeddedChunk, Flipped, Indexed, NewVersion, Published, RequestKey};
+pub use deletion::Deleted;
+pub use documents::{EmbeddedChunk, Flipped, Indexed, Published};
 pub(crate) use documents::{Hydrated, Pending};
 pub(crate) use jobs::Claim;
 pub use jobs::{Job, JobCounts, JobFilter, JobId, JobState, Priority, Stage};

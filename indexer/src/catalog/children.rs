@@ -4,10 +4,11 @@
 //! version is published, the children are brought in step with it in the same transaction: so whoever sees a version of
 //! a document sees none but its children.
 
-use super::documents::{self, Flipped, Indexed, NextVersion};
+use super::adding::{self, NextVersion};
+use super::documents::{self, Flipped, Indexed};
 use super::jobs::{self, Priority};
 use super::rows::{self, DOCUMENT_COLUMNS, DOCUMENT_TABLES, Document, Page};
-use super::{Catalog, Reason, corrupt, metadata, now};
+use super::{Catalog, Reason, corrupt, deletion, metadata, now};
 use crate::{AccessFilter, Acl, DocumentId, Result};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::HashMap;
@@ -169,10 +170,10 @@ pub(super) fn replace(tx: &Transaction<'_>, new: &Indexed, flipped: &mut Flipped
             collection_name: &parent.collection_name,
             priority: parent.priority,
         };
-        documents::queue(tx, &next)?;
+        adding::queue(tx, &next)?;
     }
     for gone in known.into_values() {
-        documents::mark_deleted(tx, gone.id)?;
+        deletion::mark_deleted(tx, gone.id)?;
         flipped.any_deleted = true;
     }
     set_readers(tx, new.document, Readers::Exactly(&parent.acl))?;

@@ -1,53 +1,17 @@
-//! Documents, their versions and chunks: add, put, publish, hydrate, delete.
+//! Documents, their versions and chunks: put, publish, hydrate, list.
 
-use super::children::{self, Readers};
-use super::jobs::{self, NewJob, Priority};
 use super::metadata::{self, ATTRIBUTES, KNOWN};
 use super::rows::{self, DOCUMENT_COLUMNS, DOCUMENT_TABLES, Document, Page};
-use super::{Catalog, JobId, Reason, corrupt, now, requests, vectors};
+use super::{Catalog, JobId, children, corrupt, deletion, now, vectors};
 use crate::access::Collections;
-use crate::ingest::AddOutcome;
 use crate::{
     AccessFilter, Acl, Attributes, Chunk, ChunkId, CollectionId, DocumentId, Error, Metadata,
-    MetadataChange, Result, SearchFilter,
+    Result, SearchFilter,
 };
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
-use uuid::Uuid;
-
-/// A file that is about to become a document's newest version.
-#[derive(Debug, Clone)]
-pub struct NewVersion<'a> {
-    /// Where it belongs.
-    pub collection: CollectionId,
-    /// Path or external id, unique in the collection.
-    pub source: &'a str,
-    /// Media type.
-    pub media_type: &'a str,
-    /// Size of the bytes.
-    pub size_bytes: u64,
-    /// Lower-case hex; the blob of that name is already durable.
-    pub sha256: &'a str,
-    /// Who may read it.
-    pub acl: &'a Acl,
-    /// What the adder says about the document.
-    pub metadata: &'a MetadataChange,
-    /// Which jobs its job goes before.
-    pub priority: Priority,
-    /// The key of the request that asks for it, if it has one.
-    pub request: Option<RequestKey<'a>>,
-}
-
-/// A key by which a request that comes again is known.
-#[derive(Debug, Clone, Copy)]
-pub struct RequestKey<'a> {
-    /// The key.
-    pub key: &'a str,
-    /// Sha256 of what is asked for: another request must have another key.
-    pub hash: [u8; 32],
-}
 
 /// A version whose chunks are durable in the store, about to become visible.
 #[derive(Debug, Clone)]
@@ -130,10 +94,6 @@ pub(crate) struct Pending {
     pub(crate) target: Published,
 }
 
-/// A deleted document that stores may still hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Deleted(pub DocumentId);
-
 /// What a search shows of a chunk besides its score.
 #[derive(Debug, Clone)]
 pub(crate) struct Hydrated {
@@ -148,23 +108,6 @@ pub(crate) struct Hydrated {
 }
 
 impl Catalog {
-    /// Adds a document or a new version of one, and queues its job, in one transaction.
-    ///
-    /// The same bytes under the same ACL change nothing. Bytes that failed before are tried again.
-    pub fn add_document(
-        &self,
-        new: &NewVersion<'_>,
-    ) -> Result<(DocumentId, Option<JobId>, AddOutcome)> {
-        self.write(|tx| {
-            if let Some(known) = requests::known(tx, new.request.as_ref())? {
-                return Ok(known);
-            }
-            let added = add(tx, new)?;
-            requests::note(tx, new.request.as_ref(), &added)?;
-            Ok(added)
-        })
-    }
-
     /// Keeps the text and chunks of versions, makes them visible and their jobs done, in one transaction.
     /// The text of older versions goes.
     ///
@@ -189,7 +132,7 @@ impl Catalog {
                 metadata::find(tx, new.document, &new.found)?;
                 children::replace(tx, new, &mut flipped)?;
                 if new.version > 1 {
-                    flipped.old_blobs.extend(blobs_of_parts(tx, &id, new.version)?);
+                    flipped.old_blobs.extend(deletion::blobs_of_parts(tx, &id, new.version)?);
                     let old = tx
                         .prepare_cached("DELETE FROM versions WHERE document_id = ?1 AND version < ?2 RETURNING sha256")?
                         .query_map(params![id, new.version], |row| row.get(0))?
@@ -472,71 +415,6 @@ impl Catalog {
         })?;
         id.map(|id| Ok(DocumentId(rows::uuid(&id)?))).transpose()
     }
-
-    /// Marks a document and its children deleted: from the commit on nothing of them is returned, and their open jobs end.
-    pub fn delete_document(&self, id: DocumentId) -> Result<()> {
-        self.write(|tx| mark_deleted(tx, id))
-    }
-
-    /// Returns deleted documents that the stores may still hold, children before their parents.
-    pub fn deleted(&self) -> Result<Vec<Deleted>> {
-        self.read(|conn| {
-            conn.prepare_cached(
-                "SELECT id FROM documents WHERE deleted_at IS NOT NULL ORDER BY parent_id IS NULL",
-            )?
-            .query_map([], |row| row.get::<_, String>(0))?
-            .map(|id| Ok(Deleted(DocumentId(rows::uuid(&id?)?))))
-            .collect()
-        })
-    }
-
-    /// Forgets deleted documents, once no store holds them any more. Text, chunks and vectors go. Returns their blobs;
-    /// others may still use them.
-    pub fn purge(&self, deleted: &[Deleted]) -> Result<Vec<String>> {
-        self.write(|tx| {
-            let mut old_blobs = Vec::new();
-            for Deleted(id) in deleted {
-                let blobs = tx
-                    .prepare_cached("SELECT v.sha256 FROM versions v JOIN documents d ON d.id = v.document_id WHERE d.id = ?1 AND d.deleted_at IS NOT NULL")?
-                    .query_map([id.to_string()], |row| row.get(0))?
-                    .collect::<rusqlite::Result<Vec<String>>>()?;
-                old_blobs.extend(blobs);
-                old_blobs.extend(blobs_of_parts(tx, &id.to_string(), u32::MAX)?);
-                tx.execute("DELETE FROM documents WHERE id = ?1 AND deleted_at IS NOT NULL", [id.to_string()])?;
-            }
-            tx.execute(
-                "DELETE FROM collections WHERE deleted_at IS NOT NULL AND id NOT IN (SELECT collection_id FROM documents)",
-                [],
-            )?;
-            Ok(old_blobs)
-        })
-    }
-
-    /// Returns those of these blobs that are still in use.
-    pub(crate) fn still_in_use(&self, blobs: &[String]) -> Result<HashSet<String>> {
-        self.read(|conn| {
-            let mut used = conn.prepare_cached(
-                "SELECT 1 FROM versions WHERE sha256 = ?1 UNION ALL SELECT 1 FROM inner_files WHERE sha256 = ?1 LIMIT 1",
-            )?;
-            let mut found = HashSet::new();
-            for blob in blobs {
-                if used.exists([blob])? {
-                    found.insert(blob.clone());
-                }
-            }
-            Ok(found)
-        })
-    }
-
-    /// Returns the hashes of all blobs in use.
-    pub fn blobs_in_use(&self) -> Result<HashSet<String>> {
-        self.read(|conn| {
-            Ok(conn
-                .prepare_cached("SELECT sha256 FROM versions UNION SELECT sha256 FROM inner_files")?
-                .query_map([], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?)
-        })
-    }
 }
 
 /// Reads [`Published`].
@@ -565,20 +443,6 @@ fn published(row: &Row<'_>) -> rusqlite::Result<Result<Published>> {
     })())
 }
 
-pub(super) fn mark_deleted(tx: &Transaction<'_>, id: DocumentId) -> Result<()> {
-    let at = now();
-    for child in children::ids(tx, id)? {
-        mark_deleted(tx, child)?;
-    }
-    metadata::note_superseded(tx, id)?;
-    tx.execute(
-        "UPDATE documents SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL",
-        params![id.to_string(), at],
-    )?;
-    jobs::drop_open(tx, id, Reason::Deleted, "the document was deleted")?;
-    Ok(())
-}
-
 /// Returns those documents of chunks that pass a filter; `None` when all do.
 fn passing(
     conn: &Connection,
@@ -604,160 +468,6 @@ fn passing(
         }
     }
     Ok(Some(passing))
-}
-
-/// What adding a file gives: the document, its job if there is one, and what it meant.
-pub(super) type NewlyAdded = (DocumentId, Option<JobId>, AddOutcome);
-
-fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
-    let collection_name: String = tx
-        .query_row(
-            "SELECT name FROM collections WHERE id = ?1 AND deleted_at IS NULL",
-            [new.collection.to_string()],
-            |row| row.get(0),
-        )
-        .optional()?
-        .ok_or_else(|| Error::UnknownCollection {
-            name: new.collection.to_string(),
-            existing: Vec::new(),
-        })?;
-    let known: Option<Known> = tx
-        .query_row(
-            "SELECT d.id, d.latest_version, d.status, v.sha256, v.holds_parts,
-                    (SELECT w.sha256 FROM versions w WHERE w.document_id = d.id AND w.version = d.visible_version),
-                    (SELECT json_group_array(group_id) FROM (SELECT group_id FROM readers r WHERE r.document_id = d.id ORDER BY group_id))
-             FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
-             WHERE d.collection_id = ?1 AND d.source = ?2 AND d.deleted_at IS NULL",
-            params![new.collection.to_string(), new.source],
-            |row| {
-                Ok(Known {
-                    id: row.get(0)?,
-                    latest: row.get(1)?,
-                    status: row.get(2)?,
-                    sha256: row.get(3)?,
-                    holds_parts: row.get(4)?,
-                    served: row.get(5)?,
-                    readers: row.get(6)?,
-                })
-            },
-        )
-        .optional()?;
-    let (document, version, outcome) = match known {
-        None => (insert_document(tx, new)?, 1, AddOutcome::New),
-        Some(known) => {
-            if let Some(parent) = children::parent_source(tx, &known.id)? {
-                return Err(Error::PartOfDocument {
-                    source_name: new.source.to_owned(),
-                    parent,
-                });
-            }
-            let (document, latest) = (DocumentId(rows::uuid(&known.id)?), known.latest);
-            let same_readers = rows::acl(&known.readers)? == *new.acl;
-            let same = known.sha256 == new.sha256 && same_readers && !known.holds_parts;
-            metadata::give(tx, document, new.metadata)?;
-            match known.status.as_str() {
-                "indexed" if same => return Ok((document, None, AddOutcome::Unchanged)),
-                "pending" if same => {
-                    let job = open_job(tx, document)?;
-                    if let Some(job) = job {
-                        jobs::hurry(tx, job, new.priority)?;
-                    }
-                    return Ok((document, job, AddOutcome::Unchanged));
-                }
-                _ => {}
-            }
-            tx.execute(
-                "UPDATE documents SET latest_version = ?2, status = 'pending', error = NULL, updated_at = ?3 WHERE id = ?1",
-                params![known.id, latest + 1, now()],
-            )?;
-            let readers = if known.served.as_deref() == Some(new.sha256) {
-                Readers::Exactly(new.acl)
-            } else {
-                // Another file may be for people who must not see what lies in the one that is served until then.
-                Readers::AtMost(new.acl)
-            };
-            children::set_readers(tx, document, readers)?;
-            // A job for a version that is no longer the latest would publish old text over new.
-            jobs::drop_open(
-                tx,
-                document,
-                Reason::Replaced,
-                "replaced by a newer version",
-            )?;
-            (document, latest + 1, AddOutcome::Replaced)
-        }
-    };
-    set_readers(tx, document, new.acl)?;
-    if outcome == AddOutcome::New {
-        metadata::give_new(tx, document, new.metadata)?;
-    }
-    let next = NextVersion {
-        document,
-        version,
-        sha256: new.sha256,
-        size_bytes: new.size_bytes,
-        media_type: new.media_type,
-        source: new.source,
-        collection_name: &collection_name,
-        priority: new.priority,
-    };
-    let job = queue(tx, &next)?;
-    Ok((document, Some(job), outcome))
-}
-
-/// A document as it is when a file comes under its name.
-struct Known {
-    id: String,
-    latest: u32,
-    status: String,
-    sha256: String,
-    holds_parts: bool,
-    /// Hash of the version that is served.
-    served: Option<String>,
-    readers: String,
-}
-
-/// A version that is about to be queued.
-pub(super) struct NextVersion<'a> {
-    pub(super) document: DocumentId,
-    pub(super) version: u32,
-    pub(super) sha256: &'a str,
-    pub(super) size_bytes: u64,
-    pub(super) media_type: &'a str,
-    pub(super) source: &'a str,
-    pub(super) collection_name: &'a str,
-    pub(super) priority: Priority,
-}
-
-/// Adds a version, and queues its job.
-pub(super) fn queue(tx: &Transaction<'_>, next: &NextVersion<'_>) -> Result<JobId> {
-    tx.prepare_cached(
-        "INSERT INTO versions (document_id, version, sha256, size_bytes, media_type) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![
-        next.document.to_string(),
-        next.version,
-        next.sha256,
-        next.size_bytes,
-        next.media_type
-    ])?;
-    let job = NewJob {
-        document: next.document,
-        version: next.version,
-        source: next.source,
-        collection_name: next.collection_name,
-        n_bytes: next.size_bytes,
-        priority: next.priority,
-    };
-    jobs::insert(tx, &job)
-}
-
-/// Returns the blobs of files that lie in versions before this one and that never became documents.
-fn blobs_of_parts(tx: &Transaction<'_>, document: &str, before: u32) -> Result<Vec<String>> {
-    Ok(tx
-        .prepare_cached("SELECT sha256 FROM inner_files WHERE document_id = ?1 AND version < ?2")?
-        .query_map(params![document, before], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?)
 }
 
 /// Completes the row of a version, with its chunks unless they are kept already.
@@ -790,17 +500,6 @@ fn put_version(tx: &Transaction<'_>, new: &Indexed) -> Result<()> {
     }
 }
 
-fn insert_document(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<DocumentId> {
-    let id = DocumentId(Uuid::now_v7());
-    let title = new.source.rsplit('/').next().unwrap_or(new.source);
-    tx.execute(
-        "INSERT INTO documents (id, collection_id, source, title, status, latest_version, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, 'pending', 1, ?5, ?5)",
-        params![id.to_string(), new.collection.to_string(), new.source, title, now()],
-    )?;
-    Ok(id)
-}
-
 pub(super) fn set_readers(tx: &Transaction<'_>, document: DocumentId, acl: &Acl) -> Result<()> {
     tx.execute(
         "DELETE FROM readers WHERE document_id = ?1",
@@ -813,17 +512,6 @@ pub(super) fn set_readers(tx: &Transaction<'_>, document: DocumentId, acl: &Acl)
         )?;
     }
     Ok(())
-}
-
-fn open_job(tx: &Transaction<'_>, document: DocumentId) -> Result<Option<JobId>> {
-    let id: Option<String> = tx
-        .query_row(
-            "SELECT id FROM jobs WHERE document_id = ?1 AND state IN ('queued', 'running') ORDER BY id DESC LIMIT 1",
-            [document.to_string()],
-            |row| row.get(0),
-        )
-        .optional()?;
-    id.map(|id| Ok(JobId(rows::uuid(&id)?))).transpose()
 }
 
 /// Where a list of documents goes on.

@@ -2,7 +2,7 @@
 
 use super::rows::{self, uuid};
 use super::sources::{ItemRow, SourceId, put_item};
-use super::{Catalog, children, documents, jobs, metadata, now};
+use super::{Catalog, children, deletion, jobs, metadata, now};
 use crate::catalog::Published;
 use crate::{CollectionId, DocumentId, Result};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -76,7 +76,7 @@ impl Catalog {
             let (moves, refused) = possible(tx, collection, moves)?;
             for one in &moves {
                 if let Some(document) = one.displaced {
-                    documents::mark_deleted(tx, document)?;
+                    deletion::mark_deleted(tx, document)?;
                 }
                 // Out of the way first: names are unique at every moment.
                 tx.prepare_cached(

@@ -1,6 +1,6 @@
 //! Requests that carried a key, so that one which comes again does nothing.
 
-use super::documents::{NewlyAdded, RequestKey};
+use super::adding::{NewlyAdded, RequestKey};
 use super::jobs::JobId;
 use super::{corrupt, rows};
 use crate::ingest::AddOutcome;

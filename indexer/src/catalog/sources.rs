@@ -1,7 +1,7 @@
 //! Places that kura keeps in step with, and what it has taken in from each.
 
 use super::rows::{self, timestamp, uuid};
-use super::{Catalog, check_name, corrupt, documents, now};
+use super::{Catalog, check_name, corrupt, deletion, now};
 use crate::sync::ScanReport;
 use crate::{Acl, CollectionId, DocumentId, Error, Result};
 use jiff::Timestamp;
@@ -265,7 +265,7 @@ impl Catalog {
             let mut n = 0;
             if with_documents {
                 for document in item_documents(tx, id)? {
-                    documents::mark_deleted(tx, document)?;
+                    deletion::mark_deleted(tx, document)?;
                     n += 1;
                 }
             }
@@ -427,7 +427,7 @@ pub(super) fn delete_item(tx: &Transaction<'_>, source: SourceId, key: &str) -> 
         .query_row(params![source.to_string(), key], |row| row.get(0))
         .optional()?;
     match document.flatten() {
-        Some(id) => documents::mark_deleted(tx, DocumentId(uuid(&id)?)).map(|()| true),
+        Some(id) => deletion::mark_deleted(tx, DocumentId(uuid(&id)?)).map(|()| true),
         None => Ok(false),
     }
 }

@@ -3,7 +3,6 @@
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::inner::{Unpacking, join, too_deep};
-use crate::extract::outline::Outline;
 use crate::extract::{Tools, text, unpacked};
 use encoding_rs::SHIFT_JIS;
 use std::io::{Cursor, Read};
@@ -19,12 +18,7 @@ pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
         return Err(too_deep());
     };
     unpack(&mut files, bytes, "", 0)?;
-    let mut outline = Outline::default();
-    for path in files.paths() {
-        outline.list_item("-", path);
-    }
-    files.finish(&mut outline);
-    Ok(outline.finish())
+    Ok(files.into_list())
 }
 
 /// Hands out the members of the archive at `at`, which lies `depth` files deep.

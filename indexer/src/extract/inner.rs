@@ -4,6 +4,7 @@
 //! Archives and mailboxes are nothing but what lies in them, so they are taken apart where they lie, too, down to
 //! [`MAX_DEPTH`]. One that cannot be is handed out itself, and fails by itself with its reason.
 
+use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::outline::Outline;
 use crate::extract::{MediaType, Tools, archive, detect, guard, image, mail, mbox, msg, unpacked};
@@ -205,6 +206,16 @@ impl<'t> Unpacking<'t> {
         &self.paths
     }
 
+    /// Returns a document that is nothing but the list of what was handed out.
+    pub(crate) fn into_list(self) -> Extracted {
+        let mut outline = Outline::default();
+        for path in self.paths() {
+            outline.list_item("-", path);
+        }
+        self.finish(&mut outline);
+        outline.finish()
+    }
+
     /// Adds the warnings to what was read of the file.
     pub(crate) fn finish(self, outline: &mut Outline) {
         for warning in self.warnings {
@@ -232,7 +243,6 @@ pub(crate) fn too_deep() -> Error {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::Extracted;
     use std::sync::Mutex;
 
     /// A path and what lies there.

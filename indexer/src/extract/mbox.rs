@@ -4,7 +4,6 @@
 use crate::document::Extracted;
 use crate::error::Result;
 use crate::extract::inner::{Unpacking, join, too_deep};
-use crate::extract::outline::Outline;
 use crate::extract::{Tools, mail};
 
 /// Most messages of one mailbox that are read.
@@ -16,12 +15,7 @@ pub(crate) fn extract(bytes: &[u8], tools: &Tools) -> Result<Extracted> {
         return Err(too_deep());
     };
     unpack(&mut files, bytes, "", 0)?;
-    let mut outline = Outline::default();
-    for path in files.paths() {
-        outline.list_item("-", path);
-    }
-    files.finish(&mut outline);
-    Ok(outline.finish())
+    Ok(files.into_list())
 }
 
 /// Hands out the messages of the mailbox at `at`, which lies `depth` files deep.
