@@ -197,7 +197,8 @@ async fn read(halves: &[PathBuf; 2], embedder: &Arc<dyn Embedder>) -> (Value, Ve
         let started = Instant::now();
         let outcomes: Vec<Option<Read>> = stream::iter(files)
             .map(|file| read_one(file, &workers, embedder))
-            .buffered(cores)
+            // Like the server: a file that takes long holds up no other.
+            .buffer_unordered(cores)
             .collect()
             .await;
         whole += started.elapsed();

@@ -277,7 +277,6 @@ fn a_folder_stays_in_step_through_random_changes() {
 }
 
 #[test]
-#[ignore = "embeds 11,000 files; `--ignored` runs it"]
 fn ten_thousand_files_stay_in_step() {
     stays_in_step(10_000, 500);
 }
