@@ -1,7 +1,7 @@
 //! What a chunk costs to index as an index grows: `ingest_growth CHUNKS SOURCE…`
 //!
 //! A source is a data set in BEIR layout. Its passages, in an order that mixes the sources, become Markdown files of
-//! twenty passages each, and a server takes them in tenths until there are about `CHUNKS` chunks, cut at 64 tokens so
+//! twenty passages each, and a server takes them in tenths until there are about `CHUNKS` chunks, cut at 32 tokens so
 //! that there are enough of them. No text comes twice, so that every chunk is embedded. Set `KURA_MODELS_DIR`, and
 //! `KURA_BIN` if the binary does not lie beside this program.
 //!
@@ -33,9 +33,9 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let kura = Kura::new()
         .with_models()
-        .env("KURA__CHUNKING__MAX_TOKENS", "64")
-        .env("KURA__CHUNKING__OVERLAP_TOKENS", "8")
-        .env("KURA__CHUNKING__MIN_TOKENS", "16");
+        .env("KURA__CHUNKING__MAX_TOKENS", "32")
+        .env("KURA__CHUNKING__OVERLAP_TOKENS", "4")
+        .env("KURA__CHUNKING__MIN_TOKENS", "8");
     let server = kura.serve();
     let mut passages = passages(&sources).into_iter();
     let mut n_files = 0;
