@@ -41,7 +41,7 @@ pub mod store;
 pub mod sync;
 pub mod verify;
 
-pub use access::{AccessFilter, Acl, Collections, GroupId};
+pub use access::{AccessFilter, Acl, AclChange, Collections, GroupId, Member, Role};
 pub use chunk::{ChunkConfig, Chunks, Counter, chunk, chunk_unless, sentences};
 pub use dictionary::Dictionary;
 pub use document::{

@@ -2,7 +2,7 @@
 //!
 //! Layout: `LOCK`, `RESERVE`, `catalog.db`, `blobs/`, `index/<generation>/`. The catalog and the blobs are the truth.
 
-use crate::access::Collections;
+use crate::access::{Acl, Collections, GroupId, Member};
 use crate::blobs::Blobs;
 use crate::catalog::{Catalog, Collection, Document, Page, Surroundings, TOKEN_CENTER};
 use crate::chunk::ChunkConfig;
@@ -15,7 +15,7 @@ use crate::rerank::Reranking;
 use crate::store::{Bm25, EmbeddedStore, Store, StoreSpec};
 use crate::{AccessFilter, CollectionId, DocumentId, Error, Result, SearchFilter, room};
 use kura_models::{Embedder, Reranker};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::ops::RangeInclusive;
@@ -222,25 +222,94 @@ impl Pipeline {
         self.catalog(generation).await
     }
 
-    /// Creates a collection, or returns the one that has this name.
+    /// Creates a collection that everyone may read, or returns the one that has this name, whoever may read that.
     pub async fn create_collection(&self, name: &str) -> Result<Collection> {
         let name = name.to_owned();
         self.catalog(move |catalog| catalog.create_collection(&name))
             .await
     }
 
+    /// Creates a collection for these members.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCollectionName`]; [`Error::CollectionExists`]; [`Error::InvalidAccess`].
+    pub async fn new_collection(&self, name: &str, members: Vec<Member>) -> Result<Collection> {
+        let name = name.to_owned();
+        self.catalog(move |catalog| catalog.new_collection(&name, &members))
+            .await
+    }
+
     /// Returns the collection of this name.
     ///
     /// # Errors
-    /// [`Error::UnknownCollection`].
-    pub async fn collection(&self, name: &str) -> Result<Collection> {
-        let name = name.to_owned();
-        self.catalog(move |catalog| catalog.collection(&name)).await
+    /// [`Error::UnknownCollection`] when it is absent or not for this principal: the two cannot be told apart.
+    pub async fn collection(&self, name: &str, access: &AccessFilter) -> Result<Collection> {
+        let (name, access) = (name.to_owned(), access.clone());
+        self.catalog(move |catalog| catalog.collection(&name, &access))
+            .await
     }
 
-    /// Returns all collections by name.
-    pub async fn collections(&self) -> Result<Vec<Collection>> {
-        self.catalog(Catalog::collections).await
+    /// Returns the collections that this principal may read, by name.
+    pub async fn collections(&self, access: &AccessFilter) -> Result<Vec<Collection>> {
+        let access = access.clone();
+        self.catalog(move |catalog| catalog.collections(&access))
+            .await
+    }
+
+    /// Returns the collections that one who is in these groups may read.
+    pub async fn readable_collections(
+        &self,
+        groups: &BTreeSet<GroupId>,
+    ) -> Result<Vec<CollectionId>> {
+        let groups = groups.clone();
+        self.catalog(move |catalog| catalog.readable_collections(&groups))
+            .await
+    }
+
+    /// Returns the collections that one who is in these groups may change.
+    pub async fn writable_collections(
+        &self,
+        groups: &BTreeSet<GroupId>,
+    ) -> Result<Vec<CollectionId>> {
+        let groups = groups.clone();
+        self.catalog(move |catalog| catalog.writable_collections(&groups))
+            .await
+    }
+
+    /// Returns whom a collection is for, by group.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`], as for [`Pipeline::collection`].
+    pub async fn members(&self, name: &str, access: &AccessFilter) -> Result<Vec<Member>> {
+        let id = self.collection(name, access).await?.id;
+        self.catalog(move |catalog| catalog.members(id)).await
+    }
+
+    /// Replaces whom a collection is for. When it returns, it does not exist for others; no index is touched.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`], as for [`Pipeline::collection`]; [`Error::InvalidAccess`].
+    pub async fn set_members(
+        &self,
+        name: &str,
+        members: Vec<Member>,
+        access: &AccessFilter,
+    ) -> Result<()> {
+        let id = self.collection(name, access).await?.id;
+        self.catalog(move |catalog| catalog.set_members(id, &members))
+            .await
+    }
+
+    /// Changes who may read a document and what lies in it. When it returns, searches go by it; nothing is embedded again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDocument`] when it is absent or not for this principal; [`Error::PartOfDocument`] when it lies in
+    /// another one. After any other error the change holds if the catalog has it, whatever the index still says.
+    pub async fn set_acl(&self, id: DocumentId, acl: Acl, access: &AccessFilter) -> Result<()> {
+        self.document(id, access).await?;
+        self.catalog(move |catalog| catalog.set_acl(id, &acl))
+            .await?;
+        self.index_attributes().await
     }
 
     /// Returns documents by source, from after the cursor `after`.
@@ -321,12 +390,17 @@ impl Pipeline {
         access: &AccessFilter,
     ) -> Result<Document> {
         let (source, access) = (source.to_owned(), access.clone());
-        self.catalog(
-            move |catalog| match catalog.document_of_source(collection, &source)? {
-                Some(id) => catalog.document(id, &access),
-                None => Err(Error::UnknownDocument { id: source }),
-            },
-        )
+        self.catalog(move |catalog| {
+            let unknown = |id| Error::UnknownDocument { id };
+            let Some(id) = catalog.document_of_source(collection, &source)? else {
+                return Err(unknown(source));
+            };
+            // By the name that was asked for: an id would tell that there is such a document.
+            match catalog.document(id, &access) {
+                Err(Error::UnknownDocument { .. }) => Err(unknown(source)),
+                found => found,
+            }
+        })
         .await
     }
 
