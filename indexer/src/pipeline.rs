@@ -15,7 +15,7 @@ use crate::rerank::Reranking;
 use crate::store::{Bm25, EmbeddedStore, Store, StoreSpec};
 use crate::{AccessFilter, CollectionId, DocumentId, Error, Result, SearchFilter, room};
 use kura_models::{Embedder, Reranker};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::ops::RangeInclusive;
@@ -437,6 +437,17 @@ impl Pipeline {
     ) -> Result<Option<Surroundings>> {
         let access = access.clone();
         self.catalog(move |catalog| catalog.surroundings(document, version, &ordinals, &access))
+            .await
+    }
+
+    /// Returns those of these documents that may be read.
+    pub async fn readable_documents(
+        &self,
+        ids: Vec<DocumentId>,
+        access: &AccessFilter,
+    ) -> Result<HashSet<DocumentId>> {
+        let access = access.clone();
+        self.catalog(move |catalog| catalog.readable_documents(&ids, &access))
             .await
     }
 

@@ -1,10 +1,11 @@
 //! Changes of ACLs and members over the API, and what those see who are not administrators.
 
+use kura::app::Models;
 use kura::error::ApiError;
 use kura::routes::select;
 use kura_indexer::retrieve::SearchRequest;
 use kura_indexer::{AccessFilter, Collections, DocumentId, GroupId, SearchFilter};
-use kura_tests::{Kura, Reply, TestApp};
+use kura_tests::{Kura, Reply, TestApp, fake_models};
 use serde_json::{Value, json};
 
 fn person(groups: &[&str]) -> AccessFilter {
@@ -177,6 +178,42 @@ fn a_change_of_members_counts_from_the_next_request_on() {
         app.client.get(members).json(),
         json!([{ "group": "everyone", "role": "reader" }])
     );
+}
+
+#[test]
+fn a_kept_answer_is_hidden_from_who_may_not_read_what_it_cites() {
+    let extracting = Models {
+        generator: None,
+        ..fake_models(&[])
+    };
+    let app = TestApp::with(extracting, |_| ());
+    let leave = b"# Leave\n\nEmployees get twenty days of paid leave.";
+    let document = app.add("notes", "a.md", leave);
+    let answer = app
+        .ask("How many days of paid leave do employees get?")
+        .json();
+    let cited = &answer["citations"][0]["document"];
+    assert_eq!(cited, &document["id"], "{answer}");
+    let conversation = answer["conversation"].as_str().unwrap().parse().unwrap();
+    let hidden = |access: &AccessFilter| {
+        let hidden = run(app.app.hidden_from("admin", conversation, access)).unwrap();
+        hidden.into_iter().collect::<Vec<_>>()
+    };
+    let eve = person(&["everyone", "user:eve"]);
+    assert_eq!(hidden(&eve), []);
+    let denying = json!({ "readers": ["everyone"], "denied": ["user:eve"] });
+    assert_eq!(set_acl(&app, &document, &denying).status, 200);
+    assert_eq!(hidden(&eve), [id(&document)]);
+    assert_eq!(hidden(&person(&["everyone"])), []);
+    let nobody = put(&app, "/api/v1/collections/notes/members", &json!([]));
+    assert_eq!(nobody.status, 200);
+    assert_eq!(hidden(&person(&["everyone"])), [id(&document)]);
+    // For an administrator it stays as it was.
+    let kept = app
+        .client
+        .get(&format!("/api/v1/conversations/{conversation}"))
+        .json();
+    assert_eq!(kept["messages"][1]["content"], answer["text"]);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use super::children::{self, Readers};
 use super::{Catalog, corrupt, documents, rows};
 use crate::access::{AccessFilter, Acl, Collections, GroupId, MAX_GROUPS, Member, Role};
 use crate::{CollectionId, DocumentId, Error, Result};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use std::collections::BTreeSet;
+use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
+use std::collections::{BTreeSet, HashSet};
 
 /// The column with the ACL of document `d`; [`rows::acl`] reads it.
 macro_rules! acl {
@@ -106,6 +106,29 @@ impl Catalog {
     /// Returns the collections that one who is in these groups may change.
     pub fn writable_collections(&self, groups: &BTreeSet<GroupId>) -> Result<Vec<CollectionId>> {
         self.read(|conn| joined(conn, groups, Role::Editor))
+    }
+
+    /// Returns those of these documents that may be read.
+    pub fn readable_documents(
+        &self,
+        ids: &[DocumentId],
+        access: &AccessFilter,
+    ) -> Result<HashSet<DocumentId>> {
+        self.read(|conn| {
+            let Permit { groups, within } = Permit::new(conn, access)?;
+            let mut select = conn.prepare_cached(&format!(
+                "SELECT 1 FROM documents d WHERE d.id = :id AND d.deleted_at IS NULL AND {READABLE}"
+            ))?;
+            let mut readable = HashSet::new();
+            for id in ids {
+                let named =
+                    named_params! { ":id": id.to_string(), ":groups": groups, ":within": within };
+                if select.exists(named)? {
+                    readable.insert(*id);
+                }
+            }
+            Ok(readable)
+        })
     }
 
     /// Returns a filter limited to the collections that its groups are members of at this moment.

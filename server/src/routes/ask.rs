@@ -356,13 +356,15 @@ async fn converse(
             format!("unknown conversation `{id}`"),
         )
     };
-    let id = uuid(id, unknown)?;
+    let (owner, id) = (principal.id(), uuid(id, unknown)?);
+    let hidden = app.hidden_from(owner, id, &principal.access()).await?;
     app.conversations
         .ask(
-            principal.id(),
+            owner,
             id,
             &request.question,
             request.collections.as_deref(),
+            hidden,
         )
         .await?
         .ok_or_else(unknown)
