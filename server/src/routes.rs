@@ -22,6 +22,7 @@ pub mod sources;
 pub mod verify;
 
 use crate::app::App;
+use crate::auth::Principal;
 use crate::error::{ApiError, Problem};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -152,10 +153,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 /// Returns the collections of these names; no names mean all that the caller may read.
 pub(crate) async fn resolve(
     app: &App,
+    principal: &Principal,
     names: Option<&[String]>,
-    access: &AccessFilter,
 ) -> Result<Collections, ApiError> {
-    Ok(select(&app.pipeline, names, access).await?)
+    Ok(select(&app.pipeline, names, &principal.access()).await?)
 }
 
 /// Returns the collections of these names; no list means all, an empty list none.

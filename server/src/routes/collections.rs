@@ -116,7 +116,7 @@ pub async fn delete_collection(
 ) -> Result<StatusCode, ApiError> {
     let access = principal.access();
     let collection = app.pipeline.collection(&name, &access).await?;
-    may_change(&principal, collection.id)?;
+    may_change(&app, &principal, collection.id).await?;
     app.pipeline.delete_collection(&name, &access).await?;
     app.withdraw_stale_answers().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -36,7 +36,7 @@ pub async fn put_dictionary(
 ) -> Result<axum::Json<Dictionary>, ApiError> {
     let access = principal.access();
     let collection = app.pipeline.collection(&name, &access).await?;
-    may_change(&principal, collection.id)?;
+    may_change(&app, &principal, collection.id).await?;
     let n_terms = app.pipeline.set_dictionary(&name, &csv, &access).await?;
     Ok(axum::Json(Dictionary {
         collection: name,
@@ -68,7 +68,7 @@ pub async fn delete_dictionary(
 ) -> Result<StatusCode, ApiError> {
     let access = principal.access();
     let collection = app.pipeline.collection(&name, &access).await?;
-    may_change(&principal, collection.id)?;
+    may_change(&app, &principal, collection.id).await?;
     app.pipeline.remove_dictionary(&name, &access).await?;
     Ok(StatusCode::NO_CONTENT)
 }

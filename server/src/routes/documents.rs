@@ -208,7 +208,7 @@ pub async fn list_documents(
 ) -> Result<axum::Json<List<Document>>, ApiError> {
     let limit = list_limit(query.limit)?;
     let names = query.collection.map(|name| vec![name]);
-    let collections = resolve(&app, names.as_deref(), &principal.access()).await?;
+    let collections = resolve(&app, &principal, names.as_deref()).await?;
     let page = app
         .pipeline
         .filtered_documents(
@@ -321,7 +321,7 @@ pub async fn delete_document(
 ) -> Result<StatusCode, ApiError> {
     let (id, access) = (document_id(&id)?, principal.access());
     let document = app.pipeline.document(id, &access).await?;
-    may_change(&principal, document.collection)?;
+    may_change(&app, &principal, document.collection).await?;
     app.pipeline.delete_document(id, &access).await?;
     app.withdraw_stale_answers().await?;
     Ok(StatusCode::NO_CONTENT)

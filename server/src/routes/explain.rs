@@ -216,7 +216,7 @@ pub async fn explain_search(
     };
     let document = request.document.as_deref().map(document_id).transpose()?;
     let search = retrieve::SearchRequest {
-        collections: resolve(&app, request.collections.as_deref(), &principal.access()).await?,
+        collections: resolve(&app, &principal, request.collections.as_deref()).await?,
         filter: filter::to_core(request.filter.as_ref())?,
         text: request.query,
         limit,

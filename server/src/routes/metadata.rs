@@ -118,7 +118,7 @@ pub async fn change_document(
     let (id, change) = (document_id(&id)?, change.metadata.to_core()?);
     let access = principal.access();
     let document = app.pipeline.document(id, &access).await?;
-    may_change(&principal, document.collection)?;
+    may_change(&app, &principal, document.collection).await?;
     let document = app.pipeline.set_metadata(id, change, &access).await?;
     Ok(axum::Json(document.into()))
 }

@@ -83,23 +83,38 @@ pub fn members(given: &[CollectionMember]) -> kura_indexer::Result<Vec<Member>> 
     given.iter().map(member).collect()
 }
 
-/// Fails unless a principal may change this collection, its documents and who may read them.
+/// Fails unless a principal may change this collection, its documents and who may read them: an editor of the collection,
+/// or an administrator.
 ///
 /// Ask only about a collection that the principal may read: this says that there is one.
-pub(crate) fn may_change(principal: &Principal, _collection: CollectionId) -> Result<(), ApiError> {
+pub(crate) async fn may_change(
+    app: &App,
+    principal: &Principal,
+    collection: CollectionId,
+) -> Result<(), ApiError> {
+    if let Some(groups) = principal.access().as_groups() {
+        let writable = app.pipeline.writable_collections(groups).await?;
+        if writable.contains(&collection) {
+            return Ok(());
+        }
+    }
     principal.administers()
 }
 
-/// Returns the collection that a principal adds documents to, made if missing.
-///
-/// Who may not add to all collections must be answered alike for one that is hidden and one that is missing.
+/// Returns the collection that a principal adds documents to. One that is missing is made only by who may read everything:
+/// for others it is answered as one that is hidden.
 pub(crate) async fn collection_to_fill(
     app: &App,
     principal: &Principal,
     name: &str,
 ) -> Result<CollectionId, ApiError> {
-    principal.administers()?;
-    Ok(app.pipeline.create_collection(name).await?.id)
+    let access = principal.access();
+    if access.as_groups().is_none() {
+        return Ok(app.pipeline.create_collection(name).await?.id);
+    }
+    let collection = app.pipeline.collection(name, &access).await?.id;
+    may_change(app, principal, collection).await?;
+    Ok(collection)
 }
 
 /// Lists whom a collection is for.
@@ -113,7 +128,7 @@ pub async fn list_members(
 ) -> Result<axum::Json<Vec<CollectionMember>>, ApiError> {
     let access = principal.access();
     let collection = app.pipeline.collection(&name, &access).await?;
-    may_change(&principal, collection.id)?;
+    may_change(&app, &principal, collection.id).await?;
     let members = app.pipeline.members(&name, &access).await?;
     Ok(axum::Json(members.into_iter().map(Into::into).collect()))
 }
@@ -133,7 +148,7 @@ pub async fn put_members(
 ) -> Result<axum::Json<Vec<CollectionMember>>, ApiError> {
     let access = principal.access();
     let collection = app.pipeline.collection(&name, &access).await?;
-    may_change(&principal, collection.id)?;
+    may_change(&app, &principal, collection.id).await?;
     let members = members(&given)?;
     app.pipeline.set_members(&name, members, &access).await?;
     let members = app.pipeline.members(&name, &access).await?;
@@ -153,7 +168,7 @@ pub async fn get_acl(
         .pipeline
         .document(document_id(&id)?, &principal.access())
         .await?;
-    may_change(&principal, document.collection)?;
+    may_change(&app, &principal, document.collection).await?;
     Ok(axum::Json(document.acl.into()))
 }
 
@@ -171,7 +186,7 @@ pub async fn put_acl(
 ) -> Result<axum::Json<DocumentAcl>, ApiError> {
     let (id, access) = (document_id(&id)?, principal.access());
     let document = app.pipeline.document(id, &access).await?;
-    may_change(&principal, document.collection)?;
+    may_change(&app, &principal, document.collection).await?;
     let acl = Acl {
         readers: GroupId::all_named(&given.readers)?,
         denied: GroupId::all_named(&given.denied)?,

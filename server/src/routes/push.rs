@@ -126,7 +126,7 @@ pub async fn delete_pushed_document(
 ) -> Result<StatusCode, ApiError> {
     let access = principal.access();
     let collection = app.pipeline.collection(&name, &access).await?.id;
-    may_change(&principal, collection)?;
+    may_change(&app, &principal, collection).await?;
     let source = documents::source(&external_id)?;
     let document = app
         .pipeline
