@@ -2,7 +2,7 @@
 //!
 //! Layout: `LOCK`, `RESERVE`, `catalog.db`, `blobs/`, `index/<generation>/`. The catalog and the blobs are the truth.
 
-use crate::access::{Acl, Collections, GroupId, Member};
+use crate::access::Collections;
 use crate::blobs::Blobs;
 use crate::catalog::{Catalog, Collection, Document, Page, Surroundings, TOKEN_CENTER};
 use crate::chunk::ChunkConfig;
@@ -15,7 +15,7 @@ use crate::rerank::Reranking;
 use crate::store::{Bm25, EmbeddedStore, Store, StoreSpec};
 use crate::{AccessFilter, CollectionId, DocumentId, Error, Result, SearchFilter, room};
 use kura_models::{Embedder, Reranker};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::ops::RangeInclusive;
@@ -229,16 +229,6 @@ impl Pipeline {
             .await
     }
 
-    /// Creates a collection for these members.
-    ///
-    /// # Errors
-    /// [`Error::InvalidCollectionName`]; [`Error::CollectionExists`]; [`Error::InvalidAccess`].
-    pub async fn new_collection(&self, name: &str, members: Vec<Member>) -> Result<Collection> {
-        let name = name.to_owned();
-        self.catalog(move |catalog| catalog.new_collection(&name, &members))
-            .await
-    }
-
     /// Returns the collection of this name.
     ///
     /// # Errors
@@ -254,62 +244,6 @@ impl Pipeline {
         let access = access.clone();
         self.catalog(move |catalog| catalog.collections(&access))
             .await
-    }
-
-    /// Returns the collections that one who is in these groups may read.
-    pub async fn readable_collections(
-        &self,
-        groups: &BTreeSet<GroupId>,
-    ) -> Result<Vec<CollectionId>> {
-        let groups = groups.clone();
-        self.catalog(move |catalog| catalog.readable_collections(&groups))
-            .await
-    }
-
-    /// Returns the collections that one who is in these groups may change.
-    pub async fn writable_collections(
-        &self,
-        groups: &BTreeSet<GroupId>,
-    ) -> Result<Vec<CollectionId>> {
-        let groups = groups.clone();
-        self.catalog(move |catalog| catalog.writable_collections(&groups))
-            .await
-    }
-
-    /// Returns whom a collection is for, by group.
-    ///
-    /// # Errors
-    /// [`Error::UnknownCollection`], as for [`Pipeline::collection`].
-    pub async fn members(&self, name: &str, access: &AccessFilter) -> Result<Vec<Member>> {
-        let id = self.collection(name, access).await?.id;
-        self.catalog(move |catalog| catalog.members(id)).await
-    }
-
-    /// Replaces whom a collection is for. When it returns, it does not exist for others; no index is touched.
-    ///
-    /// # Errors
-    /// [`Error::UnknownCollection`], as for [`Pipeline::collection`]; [`Error::InvalidAccess`].
-    pub async fn set_members(
-        &self,
-        name: &str,
-        members: Vec<Member>,
-        access: &AccessFilter,
-    ) -> Result<()> {
-        let id = self.collection(name, access).await?.id;
-        self.catalog(move |catalog| catalog.set_members(id, &members))
-            .await
-    }
-
-    /// Changes who may read a document and what lies in it. When it returns, searches go by it; nothing is embedded again.
-    ///
-    /// # Errors
-    /// [`Error::UnknownDocument`] when it is absent or not for this principal; [`Error::PartOfDocument`] when it lies in
-    /// another one. After any other error the change holds if the catalog has it, whatever the index still says.
-    pub async fn set_acl(&self, id: DocumentId, acl: Acl, access: &AccessFilter) -> Result<()> {
-        self.document(id, access).await?;
-        self.catalog(move |catalog| catalog.set_acl(id, &acl))
-            .await?;
-        self.index_attributes().await
     }
 
     /// Returns documents by source, from after the cursor `after`.
@@ -437,17 +371,6 @@ impl Pipeline {
     ) -> Result<Option<Surroundings>> {
         let access = access.clone();
         self.catalog(move |catalog| catalog.surroundings(document, version, &ordinals, &access))
-            .await
-    }
-
-    /// Returns those of these documents that may be read.
-    pub async fn readable_documents(
-        &self,
-        ids: Vec<DocumentId>,
-        access: &AccessFilter,
-    ) -> Result<HashSet<DocumentId>> {
-        let access = access.clone();
-        self.catalog(move |catalog| catalog.readable_documents(&ids, &access))
             .await
     }
 
