@@ -12,6 +12,7 @@ mod documents;
 mod jobs;
 mod metadata;
 mod moves;
+mod permissions;
 mod probe;
 mod quality;
 mod reason;
@@ -35,9 +36,11 @@ pub use sources::{ItemRow, KnownItem, NewSource, Source, SourceId, SourceState};
 pub use surroundings::{Place, Surroundings};
 pub(crate) use vectors::{TextHash, text_hash};
 
+use crate::access::{AccessFilter, Member};
 use crate::{CollectionId, Error, Result};
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use permissions::{Permit, READABLE};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, named_params, params};
 use rusqlite_migration::{M, Migrations};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -80,6 +83,7 @@ impl Catalog {
             M::up(include_str!("../migrations/05_jobs.sql")),
             M::up(include_str!("../migrations/06_sources.sql")),
             M::up(include_str!("../migrations/07_children.sql")),
+            M::up(include_str!("../migrations/08_permissions.sql")),
         ])
         .to_latest(&mut writer)?;
         Ok(Self {
@@ -120,28 +124,46 @@ impl Catalog {
         })
     }
 
-    /// Creates a collection, or returns the one that has this name.
+    /// Creates a collection that everyone may read, or returns the one that has this name, whoever may read that.
     ///
     /// # Errors
     /// [`Error::InvalidCollectionName`].
     pub fn create_collection(&self, name: &str) -> Result<Collection> {
+        match self.new_collection(name, &[Member::everyone()]) {
+            Err(Error::CollectionExists { .. }) => {
+                self.collection(name, &AccessFilter::unrestricted("reply to its maker"))
+            }
+            made => made,
+        }
+    }
+
+    /// Creates a collection for these members.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCollectionName`]; [`Error::CollectionExists`]; [`Error::InvalidAccess`].
+    pub fn new_collection(&self, name: &str, members: &[Member]) -> Result<Collection> {
         check_name(name)?;
         self.write(|tx| {
-            tx.execute(
+            let id = CollectionId(Uuid::now_v7());
+            let n = tx.execute(
                 "INSERT INTO collections (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
-                params![Uuid::now_v7().to_string(), name, now()],
+                params![id.to_string(), name, now()],
             )?;
-            Ok(())
+            if n == 0 {
+                return Err(Error::CollectionExists { name: name.to_owned() });
+            }
+            permissions::put_members(tx, id, members)
         })?;
-        self.collection(name)
+        self.collection(name, &AccessFilter::unrestricted("reply to its maker"))
     }
 
     /// Returns the collection of this name.
     ///
     /// # Errors
-    /// [`Error::UnknownCollection`], which names those that exist.
-    pub fn collection(&self, name: &str) -> Result<Collection> {
-        let all = self.collections()?;
+    /// [`Error::UnknownCollection`], which names those that exist, when it is absent or not for this principal: the two
+    /// cannot be told apart.
+    pub fn collection(&self, name: &str, access: &AccessFilter) -> Result<Collection> {
+        let all = self.collections(access)?;
         match all.iter().position(|collection| collection.name == name) {
             Some(at) => all
                 .into_iter()
@@ -154,17 +176,22 @@ impl Catalog {
         }
     }
 
-    /// Returns all collections by name, with what they hold.
-    pub fn collections(&self) -> Result<Vec<Collection>> {
+    /// Returns the collections that this principal may read, by name, with what they hold for it.
+    pub fn collections(&self, access: &AccessFilter) -> Result<Vec<Collection>> {
         self.read(|conn| {
-            conn.prepare_cached(
+            let Permit { groups, within } = Permit::new(conn, access)?;
+            conn.prepare_cached(&format!(
                 "SELECT c.id, c.name, c.created_at, count(d.id), coalesce(sum(v.n_chunks), 0)
                  FROM collections c
-                 LEFT JOIN documents d ON d.collection_id = c.id AND d.deleted_at IS NULL
+                 LEFT JOIN documents d ON d.collection_id = c.id AND d.deleted_at IS NULL AND {READABLE}
                  LEFT JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
-                 WHERE c.deleted_at IS NULL GROUP BY c.id ORDER BY c.name",
+                 WHERE c.deleted_at IS NULL AND (:within IS NULL OR c.id IN (SELECT value FROM json_each(:within)))
+                 GROUP BY c.id ORDER BY c.name"
+            ))?
+            .query_map(
+                named_params! { ":groups": groups, ":within": within },
+                rows::collection,
             )?
-            .query_map([], rows::collection)?
             .map(|row| row?)
             .collect()
         })
@@ -189,7 +216,9 @@ impl Catalog {
                 "UPDATE documents SET deleted_at = ?2 WHERE collection_id = ?1 AND deleted_at IS NULL",
                 params![id.to_string(), at],
             )?;
-            tx.execute("DELETE FROM dictionaries WHERE collection_id = ?1", [id.to_string()])?;
+            for table in ["dictionaries", "collection_members"] {
+                tx.execute(&format!("DELETE FROM {table} WHERE collection_id = ?1"), [id.to_string()])?;
+            }
             Ok(())
         })
     }

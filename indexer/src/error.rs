@@ -69,6 +69,12 @@ pub enum Error {
         /// Those that exist.
         existing: Vec<String>,
     },
+    /// A collection of that name exists.
+    #[error("the collection `{name}` exists already")]
+    CollectionExists {
+        /// The name given.
+        name: String,
+    },
     /// A name that cannot be a collection's.
     #[error("invalid collection name `{name}`: use 1 to 64 letters, digits, `-`, `_` or `.`")]
     InvalidCollectionName {
@@ -94,6 +100,12 @@ pub enum Error {
     /// Metadata or a filter that cannot be.
     #[error("{reason}")]
     InvalidMetadata {
+        /// What is wrong, with the remedy.
+        reason: String,
+    },
+    /// Readers, denied groups or members that cannot be.
+    #[error("{reason}")]
+    InvalidAccess {
         /// What is wrong, with the remedy.
         reason: String,
     },

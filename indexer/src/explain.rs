@@ -1,13 +1,12 @@
 //! Why a search found what it found, and where a document fell out.
 
-use crate::access::Collections;
 use crate::analyze::analyze;
 use crate::catalog::{Document, DocumentStatus};
 use crate::fuse::{Fusion, LegRank};
 use crate::pipeline::Pipeline;
 use crate::retrieve::{Hit, RankOptions, SearchRequest, SearchTimings, Stage};
 use crate::store::{Bm25, Legs, Scored};
-use crate::{AccessFilter, ChunkId, DocumentId, Result};
+use crate::{AccessFilter, Acl, ChunkId, DocumentId, GroupId, Result};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashSet};
 
@@ -115,10 +114,17 @@ pub enum Outcome {
         /// Which part of the filter, and what the document has instead.
         reason: String,
     },
+    /// Those who searched are no members of its collection.
+    NotAMember {
+        /// The document's collection.
+        collection: String,
+    },
     /// Those who searched may not read it.
     NotReadable {
         /// Groups that may.
         readers: Vec<String>,
+        /// Those groups of the ones who searched that are denied.
+        denied: Vec<String>,
     },
     /// It shares no word with the query, and its meaning alone did not bring it among the hits.
     NoSharedTerms,
@@ -222,6 +228,10 @@ impl Pipeline {
     ) -> Result<Fate> {
         let everyone = AccessFilter::unrestricted("explanation; the caller was checked");
         let document = self.document(id, &everyone).await?;
+        let asking = access.clone();
+        let access = &self
+            .catalog(move |catalog| catalog.as_of_now(&asking))
+            .await?;
         let wanted: BTreeSet<String> = analyze(&request.text)
             .query_words()
             .map(|term| term.text.clone())
@@ -260,11 +270,23 @@ impl Pipeline {
                 status: document.status,
                 error: document.error.clone(),
             }
-        } else if !access.allows(&document.acl) {
-            Outcome::NotReadable {
-                readers: document.acl.readers.iter().map(|g| g.0.clone()).collect(),
+        } else if !access.collections().contains(document.collection) {
+            Outcome::NotAMember {
+                collection: document.collection_name.clone(),
             }
-        } else if !searched(&request.collections, &document) {
+        } else if !access.allows(document.collection, &document.acl) {
+            let Acl { readers, denied } = &document.acl;
+            let searching =
+                |group: &&GroupId| access.as_groups().is_some_and(|all| all.contains(*group));
+            Outcome::NotReadable {
+                readers: readers.iter().map(|group| group.0.clone()).collect(),
+                denied: denied
+                    .iter()
+                    .filter(searching)
+                    .map(|group| group.0.clone())
+                    .collect(),
+            }
+        } else if !request.collections.contains(document.collection) {
             Outcome::Filtered {
                 collection: document.collection_name.clone(),
             }
@@ -304,13 +326,6 @@ impl Pipeline {
         let words = [analyze(&document.title), analyze(&text)];
         let words = words.into_iter().flat_map(|analysis| analysis.words);
         Ok(words.map(|term| term.text).collect())
-    }
-}
-
-fn searched(collections: &Collections, document: &Document) -> bool {
-    match collections {
-        Collections::All => true,
-        Collections::Only(only) => only.contains(&document.collection),
     }
 }
 

@@ -24,7 +24,8 @@ use crate::catalog::{Deleted, Document, JobId, NewVersion, Priority, Published, 
 use crate::pipeline::{Pipeline, blocking};
 use crate::store::{IndexOp, StoredChunk};
 use crate::{
-    AccessFilter, Acl, ChunkId, CollectionId, DocumentId, Error, MetadataChange, Result, extract,
+    AccessFilter, AclChange, ChunkId, CollectionId, DocumentId, Error, MetadataChange, Result,
+    extract,
 };
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub struct NewDocument {
     /// The file.
     pub bytes: Vec<u8>,
     /// Who may read it.
-    pub acl: Acl,
+    pub acl: AclChange,
     /// What you say about the document; it holds at once, also for an older version, and wins over what the file says.
     pub metadata: MetadataChange,
 }
@@ -263,8 +264,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Error::UnknownCollection`].
-    pub async fn delete_collection(&self, name: &str) -> Result<()> {
-        let id = self.collection(name).await?.id;
+    pub async fn delete_collection(&self, name: &str, access: &AccessFilter) -> Result<()> {
+        let id = self.collection(name, access).await?.id;
         self.catalog(move |catalog| catalog.delete_collection(id))
             .await?;
         self.forget_dictionary(id);

@@ -9,7 +9,8 @@
 //! - [`duplicates`]: which chunks say the same; [`quality`]: what is wrong with a collection's documents.
 //! - [`dictionary`]: a collection's own words, by which queries find more.
 //! - [`late`] and [`rerank`]: candidates read more closely.
-//! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`], [`sync`], [`verify`] and `repair` work on it.
+//! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`], [`sync`], [`verify`], `permissions` and
+//!   `repair` work on it.
 //!
 //! Invariants: the catalog is the truth and the index can be rebuilt from it; no search without an
 //! [`AccessFilter`]; nothing here knows of HTTP or of users; nothing reads configuration or environment.
@@ -31,6 +32,7 @@ pub mod fuse;
 pub mod ingest;
 pub mod late;
 pub mod metadata;
+mod permissions;
 pub mod pipeline;
 pub mod quality;
 mod repair;
@@ -41,7 +43,7 @@ pub mod store;
 pub mod sync;
 pub mod verify;
 
-pub use access::{AccessFilter, Acl, Collections, GroupId};
+pub use access::{AccessFilter, Acl, AclChange, Collections, GroupId, Member, Role};
 pub use chunk::{ChunkConfig, Chunks, Counter, chunk, chunk_unless, sentences};
 pub use dictionary::Dictionary;
 pub use document::{

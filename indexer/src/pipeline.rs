@@ -222,7 +222,7 @@ impl Pipeline {
         self.catalog(generation).await
     }
 
-    /// Creates a collection, or returns the one that has this name.
+    /// Creates a collection that everyone may read, or returns the one that has this name, whoever may read that.
     pub async fn create_collection(&self, name: &str) -> Result<Collection> {
         let name = name.to_owned();
         self.catalog(move |catalog| catalog.create_collection(&name))
@@ -232,15 +232,18 @@ impl Pipeline {
     /// Returns the collection of this name.
     ///
     /// # Errors
-    /// [`Error::UnknownCollection`].
-    pub async fn collection(&self, name: &str) -> Result<Collection> {
-        let name = name.to_owned();
-        self.catalog(move |catalog| catalog.collection(&name)).await
+    /// [`Error::UnknownCollection`] when it is absent or not for this principal: the two cannot be told apart.
+    pub async fn collection(&self, name: &str, access: &AccessFilter) -> Result<Collection> {
+        let (name, access) = (name.to_owned(), access.clone());
+        self.catalog(move |catalog| catalog.collection(&name, &access))
+            .await
     }
 
-    /// Returns all collections by name.
-    pub async fn collections(&self) -> Result<Vec<Collection>> {
-        self.catalog(Catalog::collections).await
+    /// Returns the collections that this principal may read, by name.
+    pub async fn collections(&self, access: &AccessFilter) -> Result<Vec<Collection>> {
+        let access = access.clone();
+        self.catalog(move |catalog| catalog.collections(&access))
+            .await
     }
 
     /// Returns documents by source, from after the cursor `after`.
@@ -321,12 +324,17 @@ impl Pipeline {
         access: &AccessFilter,
     ) -> Result<Document> {
         let (source, access) = (source.to_owned(), access.clone());
-        self.catalog(
-            move |catalog| match catalog.document_of_source(collection, &source)? {
-                Some(id) => catalog.document(id, &access),
-                None => Err(Error::UnknownDocument { id: source }),
-            },
-        )
+        self.catalog(move |catalog| {
+            let unknown = |id| Error::UnknownDocument { id };
+            let Some(id) = catalog.document_of_source(collection, &source)? else {
+                return Err(unknown(source));
+            };
+            // By the name that was asked for: an id would tell that there is such a document.
+            match catalog.document(id, &access) {
+                Err(Error::UnknownDocument { .. }) => Err(unknown(source)),
+                found => found,
+            }
+        })
         .await
     }
 

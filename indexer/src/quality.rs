@@ -159,7 +159,7 @@ impl Pipeline {
         access: &AccessFilter,
         today: Date,
     ) -> Result<Quality> {
-        let id = self.collection(collection).await?.id;
+        let id = self.collection(collection, access).await?.id;
         let access = access.clone();
         self.catalog(move |catalog| {
             let reasons = catalog.failure_reasons(id)?;

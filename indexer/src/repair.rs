@@ -7,7 +7,7 @@ use crate::pipeline::{
     Pipeline, blocking, embedder_name, generation, index_dir, kept_codec, store_spec, take_lock,
 };
 use crate::store::{EmbeddedStore, IndexOp, Inventory, Store};
-use crate::{DocumentId, Error, Result};
+use crate::{AccessFilter, DocumentId, Error, Result};
 use kura_models::Embedder;
 use std::collections::HashMap;
 use std::path::Path;
@@ -124,7 +124,7 @@ pub(crate) async fn reindex(
     let without_tokens = catalog.without_tokens()?;
     let total = usize::try_from(
         catalog
-            .collections()?
+            .collections(&AccessFilter::unrestricted("rebuilding the index"))?
             .iter()
             .map(|collection| collection.n_documents)
             .sum::<u64>(),

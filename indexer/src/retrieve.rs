@@ -205,7 +205,13 @@ impl Pipeline {
         let start = Instant::now();
         let mut timings = SearchTimings::default();
         let fusion = options.fusion.for_query(&request.text);
-        let expansion = self.expand(&request.text, &request.collections);
+        let asking = access.clone();
+        let access = &self
+            .catalog(move |catalog| catalog.as_of_now(&asking))
+            .await?;
+        // The words of a collection that may not be read must not show in what is found elsewhere.
+        let searched = request.collections.intersection(access.collections());
+        let expansion = self.expand(&request.text, &searched);
         let embedding = self
             .embedder
             .embed_query(&expansion.text_for_embedding)
@@ -216,7 +222,7 @@ impl Pipeline {
             concepts: expansion.concepts,
             bm25: options.bm25,
             vector: embedding.vector.clone(),
-            collections: request.collections.clone(),
+            collections: searched,
             filter: request.filter.clone(),
             limit: options.candidates.max(options.depth),
         };

@@ -217,6 +217,14 @@ impl Catalog {
             let what = format!("readers of document {document}, who may not read what it lies in");
             troubles.push((Trouble::Damaged, what));
         }
+        let lets_denied = "SELECT DISTINCT d.id FROM documents d JOIN denied p ON p.document_id = d.parent_id
+             WHERE d.deleted_at IS NULL
+               AND NOT EXISTS (SELECT 1 FROM denied n WHERE n.document_id = d.id AND n.group_id = p.group_id)";
+        for document in self.texts(lets_denied)? {
+            let what =
+                format!("denied groups of document {document}, which lies in one that denies more");
+            troubles.push((Trouble::Damaged, what));
+        }
         Ok(troubles)
     }
 }

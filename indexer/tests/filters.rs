@@ -202,9 +202,7 @@ proptest! {
 async fn a_change_of_attributes_replaces_all_of_them_and_keeps_text_vectors_and_readers() {
     let dir = tempfile::tempdir().unwrap();
     let hr = AccessFilter::groups([GroupId("hr".to_owned())].into());
-    let acl = Acl {
-        readers: [GroupId("hr".to_owned())].into(),
-    };
+    let acl = Acl::readers([GroupId("hr".to_owned())].into());
     let day = Some(date(2024, 4, 1));
     let before = Attributes {
         media_type: "application/pdf".to_owned(),
@@ -332,7 +330,7 @@ async fn add(
         source: source.to_owned(),
         media_type: None,
         bytes: text.as_bytes().to_vec(),
-        acl: Acl::everyone(),
+        acl: Acl::everyone().into(),
         metadata,
     };
     let added = pipeline.add_document(new).await.unwrap();
@@ -661,13 +659,13 @@ async fn a_change_does_not_wait_for_indexing_and_outlives_it() {
     gate.forget_permits(100);
     reached.forget_permits(100);
 
-    let collection = pipeline.collection("c").await.unwrap().id;
+    let collection = pipeline.collection("c", &operator()).await.unwrap().id;
     let new = NewDocument {
         collection,
         source: "a.txt".to_owned(),
         media_type: None,
         bytes: b"travel by plane".to_vec(),
-        acl: Acl::everyone(),
+        acl: Acl::everyone().into(),
         metadata: MetadataChange::default(),
     };
     pipeline.add_document(new).await.unwrap();
@@ -686,10 +684,37 @@ async fn a_change_does_not_wait_for_indexing_and_outlives_it() {
     let changed = tokio::time::timeout(Duration::from_secs(30), changing);
     changed.await.expect("it waits for the job").unwrap();
     assert_eq!(found(&pipeline, tagged("late")).await, ["a.txt"]);
+    // Nor has it read who is denied from now on.
+    let eve = GroupId("user:eve".to_owned());
+    let acl = Acl {
+        denied: [eve.clone()].into(),
+        ..Acl::everyone()
+    };
+    pipeline.set_acl(id, acl, &operator()).await.unwrap();
     gate.add_permits(100);
     indexing.await.unwrap().unwrap();
     assert_eq!(pipeline.document(id, &operator()).await.unwrap().version, 2);
     assert_eq!(found(&pipeline, tagged("late")).await, ["a.txt"]);
+    let mut groups = Acl::everyone().readers;
+    for finds in [1, 0] {
+        let request = SearchRequest {
+            text: "travel".to_owned(),
+            collections: Collections::All,
+            filter: SearchFilter::default(),
+            limit: 10,
+        };
+        let (options, access) = (
+            pipeline.rank_options(10),
+            AccessFilter::groups(groups.clone()),
+        );
+        let legs = pipeline
+            .rank(&request, &options, &access)
+            .await
+            .unwrap()
+            .legs;
+        assert_eq!((legs.dense.len(), legs.lexical.len()), (finds, finds));
+        groups.insert(eve.clone());
+    }
 }
 
 /// Makes a data directory as a kura without metadata left it: the catalog's older schema, points without the fields, an
@@ -709,7 +734,7 @@ async fn a_data_directory_of_an_earlier_version_gets_filters_without_embedding()
     let catalog = rusqlite::Connection::open(dir.path().join("catalog.db")).unwrap();
     catalog
         .execute_batch(
-            "DROP TABLE inner_files; DROP INDEX documents_by_parent; ALTER TABLE documents DROP COLUMN parent_id;
+            "DROP TABLE collection_members; DROP TABLE denied; DROP TABLE inner_files; DROP INDEX documents_by_parent; ALTER TABLE documents DROP COLUMN parent_id;
              ALTER TABLE documents DROP COLUMN part; ALTER TABLE versions DROP COLUMN holds_parts; DROP TABLE source_items; DROP TABLE sources; DROP TABLE unindexed_attributes; DROP TABLE successions;
              ALTER TABLE documents DROP COLUMN given; ALTER TABLE documents DROP COLUMN found;
              DROP TABLE idempotency_keys; DROP INDEX chunks_by_hash; ALTER TABLE chunks DROP COLUMN hash;
@@ -757,6 +782,7 @@ fn strip_dense(dir: &Path) {
         DeletePayloadOp, EdgeShard, FieldIndexOperations, Filter, PayloadOps, UpdateOperation,
     };
     let keys = [
+        "denied",
         "tags",
         "author",
         "media_type",

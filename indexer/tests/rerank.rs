@@ -59,9 +59,7 @@ async fn index(reranker: Option<FakeReranker>, reranking: Reranking) -> Index {
     let dir = tempfile::tempdir().unwrap();
     let pipeline = open(dir.path(), reranker, reranking).await;
     let collection = pipeline.create_collection("c").await.unwrap().id;
-    let secret = Acl {
-        readers: BTreeSet::from([GroupId("board".to_owned())]),
-    };
+    let secret = Acl::readers(BTreeSet::from([GroupId("board".to_owned())]));
     let mut ids = HashMap::new();
     let texts = TEXTS.map(|(name, text)| (name, text, Acl::everyone()));
     let texts = texts
@@ -73,7 +71,7 @@ async fn index(reranker: Option<FakeReranker>, reranking: Reranking) -> Index {
             source: format!("{name}.txt"),
             media_type: None,
             bytes: text.as_bytes().to_vec(),
-            acl,
+            acl: acl.into(),
             metadata: MetadataChange::default(),
         };
         let added = pipeline.add_document(new).await.unwrap();

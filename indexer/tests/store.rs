@@ -660,58 +660,87 @@ proptest! {
     /// The two engines' filters and [`AccessFilter::allows`] let the same documents through.
     #[test]
     fn all_filters_agree(
-        acls in prop::collection::vec((readers(), 0_u128..3), 1..12),
-        changed in prop::collection::vec((any::<prop::sample::Index>(), readers()), 0..3),
-        asking in prop::collection::vec((readers(), prop::option::of(prop::collection::vec(0_u128..4, 0..3))), 6),
+        acls in prop::collection::vec((some_acl(), 0_u128..3), 1..12),
+        changed in prop::collection::vec((any::<prop::sample::Index>(), some_acl()), 0..3),
+        asking in prop::collection::vec((some_groups(), shelves(), shelves()), 6),
         many in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (_dir, store) = empty_store();
         let mut documents: Vec<(Acl, CollectionId)> = acls
             .into_iter()
-            .map(|(readers, shelf)| (Acl { readers }, CollectionId(Uuid::from_u128(shelf))))
+            .map(|(acl, shelf)| (acl, CollectionId(Uuid::from_u128(shelf))))
             .collect();
         let mut ops: Vec<IndexOp> = (0..)
             .zip(&documents)
             .map(|(n, (acl, shelf))| put(*shelf, acl, vec![chunk(n, 0, "", "alpha", axis(0))]))
             .collect();
-        for (index, readers) in changed {
+        for (index, acl) in changed {
             let n = index.index(documents.len());
-            documents[n].0 = Acl { readers };
+            documents[n].0 = acl;
             ops.push(IndexOp::SetAcl { document: document(n as u128), acl: documents[n].0.clone() });
         }
         runtime.block_on(write(&store, ops));
-        for (mut wanted, shelves) in asking {
+        for (mut wanted, searched, limited) in asking {
             if many && !wanted.is_empty() {
                 // So many groups that the lexical leg filters by another kind of query.
                 wanted.extend((0..50).map(|n| GroupId(format!("unused {n}"))));
             }
-            let access = AccessFilter::groups(wanted);
-            let collections = shelves.map_or(ALL, |only| {
-                Collections::Only(only.into_iter().map(|n| CollectionId(Uuid::from_u128(n))).collect())
-            });
-            let expected: Vec<u128> = (0..)
-                .zip(&documents)
-                .filter(|(_, (acl, shelf))| {
-                    let there = match &collections {
-                        Collections::All => true,
-                        Collections::Only(only) => only.contains(shelf),
-                    };
-                    there && access.allows(acl)
-                })
-                .map(|(n, _)| n)
-                .collect();
-            let dense = runtime.block_on(store.search_dense(&axis(0), &collections, 50, &access)).unwrap();
-            let lexical = runtime.block_on(store.search_lexical("alpha", &collections, 50, &access)).unwrap();
+            let expected = |access: &AccessFilter| -> Vec<u128> {
+                let documents = (0..).zip(&documents);
+                let found = documents.filter(|(_, (acl, shelf))| {
+                    searched.contains(*shelf) && access.allows(*shelf, acl)
+                });
+                found.map(|(n, _)| n).collect()
+            };
+            let collections = &searched;
+            let operator = AccessFilter::unrestricted("test").within(&limited);
+            let legs = [
+                runtime.block_on(store.search_dense(&axis(0), collections, 50, &operator)).unwrap(),
+                runtime.block_on(store.search_lexical("alpha", collections, 50, &operator)).unwrap(),
+            ];
+            for leg in legs {
+                prop_assert_eq!(self::documents(&leg), expected(&operator));
+            }
+            let access = AccessFilter::groups(wanted).within(&limited);
+            let expected = expected(&access);
+            let dense = runtime.block_on(store.search_dense(&axis(0), collections, 50, &access)).unwrap();
+            let lexical = runtime.block_on(store.search_lexical("alpha", collections, 50, &access)).unwrap();
             prop_assert_eq!(self::documents(&dense), expected.clone());
             prop_assert_eq!(self::documents(&lexical), expected);
         }
     }
 }
 
-fn readers() -> impl Strategy<Value = BTreeSet<GroupId>> {
-    let name = prop::sample::select(vec!["everyone", "sales", "営業 部", "a\"b\\c", "Sales"]);
+fn some_groups() -> impl Strategy<Value = BTreeSet<GroupId>> {
+    let names = [
+        "everyone",
+        "sales",
+        "営業 部",
+        "a\"b\\c",
+        "Sales",
+        "user:eve",
+    ];
+    let name = prop::sample::select(names.to_vec());
     prop::collection::btree_set(name.prop_map(|name| GroupId(name.to_owned())), 0..4)
+}
+
+fn some_acl() -> impl Strategy<Value = Acl> {
+    // Half of the documents deny nobody.
+    let denied = prop::option::of(some_groups()).prop_map(Option::unwrap_or_default);
+    (some_groups(), denied).prop_map(|(readers, denied)| Acl { readers, denied })
+}
+
+fn shelves() -> impl Strategy<Value = Collections> {
+    let only = prop::option::of(prop::collection::vec(0_u128..4, 0..4));
+    only.prop_map(|only| match only {
+        None => ALL,
+        Some(only) => Collections::Only(
+            only.into_iter()
+                .map(|n| CollectionId(Uuid::from_u128(n)))
+                .collect(),
+        ),
+    })
 }
 
 fn empty_store() -> (TempDir, EmbeddedStore) {
@@ -790,12 +819,12 @@ fn axis(n: usize) -> Vec<f32> {
 }
 
 fn acl(names: &[&str]) -> Acl {
-    Acl {
-        readers: names
+    Acl::readers(
+        names
             .iter()
             .map(|name| GroupId((*name).to_owned()))
             .collect(),
-    }
+    )
 }
 
 fn groups(names: &[&str]) -> AccessFilter {

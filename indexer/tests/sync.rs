@@ -661,7 +661,7 @@ async fn what_someone_else_deleted_or_added_is_put_right() {
         source: source.to_owned(),
         media_type: None,
         bytes: text.as_bytes().to_vec(),
-        acl: Acl::everyone(),
+        acl: Acl::everyone().into(),
         metadata: MetadataChange::default(),
     };
     let uploaded = bench
@@ -743,7 +743,11 @@ async fn a_removed_source_leaves_or_takes_its_documents() {
     assert!(error.contains("unknown source `s`"), "{error}");
     // A collection takes its sources along.
     bench.add_source("s").await;
-    bench.pipeline.delete_collection("c").await.unwrap();
+    bench
+        .pipeline
+        .delete_collection("c", &AccessFilter::unrestricted("test"))
+        .await
+        .unwrap();
     assert!(bench.pipeline.sources().await.unwrap().is_empty());
 }
 

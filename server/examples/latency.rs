@@ -158,7 +158,9 @@ async fn main() -> anyhow::Result<()> {
         let percentile = |share: f64| ms[(share * (ms.len() - 1) as f64).round() as usize];
         json!({ "p50": percentile(0.5), "p95": percentile(0.95), "p99": percentile(0.99) })
     };
-    let collection = pipeline.collection("grown").await?;
+    let collection = pipeline
+        .collection("grown", &AccessFilter::unrestricted("benchmark"))
+        .await?;
     println!(
         "{}",
         json!({
@@ -181,7 +183,12 @@ async fn grow(pipeline: &Pipeline, pool: &[String], n_chunks: usize) -> anyhow::
     let collection = pipeline.create_collection("grown").await?.id;
     let mut random = StdRng::seed_from_u64(3);
     let mut added = 0;
-    while pipeline.collection("grown").await?.n_chunks < n_chunks as u64 {
+    while pipeline
+        .collection("grown", &AccessFilter::unrestricted("benchmark"))
+        .await?
+        .n_chunks
+        < n_chunks as u64
+    {
         for _ in 0..BATCH {
             let text: Vec<&str> = (0..SENTENCES)
                 .filter_map(|_| pool.choose(&mut random).map(String::as_str))
@@ -203,7 +210,7 @@ async fn grow(pipeline: &Pipeline, pool: &[String], n_chunks: usize) -> anyhow::
                     source: format!("document-{added}"),
                     media_type: Some(EXTRACTED_MEDIA_TYPE.to_owned()),
                     bytes: serde_json::to_vec(&extracted)?,
-                    acl: Acl::everyone(),
+                    acl: Acl::everyone().into(),
                     metadata: MetadataChange::default(),
                 })
                 .await?;

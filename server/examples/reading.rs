@@ -437,7 +437,7 @@ async fn sections(models: &str, set: &str) -> anyhow::Result<()> {
             source,
             media_type: Some(EXTRACTED_MEDIA_TYPE.to_owned()),
             bytes: serde_json::to_vec(&extracted)?,
-            acl: Acl::everyone(),
+            acl: Acl::everyone().into(),
             metadata: MetadataChange::default(),
         };
         pipeline.add_document(new).await?;
@@ -575,7 +575,7 @@ async fn handbook(models: &str, fixtures: &str, generator: Option<&str>) -> anyh
                 .into_owned(),
             media_type: None,
             bytes: fs_err::read(&path)?,
-            acl: Acl::everyone(),
+            acl: Acl::everyone().into(),
             metadata: MetadataChange::default(),
         };
         pipeline.add_document(new).await?;

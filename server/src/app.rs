@@ -11,16 +11,20 @@ use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
 use kura_indexer::extract::isolation::{Extractor, InProcess, Limits, Workers};
-use kura_indexer::{DocumentId, IndexConfig, IndexModels, Pipeline, Reranking, Tools};
+use kura_indexer::{
+    AccessFilter, DocumentId, IndexConfig, IndexModels, Pipeline, Reranking, Tools,
+};
 use kura_models::registry::Installed;
 use kura_models::{DeviceChoice, EmbedConfig, Embedder, Generator, Registry, Reranker};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// What handlers get as state.
 pub type AppState = Arc<App>;
@@ -117,6 +121,23 @@ impl App {
     /// Starts keeping sources in step; it ends with [`App::stopping`].
     pub fn spawn_sync(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
         tokio::spawn(sync::work(Arc::clone(self)))
+    }
+
+    /// Returns the documents that a conversation's answers cite and that its owner may not read, or not any more.
+    ///
+    /// # Errors
+    /// When the catalog or the conversations fail.
+    pub async fn hidden_from(
+        &self,
+        owner: &str,
+        conversation: Uuid,
+        access: &AccessFilter,
+    ) -> anyhow::Result<HashSet<DocumentId>> {
+        let cited = self.conversations.cited_in(owner, conversation).await?;
+        let readable = self.pipeline.readable_documents(cited.clone(), access);
+        let readable = readable.await?;
+        let cited = cited.into_iter();
+        Ok(cited.filter(|id| !readable.contains(id)).collect())
     }
 
     /// Takes the text out of kept answers that rest on a document replaced or deleted since.

@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    admin, ask, config, dictionary, doctor, eval, explain, extract, ingest, jobs, models, quality,
-    search, serve, sync, verify,
+    admin, ask, collections, config, dictionary, doctor, eval, explain, extract, ingest, jobs,
+    models, quality, search, serve, sync, verify,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -47,6 +47,8 @@ pub enum Command {
     Jobs(jobs::Args),
     /// Show what is wrong with a collection's documents.
     Quality(quality::Args),
+    /// List and create collections, and say whom they are for.
+    Collections(collections::Args),
     /// Keep in step with folders and other places where documents live.
     Sync(sync::Args),
     /// Search by meaning and by words.

@@ -4,6 +4,7 @@ use crate::error::Problem;
 use crate::evaluate::record::{Record, Summary};
 use crate::routes::List;
 use crate::routes::ask::{AnswerBody, AskRequest};
+use crate::routes::collections::{Collection, NewCollection};
 use crate::routes::dictionaries::Dictionary;
 use crate::routes::documents::{Document, DocumentText, Upload, Uploads};
 use crate::routes::evaluations::NewEvaluation;
@@ -11,12 +12,14 @@ use crate::routes::explain::{ExplainRequest, ExplainResponse};
 use crate::routes::feedback::RatedAnswer;
 use crate::routes::jobs::{Job, JobsSummary, Priority, Retried};
 use crate::routes::metadata::MetadataChange;
+use crate::routes::permissions::CollectionMember;
 use crate::routes::quality::Quality;
 use crate::routes::search::{SearchRequest, SearchResponse};
 use crate::routes::sources::{ScanToRun, Source, SourceChange, SourceItem, SourceToAdd};
 use crate::routes::verify::{Verification, VerifyRequest};
 use crate::run_file::RunFile;
 use anyhow::{Context as _, bail};
+use kura_indexer::AclChange;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::BufRead;
@@ -38,6 +41,17 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.detail)]
 pub struct Refused(pub Problem);
+
+/// What is said about a file that is uploaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// What is known about it.
+    pub metadata: &'a MetadataChange,
+    /// Who may read it.
+    pub acl: &'a AclChange,
+    /// Which jobs its job goes before.
+    pub priority: Priority,
+}
 
 impl Client {
     /// Returns a client of the server that wrote `run`.
@@ -111,7 +125,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Uploads one file under `source`, with what is known about it.
+    /// Uploads one file under `source`, with what is said about it.
     ///
     /// # Errors
     /// [`Refused`], or when the server does not answer.
@@ -119,23 +133,32 @@ impl Client {
         &self,
         collection: &str,
         source: &str,
-        metadata: &MetadataChange,
-        priority: Priority,
+        said: Said<'_>,
         bytes: &[u8],
     ) -> anyhow::Result<Upload> {
-        let metadata = serde_json::to_string(metadata)?;
-        let priority = serde_json::to_value(priority)?;
-        let form = Form::new()
+        let metadata = serde_json::to_string(said.metadata)?;
+        let priority = serde_json::to_value(said.priority)?;
+        let groups = [("readers", &said.acl.readers), ("denied", &said.acl.denied)];
+        let mut form = Form::new()
             .text("collection", collection)
             .text("source", source)
             .text("metadata", &metadata)
-            .text("priority", priority.as_str().unwrap_or_default())
-            .part(
-                "file",
-                Part::bytes(bytes)
-                    .file_name("file")
-                    .mime_str("application/octet-stream")?,
-            );
+            .text("priority", priority.as_str().unwrap_or_default());
+        let mut lists = Vec::new();
+        for (name, groups) in groups {
+            if let Some(groups) = groups {
+                lists.push((name, serde_json::to_string(groups)?));
+            }
+        }
+        for (name, list) in &lists {
+            form = form.text(name, list);
+        }
+        let form = form.part(
+            "file",
+            Part::bytes(bytes)
+                .file_name("file")
+                .mime_str("application/octet-stream")?,
+        );
         let response = self
             .agent
             .post(format!("{}/api/v1/documents", self.url))
@@ -393,6 +416,48 @@ impl Client {
         }
     }
 
+    /// Returns the collections.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn collections(&self) -> anyhow::Result<Vec<Collection>> {
+        self.all("/api/v1/collections?limit=200")
+    }
+
+    /// Creates a collection.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn create_collection(&self, new: &NewCollection) -> anyhow::Result<Collection> {
+        read(self.post("/api/v1/collections", new)?)
+    }
+
+    /// Returns whom a collection is for.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn members(&self, collection: &str) -> anyhow::Result<Vec<CollectionMember>> {
+        read(self.get(&members_path(collection))?)
+    }
+
+    /// Replaces whom a collection is for.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn put_members(
+        &self,
+        collection: &str,
+        members: &[CollectionMember],
+    ) -> anyhow::Result<Vec<CollectionMember>> {
+        let response = self
+            .agent
+            .put(format!("{}{}", self.url, members_path(collection)))
+            .header("authorization", self.authorization())
+            .send_json(members)
+            .with_context(|| self.silent())?;
+        read(response)
+    }
+
     /// Sets a collection's dictionary.
     ///
     /// # Errors
@@ -469,6 +534,10 @@ impl Client {
 
 fn source_path(name: &str) -> String {
     format!("/api/v1/sources/{}", escape(name))
+}
+
+fn members_path(collection: &str) -> String {
+    format!("/api/v1/collections/{}/members", escape(collection))
 }
 
 fn dictionary_path(collection: &str) -> String {

@@ -12,6 +12,7 @@ macro_rules! say {
 pub mod admin;
 pub mod ask;
 mod backend;
+pub mod collections;
 pub mod config;
 pub mod dictionary;
 pub mod doctor;
@@ -114,6 +115,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Command::Ingest(args) => runtime()?.block_on(ingest::run(configured(&flags)?, args)),
         Command::Jobs(args) => runtime()?.block_on(jobs::run(configured(&flags)?, args)),
+        Command::Collections(args) => {
+            runtime()?.block_on(collections::run(configured(&flags)?, args))
+        }
         Command::Quality(args) => runtime()?.block_on(quality::run(configured(&flags)?, args)),
         Command::Sync(args) => runtime()?.block_on(sync::run(configured(&flags)?, args)),
         Command::Verify(args) => runtime()?.block_on(verify::run(configured(&flags)?, args)),
@@ -140,6 +144,7 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         Command::Ingest(_)
         | Command::Jobs(_)
         | Command::Quality(_)
+        | Command::Collections(_)
         | Command::Sync(_)
         | Command::Verify(_)
         | Command::Search(_)

@@ -11,6 +11,7 @@ use kura_indexer::DocumentId;
 use kura_models::{Message, Role};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use rusqlite_migration::{M, Migrations};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
@@ -120,7 +121,7 @@ impl Conversations {
     }
 
     /// Adds a question, asked of these collections or of all, to a conversation of `owner`; `None` when there is no
-    /// such conversation.
+    /// such conversation. Answers that cite a `hidden` document are not history.
     ///
     /// # Errors
     /// When the database fails.
@@ -130,6 +131,7 @@ impl Conversations {
         id: Uuid,
         question: &str,
         collections: Option<&[String]>,
+        hidden: HashSet<DocumentId>,
     ) -> anyhow::Result<Option<Asked>> {
         let (owner, question) = (owner.to_owned(), question.to_owned());
         let collections = collections.map(serde_json::to_string).transpose()?;
@@ -138,7 +140,7 @@ impl Conversations {
             if find(&transaction, &owner, id)?.is_none() {
                 return Ok(None);
             }
-            let history = answered(turns(&transaction, id, u32::MAX)?);
+            let history = answered(without(turns(&transaction, id, u32::MAX)?, &hidden));
             let ordinal = insert_question(&transaction, id, &question, collections.as_deref())?;
             transaction.commit()?;
             Ok(Some(Asked {
@@ -238,7 +240,25 @@ impl Conversations {
         .await
     }
 
-    /// Returns a conversation of `owner` with its turns, oldest first.
+    /// Returns the documents that answers in a conversation of `owner` cite.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cited_in(&self, owner: &str, id: Uuid) -> anyhow::Result<Vec<DocumentId>> {
+        let owner = owner.to_owned();
+        self.run(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT DISTINCT c.document FROM citations c JOIN conversations v ON v.id = c.conversation
+                 WHERE v.id = ?1 AND v.owner = ?2",
+            )?;
+            let rows = statement.query_map(params![id.to_string(), owner], |row| parsed(row, 0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Returns a conversation of `owner` with its turns, oldest first. Answers that cite a `hidden` document are as if they
+    /// were withdrawn; they are kept, in case it is shown again.
     ///
     /// # Errors
     /// When the database fails.
@@ -246,13 +266,15 @@ impl Conversations {
         &self,
         owner: &str,
         id: Uuid,
+        hidden: HashSet<DocumentId>,
     ) -> anyhow::Result<Option<(Conversation, Vec<Turn>)>> {
         let owner = owner.to_owned();
         self.run(move |connection| {
             let Some(conversation) = find(connection, &owner, id)? else {
                 return Ok(None);
             };
-            Ok(Some((conversation, turns(connection, id, u32::MAX)?)))
+            let turns = without(turns(connection, id, u32::MAX)?, &hidden);
+            Ok(Some((conversation, turns)))
         })
         .await
     }
@@ -430,6 +452,26 @@ fn withdraw(connection: &Connection, document: DocumentId, version: u32) -> anyh
     Ok(())
 }
 
+/// Takes text and citations out of the answers that cite a hidden document.
+fn without(turns: Vec<Turn>, hidden: &HashSet<DocumentId>) -> Vec<Turn> {
+    let hides = |answer: &AnswerBody| {
+        let mut cited = answer.citations.iter();
+        cited.any(|citation| hidden.iter().any(|id| id.to_string() == citation.document))
+    };
+    let turns = turns.into_iter().map(|turn| match turn.answer {
+        Some(answer) if hides(&answer) => {
+            let withdrawn = answer.withdrawn();
+            Turn {
+                content: withdrawn.text.clone(),
+                answer: Some(withdrawn),
+                ..turn
+            }
+        }
+        answer => Turn { answer, ..turn },
+    });
+    turns.collect()
+}
+
 /// Keeps questions that were answered, with their answers: a question that failed is not history, nor is one whose
 /// answer was withdrawn.
 fn answered(turns: Vec<Turn>) -> Vec<Message> {
@@ -506,7 +548,9 @@ mod tests {
         let first = conversations.start("admin", "first?", None).await.unwrap();
         let id = first.conversation;
         let ask = async |question| {
-            let asked = conversations.ask("admin", id, question, None).await;
+            let asked = conversations
+                .ask("admin", id, question, None, HashSet::new())
+                .await;
             asked.unwrap().unwrap()
         };
         let second = ask("second?").await;
@@ -547,11 +591,11 @@ mod tests {
         conversations.withdraw(vec![(document, 3)]).await.unwrap();
         assert_eq!(conversations.cited().await.unwrap(), []);
         let next = conversations
-            .ask("admin", asked.conversation, "and?", None)
+            .ask("admin", asked.conversation, "and?", None, HashSet::new())
             .await;
         assert_eq!(next.unwrap().unwrap().history, []);
         let (_, turns) = conversations
-            .get("admin", asked.conversation)
+            .get("admin", asked.conversation, HashSet::new())
             .await
             .unwrap()
             .unwrap();
@@ -564,14 +608,70 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_is_hidden_while_its_document_is() {
+        let (_dir, conversations) = open();
+        let [shown, hidden] = [DocumentId(Uuid::now_v7()), DocumentId(Uuid::now_v7())];
+        let asked = conversations.start("admin", "first?", None).await.unwrap();
+        let id = asked.conversation;
+        let body = AnswerBody::citing("zirkonvogel", hidden, 1);
+        conversations.answer(id, asked.ordinal, body).await.unwrap();
+        let ask = async |question, hidden: &[DocumentId]| {
+            let hidden = hidden.iter().copied().collect();
+            let asked = conversations.ask("admin", id, question, None, hidden).await;
+            asked.unwrap().unwrap()
+        };
+        let second = ask("second?", &[]).await;
+        assert_eq!(contents(&second), ["first?", "zirkonvogel"]);
+        let body = AnswerBody::citing("quarzvogel", shown, 1);
+        conversations
+            .answer(id, second.ordinal, body)
+            .await
+            .unwrap();
+        let mut cited = conversations.cited_in("admin", id).await.unwrap();
+        cited.sort_unstable();
+        assert_eq!(cited, [shown, hidden]);
+        assert!(
+            conversations
+                .cited_in("other", id)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+
+        let third = ask("third?", &[hidden]).await;
+        assert_eq!(contents(&third), ["second?", "quarzvogel"]);
+        let seen = async |hidden| {
+            let (_, turns) = conversations
+                .get("admin", id, hidden)
+                .await
+                .unwrap()
+                .unwrap();
+            let told = turns
+                .iter()
+                .any(|turn| turn.content.contains("zirkonvogel"));
+            (told, turns[1].answer.as_ref().unwrap().outcome)
+        };
+        let (told, outcome) = seen(HashSet::from([hidden])).await;
+        assert!(!told && outcome == Outcome::Withdrawn);
+        let (told, outcome) = seen(HashSet::new()).await;
+        assert!(told && outcome != Outcome::Withdrawn, "it is still kept");
+    }
+
+    #[tokio::test]
     async fn conversations_are_their_owners() {
         let (_dir, conversations) = open();
         let asked = conversations.start("admin", "secret?", None).await.unwrap();
         let id = asked.conversation;
-        assert!(conversations.get("other", id).await.unwrap().is_none());
         assert!(
             conversations
-                .ask("other", id, "?", None)
+                .get("other", id, HashSet::new())
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            conversations
+                .ask("other", id, "?", None, HashSet::new())
                 .await
                 .unwrap()
                 .is_none()
@@ -579,13 +679,25 @@ mod tests {
         assert!(!conversations.delete("other", id).await.unwrap());
         assert_eq!(conversations.list("other", None, 10).await.unwrap(), []);
         assert!(conversations.delete("admin", id).await.unwrap());
-        assert!(conversations.get("admin", id).await.unwrap().is_none());
+        assert!(
+            conversations
+                .get("admin", id, HashSet::new())
+                .await
+                .unwrap()
+                .is_none()
+        );
         // An answer that comes too late does not bring it back.
         conversations
             .answer(id, asked.ordinal, AnswerBody::sample("late"))
             .await
             .unwrap();
-        assert!(conversations.get("admin", id).await.unwrap().is_none());
+        assert!(
+            conversations
+                .get("admin", id, HashSet::new())
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[tokio::test]

@@ -518,7 +518,9 @@ impl From<kura_indexer::Error> for ApiError {
             | E::InvalidDictionary { .. }
             | E::InvalidDate { .. }
             | E::InvalidMetadata { .. }
+            | E::InvalidAccess { .. }
             | E::InvalidSource { .. } => Code::InvalidRequest,
+            E::CollectionExists { .. } => Code::CollectionExists,
             E::UnknownDocument { .. } => Code::UnknownDocument,
             E::PartOfDocument { .. } => Code::PartOfDocument,
             E::UnknownJob { .. } => Code::UnknownJob,

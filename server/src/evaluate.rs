@@ -165,7 +165,8 @@ impl Evaluation {
         options: Options,
     ) -> anyhow::Result<Self> {
         let mut queries = task.queries(dataset, options.max_queries)?;
-        let collections = Collections::Only(vec![pipeline.collection(collection).await?.id]);
+        let collections =
+            Collections::Only(vec![pipeline.collection(collection, &access).await?.id]);
         let search = Search::new(pipeline, collections, access, settings).await?;
         let (n_known, n_unknown) = by_source(&mut queries, &search.documents.by_id);
         if n_known == 0 && n_unknown > 0 {
@@ -406,7 +407,7 @@ async fn index(
                     source: row.id.clone(),
                     media_type: Some(EXTRACTED_MEDIA_TYPE.to_owned()),
                     bytes: serde_json::to_vec(&extracted(row))?,
-                    acl: Acl::everyone(),
+                    acl: Acl::everyone().into(),
                     metadata: MetadataChange::default(),
                 })
                 .await?;

@@ -84,6 +84,14 @@ fn guarded() -> OpenApiRouter<AppState> {
             routes::collections::delete_collection
         ))
         .routes(routes!(
+            routes::permissions::list_members,
+            routes::permissions::put_members
+        ))
+        .routes(routes!(
+            routes::permissions::get_acl,
+            routes::permissions::put_acl
+        ))
+        .routes(routes!(
             routes::dictionaries::get_dictionary,
             routes::dictionaries::put_dictionary,
             routes::dictionaries::delete_dictionary

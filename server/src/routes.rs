@@ -14,6 +14,7 @@ pub mod filter;
 pub mod health;
 pub mod jobs;
 pub mod metadata;
+pub mod permissions;
 pub mod push;
 pub mod quality;
 pub mod search;
@@ -21,10 +22,11 @@ pub mod sources;
 pub mod verify;
 
 use crate::app::App;
+use crate::auth::Principal;
 use crate::error::{ApiError, Problem};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use kura_indexer::{ChunkId, Collections, DocumentId};
+use kura_indexer::{AccessFilter, ChunkId, Collections, DocumentId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -149,24 +151,29 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 }
 
 /// Returns the collections of these names; no names mean all that the caller may read.
-pub(crate) async fn resolve(app: &App, names: Option<&[String]>) -> Result<Collections, ApiError> {
-    Ok(select(&app.pipeline, names).await?)
+pub(crate) async fn resolve(
+    app: &App,
+    principal: &Principal,
+    names: Option<&[String]>,
+) -> Result<Collections, ApiError> {
+    Ok(select(&app.pipeline, names, &principal.access()).await?)
 }
 
 /// Returns the collections of these names; no list means all, an empty list none.
 ///
 /// # Errors
-/// When a collection does not exist.
+/// When a collection does not exist, or is not for whom `access` stands for: the two cannot be told apart.
 pub async fn select(
     pipeline: &kura_indexer::Pipeline,
     names: Option<&[String]>,
+    access: &AccessFilter,
 ) -> kura_indexer::Result<Collections> {
     let Some(names) = names else {
         return Ok(Collections::All);
     };
     let mut ids = Vec::with_capacity(names.len());
     for name in names {
-        ids.push(pipeline.collection(name).await?.id);
+        ids.push(pipeline.collection(name, access).await?.id);
     }
     Ok(Collections::Only(ids))
 }

@@ -355,7 +355,7 @@ fn readers_and_tags_are_those_of_the_parent() {
     let seen_by = |group: &str| {
         let explained = app.client.post(
             "/api/v1/search/explain",
-            &json!({ "query": "zirkonvogel", "groups": [group] }),
+            &json!({ "query": "zirkonvogel", "groups": ["everyone", group] }),
         );
         let candidates = explained.json()["candidates"].clone();
         let hits = candidates.as_array().unwrap().clone();

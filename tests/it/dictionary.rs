@@ -201,14 +201,17 @@ async fn what_may_not_be_read_is_not_found_by_another_name_either() {
             source: source.to_owned(),
             media_type: None,
             bytes: b"The merger is called a virtual private network.".to_vec(),
-            acl: Acl { readers },
+            acl: Acl::readers(readers).into(),
             metadata: MetadataChange::default(),
         };
         pipeline.add_document(new).await.unwrap();
     }
     pipeline.run_queued(&|_, _, _| {}).await.unwrap();
     assert_eq!(
-        pipeline.set_dictionary("c", CSV.as_bytes()).await.unwrap(),
+        pipeline
+            .set_dictionary("c", CSV.as_bytes(), &AccessFilter::unrestricted("test"))
+            .await
+            .unwrap(),
         3
     );
     drop(pipeline);

@@ -26,8 +26,14 @@ fn group(name: &str) -> BTreeSet<GroupId> {
     BTreeSet::from([GroupId(name.to_owned())])
 }
 
+fn member_of(name: &str) -> AccessFilter {
+    let mut groups = group(name);
+    groups.extend(Acl::everyone().readers);
+    AccessFilter::groups(groups)
+}
+
 fn staff() -> AccessFilter {
-    AccessFilter::groups(group("staff"))
+    member_of("staff")
 }
 
 async fn open(dir: &Path, fusion: Fusion) -> Arc<Pipeline> {
@@ -74,9 +80,7 @@ async fn fill(pipeline: &Pipeline) -> HashMap<String, DocumentId> {
             source: source.clone(),
             media_type: None,
             bytes,
-            acl: Acl {
-                readers: group("staff"),
-            },
+            acl: Acl::readers(group("staff")).into(),
             metadata: MetadataChange {
                 valid_from: Some(Some(date(2024, 4, 1))),
                 valid_until: Some(Some(date(2025, 4, 1))),
@@ -190,10 +194,10 @@ async fn the_cause_of_50_misses_is_named() {
 
     for (n, q) in asked.iter().take(9).enumerate() {
         cases.push(Case {
-            access: AccessFilter::groups(group("visitors")),
+            access: member_of("visitors"),
             ..Case::new(Cause::NotReadable, &q.question, expected(q))
         });
-        let other = pipeline.collection("other").await.unwrap().id;
+        let other = pipeline.collection("other", &staff()).await.unwrap().id;
         cases.push(Case {
             collections: Collections::Only(vec![other]),
             ..Case::new(Cause::Filtered, &q.question, expected(q))

@@ -70,7 +70,7 @@ async fn handbook(dir: &Path) -> Arc<Pipeline> {
             source: path.file_name().unwrap().to_string_lossy().into_owned(),
             media_type: None,
             bytes: fs_err::read(&path).unwrap(),
-            acl: Acl::everyone(),
+            acl: Acl::everyone().into(),
             metadata: MetadataChange::default(),
         };
         pipeline.add_document(new).await.unwrap();

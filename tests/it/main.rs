@@ -35,6 +35,7 @@ mod keyword_leg;
 mod ledger;
 mod openai;
 mod openapi;
+mod permissions;
 mod power_cut;
 mod problems;
 mod push;

@@ -105,7 +105,7 @@ fn who_may_read_stays_until_it_is_said() {
         let access = kura_indexer::AccessFilter::unrestricted("test");
         let pipeline = &app.app.pipeline;
         let document = wait_for(async {
-            let wiki = pipeline.collection("wiki").await.unwrap().id;
+            let wiki = pipeline.collection("wiki", &access).await.unwrap().id;
             pipeline.document_of_source(wiki, "page/42", &access).await
         });
         let readers = document.unwrap().acl.readers;

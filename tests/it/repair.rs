@@ -23,7 +23,7 @@ async fn add(pipeline: &Pipeline, collection: CollectionId, source: &str, text: 
         source: source.to_owned(),
         media_type: None,
         bytes: text.as_bytes().to_vec(),
-        acl: Acl::everyone(),
+        acl: Acl::everyone().into(),
         metadata: MetadataChange::default(),
     };
     let added = pipeline.add_document(new).await.unwrap();
@@ -98,7 +98,10 @@ async fn jobs_of_a_deleted_collection_end() {
     let pipeline = open(dir.path()).await;
     let collection = pipeline.create_collection("c").await.unwrap().id;
     add(&pipeline, collection, "one.md", "Ansel").await;
-    pipeline.delete_collection("c").await.unwrap();
+    pipeline
+        .delete_collection("c", &AccessFilter::unrestricted("test"))
+        .await
+        .unwrap();
     assert!(pipeline.run_queued(&|_, _, _| {}).await.unwrap().is_empty());
     drop(pipeline);
     // Nothing is taken up again at the next start.

@@ -97,9 +97,7 @@ async fn add(pipeline: &Pipeline, source: &str, text: &str, group: &str) -> Docu
         media_type: None,
         bytes: text.as_bytes().to_vec(),
         metadata: MetadataChange::default(),
-        acl: Acl {
-            readers: BTreeSet::from([GroupId(group.to_owned())]),
-        },
+        acl: Acl::readers(BTreeSet::from([GroupId(group.to_owned())])).into(),
     };
     pipeline.add_document(new).await.unwrap().document.id
 }
@@ -111,7 +109,8 @@ async fn open(dir: &Path) -> Arc<Pipeline> {
 }
 
 fn group(name: &str) -> AccessFilter {
-    AccessFilter::groups(BTreeSet::from([GroupId(name.to_owned())]))
+    let groups = ["everyone", name].map(|name| GroupId(name.to_owned()));
+    AccessFilter::groups(BTreeSet::from(groups))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,12 @@
 //! Files become documents and versions of them, each with a job.
 
 use super::children::{self, Readers};
-use super::documents::set_readers;
+use super::documents::set_acl;
 use super::jobs::{self, NewJob, Priority};
+use super::permissions::ACL;
 use super::{Catalog, JobId, Reason, metadata, now, requests, rows};
 use crate::ingest::AddOutcome;
-use crate::{Acl, CollectionId, DocumentId, Error, MetadataChange, Result};
+use crate::{AclChange, CollectionId, DocumentId, Error, MetadataChange, Result};
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ pub struct NewVersion<'a> {
     /// Lower-case hex; the blob of that name is already durable.
     pub sha256: &'a str,
     /// Who may read it.
-    pub acl: &'a Acl,
+    pub acl: &'a AclChange,
     /// What the adder says about the document.
     pub metadata: &'a MetadataChange,
     /// Which jobs its job goes before.
@@ -77,11 +78,12 @@ fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
         })?;
     let known: Option<Known> = tx
         .query_row(
-            "SELECT d.id, d.latest_version, d.status, v.sha256, v.holds_parts,
-                    (SELECT w.sha256 FROM versions w WHERE w.document_id = d.id AND w.version = d.visible_version),
-                    (SELECT json_group_array(group_id) FROM (SELECT group_id FROM readers r WHERE r.document_id = d.id ORDER BY group_id))
-             FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
-             WHERE d.collection_id = ?1 AND d.source = ?2 AND d.deleted_at IS NULL",
+            &format!(
+                "SELECT d.id, d.latest_version, d.status, v.sha256, v.holds_parts,
+                        (SELECT w.sha256 FROM versions w WHERE w.document_id = d.id AND w.version = d.visible_version), {ACL}
+                 FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
+                 WHERE d.collection_id = ?1 AND d.source = ?2 AND d.deleted_at IS NULL"
+            ),
             params![new.collection.to_string(), new.source],
             |row| {
                 Ok(Known {
@@ -91,11 +93,14 @@ fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
                     sha256: row.get(3)?,
                     holds_parts: row.get(4)?,
                     served: row.get(5)?,
-                    readers: row.get(6)?,
+                    acl: row.get(6)?,
                 })
             },
         )
         .optional()?;
+    let known_acl = known.as_ref().map(|known| rows::acl(&known.acl));
+    let known_acl = known_acl.transpose()?;
+    let acl = new.acl.of(known_acl.clone());
     let (document, version, outcome) = match known {
         None => (insert_document(tx, new)?, 1, AddOutcome::New),
         Some(known) => {
@@ -106,8 +111,8 @@ fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
                 });
             }
             let (document, latest) = (DocumentId(rows::uuid(&known.id)?), known.latest);
-            let same_readers = rows::acl(&known.readers)? == *new.acl;
-            let same = known.sha256 == new.sha256 && same_readers && !known.holds_parts;
+            let same_acl = known_acl.as_ref() == Some(&acl);
+            let same = known.sha256 == new.sha256 && same_acl && !known.holds_parts;
             metadata::give(tx, document, new.metadata)?;
             match known.status.as_str() {
                 "indexed" if same => return Ok((document, None, AddOutcome::Unchanged)),
@@ -125,10 +130,10 @@ fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
                 params![known.id, latest + 1, now()],
             )?;
             let readers = if known.served.as_deref() == Some(new.sha256) {
-                Readers::Exactly(new.acl)
+                Readers::Exactly(&acl)
             } else {
                 // Another file may be for people who must not see what lies in the one that is served until then.
-                Readers::AtMost(new.acl)
+                Readers::AtMost(&acl)
             };
             children::set_readers(tx, document, readers)?;
             // A job for a version that is no longer the latest would publish old text over new.
@@ -141,7 +146,7 @@ fn add(tx: &Transaction<'_>, new: &NewVersion<'_>) -> Result<NewlyAdded> {
             (document, latest + 1, AddOutcome::Replaced)
         }
     };
-    set_readers(tx, document, new.acl)?;
+    set_acl(tx, document, &acl)?;
     if outcome == AddOutcome::New {
         metadata::give_new(tx, document, new.metadata)?;
     }
@@ -168,7 +173,7 @@ struct Known {
     holds_parts: bool,
     /// Hash of the version that is served.
     served: Option<String>,
-    readers: String,
+    acl: String,
 }
 
 /// A version that is about to be queued.

@@ -7,10 +7,11 @@
 use super::adding::{self, NextVersion};
 use super::documents::{self, Flipped, Indexed};
 use super::jobs::{self, Priority};
+use super::permissions::{ACL, Permit, READABLE, note_acl};
 use super::rows::{self, DOCUMENT_COLUMNS, DOCUMENT_TABLES, Document, Page};
 use super::{Catalog, Reason, corrupt, deletion, metadata, now};
 use crate::{AccessFilter, Acl, DocumentId, Result};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -69,25 +70,25 @@ impl Catalog {
         let after = documents::Cursor::parse(after);
         let items: Vec<Document> = self.read(|conn| {
             documents::document(conn, parent, access)?;
+            let Permit { groups, within } = Permit::new(conn, access)?;
             conn.prepare_cached(&format!(
                 "SELECT {DOCUMENT_COLUMNS}, {} FROM {DOCUMENT_TABLES}
-                 WHERE d.deleted_at IS NULL AND d.parent_id = ?1 AND (?2 IS NULL OR (d.source, d.id) > (?2, ?3))
-                 ORDER BY d.source, d.id LIMIT ?4",
+                 WHERE d.deleted_at IS NULL AND d.parent_id = :parent AND {READABLE}
+                   AND (:source IS NULL OR (d.source, d.id) > (:source, :id))
+                 ORDER BY d.source, d.id LIMIT :limit",
                 metadata::ATTRIBUTES
             ))?
             .query_map(
-                params![parent.to_string(), after.source, after.id, limit as u64 + 1],
+                named_params! {
+                    ":parent": parent.to_string(), ":groups": groups, ":within": within,
+                    ":source": after.source, ":id": after.id, ":limit": limit as u64 + 1,
+                },
                 rows::document,
             )?
             .map(|row| row?)
             .collect()
         })?;
-        let page = Page::from_rows(items, limit, Document::cursor);
-        let items = page.items.into_iter();
-        Ok(Page {
-            items: items.filter(|child| access.allows(&child.acl)).collect(),
-            next: page.next,
-        })
+        Ok(Page::from_rows(items, limit, Document::cursor))
     }
 
     /// Returns whether the stores have to be told who may read a document's children.
@@ -200,10 +201,9 @@ pub(super) fn set_readers(
     readers: Readers<'_>,
 ) -> Result<()> {
     let children: Vec<(String, String)> = tx
-        .prepare_cached(
-            "SELECT d.id, (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id)
-             FROM documents d WHERE d.parent_id = ?1 AND d.deleted_at IS NULL",
-        )?
+        .prepare_cached(&format!(
+            "SELECT d.id, {ACL} FROM documents d WHERE d.parent_id = ?1 AND d.deleted_at IS NULL"
+        ))?
         .query_map([parent.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (id, known) in children {
@@ -216,12 +216,8 @@ pub(super) fn set_readers(
             continue;
         }
         let id = DocumentId(rows::uuid(&id)?);
-        documents::set_readers(tx, id, &acl)?;
-        tx.prepare_cached(
-            "INSERT INTO unindexed_attributes (document_id, change, readers) VALUES (?1, 1, 1)
-             ON CONFLICT (document_id) DO UPDATE SET change = change + 1, readers = 1",
-        )?
-        .execute([id.to_string()])?;
+        documents::set_acl(tx, id, &acl)?;
+        note_acl(tx, id)?;
     }
     Ok(())
 }
@@ -302,15 +298,15 @@ fn children(tx: &Transaction<'_>, parent: DocumentId) -> Result<HashMap<String, 
 
 fn parent(tx: &Transaction<'_>, new: &Indexed) -> Result<Parent> {
     let id = new.document.to_string();
-    let (collection, collection_name, source, readers, rank) = tx.query_row(
-        "SELECT d.collection_id, c.name, d.source,
-                (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id),
-                (SELECT priority FROM jobs WHERE id = ?2)
-         FROM documents d JOIN collections c ON c.id = d.collection_id WHERE d.id = ?1",
+    let (collection, collection_name, source, acl, rank) = tx.query_row(
+        &format!(
+            "SELECT d.collection_id, c.name, d.source, {ACL}, (SELECT priority FROM jobs WHERE id = ?2)
+             FROM documents d JOIN collections c ON c.id = d.collection_id WHERE d.id = ?1"
+        ),
         params![id, new.job.to_string()],
         |row| {
-            let readers: String = row.get(3)?;
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, readers, row.get(4)?))
+            let acl: String = row.get(3)?;
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, acl, row.get(4)?))
         },
     )?;
     let mut priority = Priority::of_rank(rank);
@@ -322,7 +318,7 @@ fn parent(tx: &Transaction<'_>, new: &Indexed) -> Result<Parent> {
         collection,
         collection_name,
         source,
-        acl: rows::acl(&readers)?,
+        acl: rows::acl(&acl)?,
         priority,
     })
 }
@@ -345,7 +341,7 @@ fn insert(tx: &Transaction<'_>, parent: &Parent, part: &str) -> Result<DocumentI
         parent.id,
         part
     ])?;
-    documents::set_readers(tx, id, &parent.acl)?;
+    documents::set_acl(tx, id, &parent.acl)?;
     Ok(id)
 }
 

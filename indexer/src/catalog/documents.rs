@@ -1,6 +1,7 @@
 //! Documents, their versions and chunks: put, publish, hydrate, list.
 
 use super::metadata::{self, ATTRIBUTES, KNOWN};
+use super::permissions::{ACL, Permit, READABLE, as_of_now, listed};
 use super::rows::{self, DOCUMENT_COLUMNS, DOCUMENT_TABLES, Document, Page};
 use super::{Catalog, JobId, children, corrupt, deletion, now, vectors};
 use crate::access::Collections;
@@ -9,7 +10,7 @@ use crate::{
     Result, SearchFilter,
 };
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -154,21 +155,20 @@ impl Catalog {
         self.read(|conn| {
             conn.query_row(
                 &format!("SELECT v.sha256, d.collection_id, d.title,
-                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id),
-                        json_patch(json_remove(coalesce(p.given, '{{}}'), '$.supersedes'), d.given), json_extract(p.found, '$.date'),
+                        {ACL}, json_patch(json_remove(coalesce(p.given, '{{}}'), '$.supersedes'), d.given), json_extract(p.found, '$.date'),
                         d.parent_id IS NOT NULL, {ATTRIBUTES}
                  FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.latest_version
                  LEFT JOIN documents p ON p.id = d.parent_id
                  WHERE d.id = ?1 AND d.latest_version = ?2 AND d.deleted_at IS NULL"),
                 params![document.to_string(), version],
                 |row| {
-                    let [collection, title, readers]: [String; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
+                    let [collection, title, acl]: [String; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
                     let (date, attributes): (Option<String>, _) = (row.get(5)?, metadata::attributes(row, 7)?);
-                    Ok((row.get(0)?, row.get(4)?, row.get(6)?, collection, title, readers, date, attributes))
+                    Ok((row.get(0)?, row.get(4)?, row.get(6)?, collection, title, acl, date, attributes))
                 },
             )
             .optional()?
-            .map(|(sha256, given, is_child, collection, title, readers, date, attributes)| {
+            .map(|(sha256, given, is_child, collection, title, acl, date, attributes)| {
                 Ok(Pending {
                     sha256,
                     given,
@@ -179,7 +179,7 @@ impl Catalog {
                         version,
                         collection: CollectionId(rows::uuid(&collection)?),
                         title,
-                        acl: rows::acl(&readers)?,
+                        acl: rows::acl(&acl)?,
                         attributes: attributes?,
                     },
                 })
@@ -293,10 +293,10 @@ impl Catalog {
         access: &AccessFilter,
     ) -> Result<HashMap<ChunkId, Hydrated>> {
         self.read(|conn| {
+            let access = as_of_now(conn, access)?;
             let mut select = conn.prepare_cached(&format!(
                 "SELECT k.ordinal, k.text, k.context, k.n_tokens, k.span_start, k.span_end, k.locator, d.title, d.source, c.name,
-                        (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), k.vector, coalesce(k.tokens, x''),
-                        json_extract({KNOWN}, '$.date')
+                        {ACL}, k.vector, coalesce(k.tokens, x''), json_extract({KNOWN}, '$.date'), d.collection_id
                  FROM chunks k
                  JOIN documents d ON d.id = k.document_id AND d.visible_version = k.version
                  JOIN collections c ON c.id = d.collection_id
@@ -307,12 +307,12 @@ impl Catalog {
             for id in ids.iter().filter(|id| passing.as_ref().is_none_or(|passing| passing.contains(&id.document))) {
                 let row = select
                     .query_row(params![id.document.to_string(), id.version, id.ordinal], |row| {
-                        let readers: String = row.get(10)?;
-                        Ok((chunk(row)?, row.get(7)?, row.get(8)?, row.get(9)?, readers, row.get::<_, Vec<u8>>(11)?, row.get(12)?, row.get::<_, Option<String>>(13)?))
+                        let [acl, collection]: [String; 2] = [row.get(10)?, row.get(14)?];
+                        Ok((chunk(row)?, row.get(7)?, row.get(8)?, row.get(9)?, (collection, acl), row.get::<_, Vec<u8>>(11)?, row.get(12)?, row.get::<_, Option<String>>(13)?))
                     })
                     .optional()?;
-                let Some((chunk, title, source, collection_name, readers, vector, tokens, date)) = row else { continue };
-                if access.allows(&rows::acl(&readers)?) {
+                let Some((chunk, title, source, collection_name, (collection, acl), vector, tokens, date)) = row else { continue };
+                if access.allows(CollectionId(rows::uuid(&collection)?), &rows::acl(&acl)?) {
                     let vector = from_bytes(&vector)?;
                     let date = date.and_then(|date| date.parse().ok());
                     found.insert(*id, Hydrated { chunk: chunk?, vector, tokens, title, source, collection_name, date });
@@ -330,25 +330,24 @@ impl Catalog {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Document>> {
-        let only = match collections {
-            Collections::All => None,
-            Collections::Only(ids) => Some(json_list(ids.iter().map(ToString::to_string))?),
-        };
-        let groups = match access.as_groups() {
-            None => None,
-            Some(groups) => Some(json_list(groups.iter().map(|group| group.0.clone()))?),
-        };
+        let only = listed(collections)?;
         let after = Cursor::parse(after);
         let items: Vec<Document> = self.read(|conn| {
+            let Permit { groups, within } = Permit::new(conn, access)?;
             conn.prepare_cached(&format!(
                 "SELECT {DOCUMENT_COLUMNS}, {ATTRIBUTES} FROM {DOCUMENT_TABLES}
-                 WHERE d.deleted_at IS NULL
-                   AND (?1 IS NULL OR d.collection_id IN (SELECT value FROM json_each(?1)))
-                   AND (?2 IS NULL OR EXISTS (SELECT 1 FROM readers r WHERE r.document_id = d.id AND r.group_id IN (SELECT value FROM json_each(?2))))
-                   AND (?3 IS NULL OR (d.source, d.id) > (?3, ?4))
-                 ORDER BY d.source, d.id LIMIT ?5"
+                 WHERE d.deleted_at IS NULL AND {READABLE}
+                   AND (:only IS NULL OR d.collection_id IN (SELECT value FROM json_each(:only)))
+                   AND (:source IS NULL OR (d.source, d.id) > (:source, :id))
+                 ORDER BY d.source, d.id LIMIT :limit"
             ))?
-            .query_map(params![only, groups, after.source, after.id, limit as u64 + 1], rows::document)?
+            .query_map(
+                named_params! {
+                    ":groups": groups, ":within": within, ":only": only,
+                    ":source": after.source, ":id": after.id, ":limit": limit as u64 + 1,
+                },
+                rows::document,
+            )?
             .map(|row| row?)
             .collect()
         })?;
@@ -420,8 +419,7 @@ impl Catalog {
 /// Reads [`Published`].
 static SELECT_VISIBLE: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT d.id, d.visible_version, d.collection_id, d.title,
-                (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), {ATTRIBUTES}
+        "SELECT d.id, d.visible_version, d.collection_id, d.title, {ACL}, {ATTRIBUTES}
          FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
          WHERE d.deleted_at IS NULL"
     )
@@ -429,7 +427,7 @@ static SELECT_VISIBLE: LazyLock<String> = LazyLock::new(|| {
 
 fn published(row: &Row<'_>) -> rusqlite::Result<Result<Published>> {
     let (id, version, collection): (String, u32, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let (title, readers): (String, String) = (row.get(3)?, row.get(4)?);
+    let (title, acl): (String, String) = (row.get(3)?, row.get(4)?);
     let attributes = metadata::attributes(row, 5)?;
     Ok((|| {
         Ok(Published {
@@ -437,7 +435,7 @@ fn published(row: &Row<'_>) -> rusqlite::Result<Result<Published>> {
             version,
             collection: CollectionId(rows::uuid(&collection)?),
             title,
-            acl: rows::acl(&readers)?,
+            acl: rows::acl(&acl)?,
             attributes: attributes?,
         })
     })())
@@ -500,16 +498,17 @@ fn put_version(tx: &Transaction<'_>, new: &Indexed) -> Result<()> {
     }
 }
 
-pub(super) fn set_readers(tx: &Transaction<'_>, document: DocumentId, acl: &Acl) -> Result<()> {
-    tx.execute(
-        "DELETE FROM readers WHERE document_id = ?1",
-        [document.to_string()],
-    )?;
-    for group in &acl.readers {
-        tx.execute(
-            "INSERT INTO readers (document_id, group_id) VALUES (?1, ?2)",
-            params![document.to_string(), group.0],
-        )?;
+pub(super) fn set_acl(tx: &Transaction<'_>, document: DocumentId, acl: &Acl) -> Result<()> {
+    let id = document.to_string();
+    for (table, groups) in [("readers", &acl.readers), ("denied", &acl.denied)] {
+        tx.prepare_cached(&format!("DELETE FROM {table} WHERE document_id = ?1"))?
+            .execute([&id])?;
+        let mut insert = tx.prepare_cached(&format!(
+            "INSERT INTO {table} (document_id, group_id) VALUES (?1, ?2)"
+        ))?;
+        for group in groups {
+            insert.execute([&id, &group.0])?;
+        }
     }
     Ok(())
 }
@@ -542,15 +541,18 @@ pub(super) fn document(
     id: DocumentId,
     access: &AccessFilter,
 ) -> Result<Document> {
+    let Permit { groups, within } = Permit::new(conn, access)?;
     let found = conn
-        .prepare_cached(&format!("SELECT {DOCUMENT_COLUMNS}, {ATTRIBUTES} FROM {DOCUMENT_TABLES} WHERE d.id = ?1 AND d.deleted_at IS NULL"))?
-        .query_row([id.to_string()], rows::document)
+        .prepare_cached(&format!(
+            "SELECT {DOCUMENT_COLUMNS}, {ATTRIBUTES} FROM {DOCUMENT_TABLES} WHERE d.id = :id AND d.deleted_at IS NULL AND {READABLE}"
+        ))?
+        .query_row(
+            named_params! { ":id": id.to_string(), ":groups": groups, ":within": within },
+            rows::document,
+        )
         .optional()?
         .transpose()?;
-    match found {
-        Some(document) if access.allows(&document.acl) => Ok(document),
-        Some(_) | None => Err(Error::UnknownDocument { id: id.to_string() }),
-    }
+    found.ok_or_else(|| Error::UnknownDocument { id: id.to_string() })
 }
 
 pub(super) fn chunk(row: &Row<'_>) -> rusqlite::Result<Result<Chunk>> {
@@ -565,10 +567,6 @@ pub(super) fn chunk(row: &Row<'_>) -> rusqlite::Result<Result<Chunk>> {
         span: start..end,
         locator,
     }))
-}
-
-fn json_list(items: impl Iterator<Item = String>) -> Result<String> {
-    serde_json::to_string(&items.collect::<Vec<_>>()).map_err(|_| corrupt("list"))
 }
 
 pub(super) fn to_bytes(vector: &[f32]) -> Vec<u8> {

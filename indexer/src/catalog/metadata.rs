@@ -1,5 +1,6 @@
 //! What is known about documents besides their text, and which of it the stores have still to be told.
 
+use super::permissions::ACL;
 use super::rows;
 use super::{Catalog, corrupt, now};
 use crate::metadata::{Attributes, Metadata, MetadataChange, invalid};
@@ -76,7 +77,7 @@ impl Catalog {
             conn.prepare_cached(&format!(
                 "SELECT {ATTRIBUTES}, d.id, u.change,
                         NOT EXISTS (SELECT 1 FROM jobs j WHERE j.document_id = d.id AND j.state = 'running'),
-                        CASE WHEN u.readers THEN (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id) END
+                        CASE WHEN u.readers THEN {ACL} END
                  FROM unindexed_attributes u
                  JOIN documents d ON d.id = u.document_id
                  JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
@@ -86,14 +87,14 @@ impl Catalog {
             .query_map(
                 params![after.map(|id| id.to_string()), limit as u64],
                 |row| {
-                    let readers: Option<String> = row.get(6)?;
-                    Ok((attributes(row, 0)?, row.get::<_, String>(3)?, row.get(4)?, row.get(5)?, readers))
+                    let acl: Option<String> = row.get(6)?;
+                    Ok((attributes(row, 0)?, row.get::<_, String>(3)?, row.get(4)?, row.get(5)?, acl))
                 },
             )?
             .map(|row| {
-                let (attributes, id, change, settled, readers) = row?;
+                let (attributes, id, change, settled, acl) = row?;
                 Ok(Unindexed {
-                    acl: readers.as_deref().map(rows::acl).transpose()?,
+                    acl: acl.as_deref().map(rows::acl).transpose()?,
                     document: DocumentId(rows::uuid(&id)?),
                     attributes: attributes?,
                     change,

@@ -1,5 +1,6 @@
 //! Documents that get another name: a file was moved. Chunks and vectors stay.
 
+use super::permissions::ACL;
 use super::rows::{self, uuid};
 use super::sources::{ItemRow, SourceId, put_item};
 use super::{Catalog, children, deletion, jobs, metadata, now};
@@ -41,10 +42,9 @@ impl Catalog {
                 let Some((old, title, Some(version), collection)) = row else { continue };
                 let Some(title) = new_title(&old, &one.source, &title) else { continue };
                 let collection = CollectionId(uuid(&collection)?);
-                let (readers, attributes) = conn
+                let (acl, attributes) = conn
                     .prepare_cached(&format!(
-                        "SELECT (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id), {}
-                         FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = ?2 WHERE d.id = ?1",
+                        "SELECT {ACL}, {} FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = ?2 WHERE d.id = ?1",
                         metadata::ATTRIBUTES
                     ))?
                     .query_row(params![one.document.to_string(), version], |row| {
@@ -55,7 +55,7 @@ impl Catalog {
                     version,
                     collection,
                     title,
-                    acl: rows::acl(&readers)?,
+                    acl: rows::acl(&acl)?,
                     attributes: attributes?,
                 });
             }

@@ -161,6 +161,8 @@ impl Error {
             Self::ReaderTimedOut { .. } => Reason::Timeout,
             Self::StorageFull { .. } => Reason::StorageFull,
             Self::UnknownCollection { .. }
+            | Self::CollectionExists { .. }
+            | Self::InvalidAccess { .. }
             | Self::InvalidCollectionName { .. }
             | Self::InvalidDictionary { .. }
             | Self::InvalidDate { .. }

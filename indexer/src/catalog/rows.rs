@@ -1,8 +1,9 @@
 //! What the catalog returns, and how rows become it.
 
+use super::permissions::{acl, readable};
 use super::{corrupt, metadata};
 use crate::metadata::{Attributes, Metadata};
-use crate::{Acl, CollectionId, DocumentId, GroupId, Result};
+use crate::{Acl, CollectionId, DocumentId, Result};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rusqlite::Row;
@@ -130,12 +131,17 @@ impl<T> Page<T> {
     }
 }
 
-/// What is known of a document comes last: [`metadata::ATTRIBUTES`].
-pub(super) const DOCUMENT_COLUMNS: &str = "d.id, d.collection_id, c.name, d.source, d.title, d.status, d.error, d.warnings,
-    d.latest_version, d.created_at, d.updated_at, v.media_type, v.size_bytes, v.sha256,
-    coalesce((SELECT w.n_chunks FROM versions w WHERE w.document_id = d.id AND w.version = d.visible_version), 0),
-    (SELECT json_group_array(r.group_id) FROM readers r WHERE r.document_id = d.id),
-    d.parent_id, (SELECT count(*) FROM documents k WHERE k.parent_id = d.id AND k.deleted_at IS NULL)";
+/// What is known of a document comes last: [`metadata::ATTRIBUTES`]. Takes the parameters of a
+/// [`Permit`](super::permissions::Permit): of its children those count that may be read.
+pub(super) const DOCUMENT_COLUMNS: &str = concat!(
+    "d.id, d.collection_id, c.name, d.source, d.title, d.status, d.error, d.warnings,
+     d.latest_version, d.created_at, d.updated_at, v.media_type, v.size_bytes, v.sha256,
+     coalesce((SELECT w.n_chunks FROM versions w WHERE w.document_id = d.id AND w.version = d.visible_version), 0), ",
+    acl!(),
+    ", d.parent_id, (SELECT count(*) FROM documents k WHERE k.parent_id = d.id AND k.deleted_at IS NULL AND ",
+    readable!("k"),
+    ")"
+);
 
 pub(super) const DOCUMENT_TABLES: &str = "documents d
     JOIN collections c ON c.id = d.collection_id
@@ -173,7 +179,7 @@ pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document>> {
         (row.get(6)?, row.get(7)?, row.get(8)?);
     let [created_at, updated_at, media_type]: [String; 3] =
         [row.get(9)?, row.get(10)?, row.get(11)?];
-    let (size_bytes, sha256, n_chunks, readers): (u64, String, u32, String) =
+    let (size_bytes, sha256, n_chunks, acl): (u64, String, u32, String) =
         (row.get(12)?, row.get(13)?, row.get(14)?, row.get(15)?);
     let (parent, n_children): (Option<String>, u32) = (row.get(16)?, row.get(17)?);
     let attributes = metadata::attributes(row, 18)?;
@@ -204,7 +210,7 @@ pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document>> {
             n_chunks,
             warnings: json(&warnings, "document warnings")?,
             error,
-            acl: acl(&readers)?,
+            acl: self::acl(&acl)?,
             metadata,
             superseded_from,
             created_at: timestamp(&created_at)?,
@@ -213,13 +219,9 @@ pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<Result<Document>> {
     })())
 }
 
-pub(super) fn acl(readers: &str) -> Result<Acl> {
-    Ok(Acl {
-        readers: json::<Vec<String>>(readers, "readers")?
-            .into_iter()
-            .map(GroupId)
-            .collect(),
-    })
+/// Reads the column [`ACL`](super::permissions::ACL).
+pub(super) fn acl(column: &str) -> Result<Acl> {
+    json(column, "ACL")
 }
 
 pub(super) fn uuid(text: &str) -> Result<Uuid> {

@@ -3,11 +3,11 @@
 use super::rows::{self, timestamp, uuid};
 use super::{Catalog, check_name, corrupt, deletion, now};
 use crate::sync::ScanReport;
-use crate::{Acl, CollectionId, DocumentId, Error, Result};
+use crate::{Acl, CollectionId, DocumentId, Error, GroupId, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 use uuid::Uuid;
@@ -165,7 +165,7 @@ pub struct KnownItem {
     pub reason: Option<String>,
 }
 
-const COLUMNS: &str = "s.id, s.name, s.kind, s.collection_id, c.name, s.location, s.settings, s.include, s.exclude, s.readers,
+const COLUMNS: &str = "s.id, s.name, s.kind, s.collection_id, c.name, s.location, s.settings, s.include, s.exclude, s.readers, s.denied,
     s.interval_secs, s.watch, s.paused, s.root, s.created_at, s.last_scan_at, s.last_success_at, s.last_error, s.last_scan,
     (SELECT count(*) FROM source_items i WHERE i.source_id = s.id),
     (SELECT count(*) FROM source_items i JOIN documents d ON d.id = i.document_id AND d.deleted_at IS NULL WHERE i.source_id = s.id),
@@ -189,7 +189,10 @@ impl Catalog {
         let json =
             |patterns: &[String]| serde_json::to_string(patterns).map_err(|_| corrupt("patterns"));
         let (include, exclude) = (json(&new.include)?, json(&new.exclude)?);
-        let readers = serde_json::to_string(&new.acl.readers).map_err(|_| corrupt("readers"))?;
+        let groups = |groups| {
+            serde_json::to_string::<BTreeSet<GroupId>>(groups).map_err(|_| corrupt("groups"))
+        };
+        let (readers, denied) = (groups(&new.acl.readers)?, groups(&new.acl.denied)?);
         self.write(|tx| {
             let taken: Option<i64> = tx
                 .query_row("SELECT 1 FROM sources WHERE name = ?1", [&new.name], |row| row.get(0))
@@ -198,11 +201,11 @@ impl Catalog {
                 return Err(Error::SourceExists { name: new.name.clone() });
             }
             tx.execute(
-                "INSERT INTO sources (id, name, kind, collection_id, location, settings, include, exclude, readers, interval_secs, watch, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                "INSERT INTO sources (id, name, kind, collection_id, location, settings, include, exclude, readers, denied, interval_secs, watch, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 params![
                     Uuid::now_v7().to_string(), new.name, new.kind, new.collection.to_string(), new.location,
-                    new.settings.to_string(), include, exclude, readers, new.interval.as_secs(), new.watch, now(),
+                    new.settings.to_string(), include, exclude, readers, denied, new.interval.as_secs(), new.watch, now(),
                 ],
             )?;
             Ok(())
@@ -476,15 +479,20 @@ fn source(row: &Row<'_>) -> rusqlite::Result<Result<Source>> {
         row.get(4)?,
         row.get(5)?,
     ];
-    let [settings, include, exclude, readers]: [String; 4] =
-        [row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?];
+    let [settings, include, exclude, readers, denied]: [String; 5] = [
+        row.get(6)?,
+        row.get(7)?,
+        row.get(8)?,
+        row.get(9)?,
+        row.get(10)?,
+    ];
     let (interval_secs, watch, paused, root): (u64, bool, bool, Option<String>) =
-        (row.get(10)?, row.get(11)?, row.get(12)?, row.get(13)?);
-    let created_at: String = row.get(14)?;
+        (row.get(11)?, row.get(12)?, row.get(13)?, row.get(14)?);
+    let created_at: String = row.get(15)?;
     let [last_scan_at, last_success_at, last_error, last_scan]: [Option<String>; 4] =
-        [row.get(15)?, row.get(16)?, row.get(17)?, row.get(18)?];
-    let [n_items, n_documents, n_errors]: [u64; 3] = [row.get(19)?, row.get(20)?, row.get(21)?];
-    let oldest_unindexed: Option<String> = row.get(22)?;
+        [row.get(16)?, row.get(17)?, row.get(18)?, row.get(19)?];
+    let [n_items, n_documents, n_errors]: [u64; 3] = [row.get(20)?, row.get(21)?, row.get(22)?];
+    let oldest_unindexed: Option<String> = row.get(23)?;
     Ok((|| {
         Ok(Source {
             id: SourceId(uuid(&id)?),
@@ -496,7 +504,10 @@ fn source(row: &Row<'_>) -> rusqlite::Result<Result<Source>> {
             settings: rows::json(&settings, "source settings")?,
             include: rows::json(&include, "patterns")?,
             exclude: rows::json(&exclude, "patterns")?,
-            acl: rows::acl(&readers)?,
+            acl: Acl {
+                readers: rows::json(&readers, "readers")?,
+                denied: rows::json(&denied, "denied groups")?,
+            },
             interval: Duration::from_secs(interval_secs),
             watch,
             paused,

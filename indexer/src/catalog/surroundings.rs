@@ -1,9 +1,10 @@
 //! What stands around a chunk in its document.
 
+use super::permissions::{Permit, READABLE};
 use super::{Catalog, rows};
 use crate::document::Locator;
 use crate::{AccessFilter, DocumentId, Result};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, named_params, params};
 use std::ops::{Range, RangeInclusive};
 
 /// A version's text, and where some of its chunks stand in it.
@@ -38,20 +39,20 @@ impl Catalog {
     ) -> Result<Option<Surroundings>> {
         self.read(|conn| {
             let id = document.to_string();
-            let row: Option<(String, String)> = conn
-                .prepare_cached(
-                    "SELECT v.text, (SELECT json_group_array(group_id) FROM readers r WHERE r.document_id = d.id)
-                     FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
-                     WHERE d.id = ?1 AND d.visible_version = ?2 AND d.deleted_at IS NULL",
-                )?
-                .query_row(params![id, version], |row| Ok((row.get(0)?, row.get(1)?)))
+            let Permit { groups, within } = Permit::new(conn, access)?;
+            let text: Option<String> = conn
+                .prepare_cached(&format!(
+                    "SELECT v.text FROM documents d JOIN versions v ON v.document_id = d.id AND v.version = d.visible_version
+                     WHERE d.id = :id AND d.visible_version = :version AND d.deleted_at IS NULL AND {READABLE}"
+                ))?
+                .query_row(
+                    named_params! { ":id": id, ":version": version, ":groups": groups, ":within": within },
+                    |row| row.get(0),
+                )
                 .optional()?;
-            let Some((text, readers)) = row else {
+            let Some(text) = text else {
                 return Ok(None);
             };
-            if !access.allows(&rows::acl(&readers)?) {
-                return Ok(None);
-            }
             let chunks = conn
                 .prepare_cached(
                     "SELECT ordinal, span_start, span_end, locator FROM chunks

@@ -39,7 +39,7 @@ impl Fixture {
             media_type: "text/plain",
             size_bytes: 3,
             sha256,
-            acl,
+            acl: &acl.clone().into(),
             metadata: &MetadataChange::default(),
             priority: Priority::Normal,
             request: None,
@@ -98,13 +98,10 @@ impl Fixture {
 }
 
 fn only(group: &str) -> (Acl, AccessFilter) {
-    let groups = BTreeSet::from([GroupId(group.to_owned())]);
-    (
-        Acl {
-            readers: groups.clone(),
-        },
-        AccessFilter::groups(groups),
-    )
+    let acl = Acl::readers(BTreeSet::from([GroupId(group.to_owned())]));
+    let mut groups = Acl::everyone().readers;
+    groups.extend(acl.readers.iter().cloned());
+    (acl, AccessFilter::groups(groups))
 }
 
 #[test]
@@ -358,7 +355,7 @@ fn urgent_jobs_go_first_and_large_files_can_be_left_for_later() {
             media_type: "text/plain",
             size_bytes,
             sha256: source,
-            acl: &Acl::everyone(),
+            acl: &Acl::everyone().into(),
             metadata: &MetadataChange::default(),
             priority,
             request: None,
@@ -615,7 +612,10 @@ fn collection_names_are_checked_and_unknown_ones_name_the_known() {
         );
     }
     fixture.catalog.create_collection("人事").unwrap();
-    let error = fixture.catalog.collection("absent").unwrap_err();
+    let error = fixture
+        .catalog
+        .collection("absent", &AccessFilter::unrestricted("test"))
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "unknown collection `absent`; existing: handbook, 人事"
@@ -644,7 +644,7 @@ fn a_request_that_comes_again_does_nothing() {
             media_type: "text/plain",
             size_bytes: 3,
             sha256,
-            acl: &Acl::everyone(),
+            acl: &Acl::everyone().into(),
             metadata: &MetadataChange::default(),
             priority: Priority::Normal,
             request: Some(RequestKey { key, hash }),

@@ -4,7 +4,7 @@ use super::{Dictionary, Expansion, expand};
 use crate::access::Collections;
 use crate::catalog::Catalog;
 use crate::pipeline::Pipeline;
-use crate::{CollectionId, Result};
+use crate::{AccessFilter, CollectionId, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,7 +18,8 @@ impl Dictionaries {
     /// Reads them from the catalog.
     pub(crate) fn load(catalog: &Catalog) -> Result<Self> {
         let mut by_collection = BTreeMap::new();
-        for collection in catalog.collections()? {
+        let everything = AccessFilter::unrestricted("loading the dictionaries");
+        for collection in catalog.collections(&everything)? {
             let Some(csv) = catalog.dictionary(collection.id)? else {
                 continue;
             };
@@ -51,13 +52,9 @@ impl Dictionaries {
             .by_collection
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let searched = |id: &CollectionId| match collections {
-            Collections::All => true,
-            Collections::Only(only) => only.contains(id),
-        };
         by_collection
             .iter()
-            .filter(|(id, _)| searched(id))
+            .filter(|(id, _)| collections.contains(**id))
             .map(|(&id, dictionary)| (id, Arc::clone(dictionary)))
             .collect()
     }
@@ -68,8 +65,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`crate::Error::UnknownCollection`], [`crate::Error::InvalidDictionary`]; then the one before stays.
-    pub async fn set_dictionary(&self, collection: &str, csv: &[u8]) -> Result<usize> {
-        let id = self.collection(collection).await?.id;
+    pub async fn set_dictionary(
+        &self,
+        collection: &str,
+        csv: &[u8],
+        access: &AccessFilter,
+    ) -> Result<usize> {
+        let id = self.collection(collection, access).await?.id;
         let dictionary = Arc::new(Dictionary::parse(csv)?);
         let (text, _) = crate::extract::decode(csv);
         let _changing = self.changing.lock().await;
@@ -84,8 +86,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`crate::Error::UnknownCollection`].
-    pub async fn dictionary(&self, collection: &str) -> Result<String> {
-        let id = self.collection(collection).await?.id;
+    pub async fn dictionary(&self, collection: &str, access: &AccessFilter) -> Result<String> {
+        let id = self.collection(collection, access).await?.id;
         let csv = self.catalog(move |catalog| catalog.dictionary(id)).await?;
         Ok(csv.unwrap_or_else(|| super::file::EMPTY.to_owned()))
     }
@@ -94,8 +96,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`crate::Error::UnknownCollection`].
-    pub async fn remove_dictionary(&self, collection: &str) -> Result<()> {
-        let id = self.collection(collection).await?.id;
+    pub async fn remove_dictionary(&self, collection: &str, access: &AccessFilter) -> Result<()> {
+        let id = self.collection(collection, access).await?.id;
         let _changing = self.changing.lock().await;
         self.catalog(move |catalog| catalog.remove_dictionary(id))
             .await?;

@@ -3,7 +3,7 @@ use crate::catalog::{JobFilter, JobState, Reason};
 use crate::extract::isolation::{Extractor, InProcess, SourceFile};
 use crate::pipeline::IndexModels;
 use crate::retrieve::SearchRequest;
-use crate::{ChunkConfig, Collections, Extracted, IndexConfig, SearchFilter};
+use crate::{Acl, ChunkConfig, Collections, Extracted, IndexConfig, SearchFilter};
 use async_trait::async_trait;
 use kura_models::fake::FakeEmbedder;
 use kura_models::{Embedder, Embedding, ModelSpec};
@@ -140,7 +140,7 @@ async fn add_with(
         source: source.to_owned(),
         media_type: Some("text/markdown".to_owned()),
         bytes: text.as_bytes().to_vec(),
-        acl: Acl::everyone(),
+        acl: Acl::everyone().into(),
         metadata: MetadataChange::default(),
     };
     pipeline.add_document_with(new, priority).await.unwrap()

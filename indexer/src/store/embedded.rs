@@ -20,8 +20,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 const MANIFEST: &str = "manifest.json";
-/// Version of the folder's layout, payloads and schema.
+/// Version of the folder's layout and of what the vector index needs to have.
 const FORMAT: u32 = 1;
+/// Version of the keyword index's fields: 1 since it knows denied groups.
+const LEXICAL_FORMAT: u32 = 1;
 
 /// A [`Store`] of one process, in one folder. A second process that opens it is refused.
 ///
@@ -41,8 +43,8 @@ struct Inner {
 impl EmbeddedStore {
     /// Opens the index in `dir`, or makes one there. Replays what was applied but not flushed before a crash.
     ///
-    /// If the lexical leg was built by another analyzer it is made anew, empty: the vectors stay as they are, and the
-    /// caller, who compares the [`inventory`](Store::inventory) with the catalog, puts the words again.
+    /// If the lexical leg was built by another analyzer, or has other fields, it is made anew, empty: the vectors stay as
+    /// they are, and the caller, who compares the [`inventory`](Store::inventory) with the catalog, puts the words again.
     ///
     /// Blocks for up to seconds.
     ///
@@ -62,7 +64,7 @@ impl EmbeddedStore {
             }
             Some(found) if found.complete => {
                 let dense = DenseIndex::load(&dense_dir(dir), spec.dim)?;
-                let lexical = if found.analyzer_version == wanted.analyzer_version {
+                let lexical = if found.same_words(&wanted) {
                     LexicalIndex::load(&lexical_dir(dir))?
                 } else {
                     renew_lexical(dir, &found, &wanted)?
@@ -235,6 +237,7 @@ async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
 
 /// Which chunks may be found. `None` in a field means no restriction; a list is never empty.
 struct Scope {
+    /// One of them must be among a document's readers, and none among those it denies.
     groups: Option<Vec<GroupId>>,
     collections: Option<Vec<CollectionId>>,
     /// All of these must hold.
@@ -247,9 +250,9 @@ impl Scope {
         let groups = access
             .as_groups()
             .map(|groups| groups.iter().cloned().collect::<Vec<_>>());
-        let collections = match &query.collections {
+        let collections = match query.collections.intersection(access.collections()) {
             Collections::All => None,
-            Collections::Only(only) => Some(only.clone()),
+            Collections::Only(only) => Some(only),
         };
         let nothing = query.limit == 0
             || groups.as_ref().is_some_and(Vec::is_empty)
@@ -299,14 +302,16 @@ fn create(
     Ok((dense, lexical))
 }
 
-/// Makes an empty lexical index of this analyzer in place of one of another. Until the manifest says so, which is
+/// Makes an empty lexical index of this analyzer and these fields in place of one of others. Until the manifest says so, which is
 /// written last, the next opening does it again.
 fn renew_lexical(dir: &Path, found: &Manifest, wanted: &Manifest) -> Result<LexicalIndex> {
     tracing::warn!(
         path = %dir.display(),
-        "the keyword index was built by analyzer {}; it is built anew for analyzer {}",
+        "the keyword index was built by analyzer {} in format {}; it is built anew by analyzer {} in format {}",
         found.analyzer_version,
-        wanted.analyzer_version
+        found.lexical_format,
+        wanted.analyzer_version,
+        wanted.lexical_format
     );
     let part = lexical_dir(dir);
     if part.exists() {
@@ -325,6 +330,9 @@ fn renew_lexical(dir: &Path, found: &Manifest, wanted: &Manifest) -> Result<Lexi
 struct Manifest {
     format: u32,
     analyzer_version: u32,
+    /// Was not said at first.
+    #[serde(default)]
+    lexical_format: u32,
     #[serde(flatten)]
     spec: StoreSpec,
     complete: bool,
@@ -335,6 +343,7 @@ impl Manifest {
         Self {
             format: FORMAT,
             analyzer_version: ANALYZER_VERSION,
+            lexical_format: LEXICAL_FORMAT,
             spec: spec.clone(),
             complete: false,
         }
@@ -370,10 +379,17 @@ impl Manifest {
         self.format == other.format && self.spec == other.spec
     }
 
+    /// Returns whether the words are indexed in one way.
+    fn same_words(&self, other: &Self) -> bool {
+        (self.analyzer_version, self.lexical_format)
+            == (other.analyzer_version, other.lexical_format)
+    }
+
     fn describe(&self) -> String {
         let Self {
             format,
             analyzer_version,
+            lexical_format: _,
             spec:
                 StoreSpec {
                     embedder_id,

@@ -6,7 +6,7 @@ use super::{Fetched, ScanReport, Standing};
 use crate::catalog::{ItemRow, Priority};
 use crate::extract::{MediaType, detect};
 use crate::ingest::{AddOutcome, NewDocument};
-use crate::{Error, MetadataChange, Result};
+use crate::{AclChange, Error, MetadataChange, Result};
 use futures::StreamExt as _;
 use futures::stream;
 
@@ -166,7 +166,11 @@ impl Scan<'_> {
             source: item.source.clone(),
             media_type,
             bytes,
-            acl: self.source.acl.clone(),
+            // Who may read a document of this source may have been changed since it was taken in.
+            acl: match document {
+                Some(_) => AclChange::default(),
+                None => self.source.acl.clone().into(),
+            },
             metadata: MetadataChange::default(),
         };
         let added = match self.pipeline.add_document_with(new, Priority::Low).await {

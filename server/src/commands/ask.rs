@@ -90,8 +90,9 @@ async fn local(
     filter: SearchFilter,
     mode: AnswerMode,
 ) -> anyhow::Result<AnswerBody> {
+    let access = AccessFilter::unrestricted("local command of the operator");
     // Before the models, because it fails fast.
-    let collections = select(&pipeline, collections.as_deref()).await?;
+    let collections = select(&pipeline, collections.as_deref(), &access).await?;
     let generator = match mode {
         AnswerMode::Extractive => None,
         AnswerMode::Auto | AnswerMode::Generate => {
@@ -107,11 +108,7 @@ async fn local(
         history: Vec::new(),
         mode,
     };
-    let mut events = answer::answer(
-        assistant,
-        question,
-        AccessFilter::unrestricted("local command of the operator"),
-    );
+    let mut events = answer::answer(assistant, question, access);
     while let Some(event) = events.next().await {
         match event {
             AnswerEvent::Retrieved(_) | AnswerEvent::Delta(_) => {}

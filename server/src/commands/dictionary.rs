@@ -4,6 +4,7 @@ use super::backend::{Backend, blocking};
 use super::{Outcome, emit, print_json};
 use crate::config::Config;
 use crate::routes::dictionaries::Dictionary;
+use kura_indexer::AccessFilter;
 use std::path::PathBuf;
 
 /// Arguments of `kura dictionary`.
@@ -48,6 +49,7 @@ enum Command {
 /// # Errors
 /// When the collection does not exist, or the file cannot be used.
 pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
+    let access = AccessFilter::unrestricted("local command of the operator");
     match args.command {
         Command::Set {
             collection,
@@ -57,7 +59,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             let csv = blocking(move || Ok(fs_err::read(&file)?)).await?;
             let dictionary = match Backend::open(&config).await? {
                 Backend::Local(pipeline) => Dictionary {
-                    n_terms: pipeline.set_dictionary(&collection, &csv).await?,
+                    n_terms: pipeline.set_dictionary(&collection, &csv, &access).await?,
                     collection,
                 },
                 Backend::Server(client) => {
@@ -76,14 +78,16 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         }
         Command::Show { collection } => {
             let csv = match Backend::open(&config).await? {
-                Backend::Local(pipeline) => pipeline.dictionary(&collection).await?,
+                Backend::Local(pipeline) => pipeline.dictionary(&collection, &access).await?,
                 Backend::Server(client) => blocking(move || client.dictionary(&collection)).await?,
             };
             emit(format_args!("{csv}"));
         }
         Command::Remove { collection } => {
             match Backend::open(&config).await? {
-                Backend::Local(pipeline) => pipeline.remove_dictionary(&collection).await?,
+                Backend::Local(pipeline) => {
+                    pipeline.remove_dictionary(&collection, &access).await?
+                }
                 Backend::Server(client) => {
                     blocking(move || client.remove_dictionary(&collection)).await?;
                 }

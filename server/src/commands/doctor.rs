@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::config::{Config, Flags, load};
 use crate::{auth, error, run_file, web};
 use indicatif::HumanBytes;
+use kura_indexer::AccessFilter;
 use kura_models::registry::InstallState;
 use kura_models::{Embedder, Registry};
 use serde::Serialize;
@@ -338,7 +339,10 @@ async fn store(config: &Config) -> Check {
     };
     let opened = match app::open_pipeline(config, embedder).await {
         Ok(pipeline) => match pipeline.check().await {
-            Ok(()) => pipeline.collections().await.map_err(Into::into),
+            Ok(()) => {
+                let access = AccessFilter::unrestricted("local command of the operator");
+                pipeline.collections(&access).await.map_err(Into::into)
+            }
             Err(error) => Err(error.into()),
         },
         Err(error) => Err(error),

@@ -22,7 +22,8 @@ pub struct Args {
     /// Search only this collection; may be repeated.
     #[arg(long, value_name = "NAME")]
     collection: Vec<String>,
-    /// Search as a member of this group; may be repeated. Without it, as one who may read everything.
+    /// Search as one who is in this group; may be repeated, and all who sign in are in `everyone`. Without it, as one who
+    /// may read everything.
     #[arg(long, value_name = "GROUP")]
     group: Vec<String>,
     /// Hits that are wanted.
@@ -57,10 +58,12 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     };
     let response = match Backend::open_to_search(&config).await? {
         Backend::Local(pipeline) => {
-            let collections = select(&pipeline, request.collections.as_deref()).await?;
+            let operator = AccessFilter::unrestricted("local command of the operator");
+            let names = request.collections.as_deref();
+            let collections = select(&pipeline, names, &operator).await?;
             let access = match request.groups {
                 Some(groups) => AccessFilter::groups(groups.into_iter().map(GroupId).collect()),
-                None => AccessFilter::unrestricted("local command of the operator"),
+                None => operator,
             };
             let id = request.document.as_deref().map(document_id).transpose();
             let id = id

@@ -11,6 +11,7 @@ use super::{Hinted, Outcome, print_json, progress_bar};
 use crate::config::Config;
 use crate::routes::jobs::Priority;
 use anyhow::Context as _;
+use kura_indexer::AclChange;
 use report::Report;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -36,6 +37,12 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// A group that may read them; may be repeated. Without it that stays as it is, and everyone may read new documents.
+    #[arg(long = "reader", value_name = "GROUP")]
+    readers: Vec<String>,
+    /// A group that may not read them, whatever the readers say; may be repeated. Without it that stays as it is.
+    #[arg(long = "deny", value_name = "GROUP")]
+    denied: Vec<String>,
     #[command(flatten)]
     metadata: MetadataArgs,
 }
@@ -56,6 +63,9 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     let metadata = args.metadata.change();
     // Before anything is added.
     let known = metadata.to_core()?.checked()?;
+    let given = |groups: &Vec<String>| Some(groups.clone()).filter(|groups| !groups.is_empty());
+    let (readers, denied) = (given(&args.readers), given(&args.denied));
+    let acl = AclChange::named(readers.as_deref(), denied.as_deref())?;
     let started = Instant::now();
     let bar = progress_bar("{spinner} {msg} {wide_bar} {pos}/{len} files {prefix}");
     bar.set_length(found.len() as u64);
@@ -64,6 +74,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     } else {
         let batch = run::Batch {
             collection: args.collection.clone(),
+            acl,
             priority: args.priority,
             bar: bar.clone(),
         };

@@ -38,13 +38,13 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     let filter = args.filter.filter();
     let response: SearchResponse = match Backend::open_to_search(&config).await? {
         Backend::Local(pipeline) => {
+            let access = AccessFilter::unrestricted("local command of the operator");
             let request = retrieve::SearchRequest {
-                collections: select(&pipeline, collections.as_deref()).await?,
+                collections: select(&pipeline, collections.as_deref(), &access).await?,
                 filter: to_core(filter.as_ref())?,
                 text: args.query,
                 limit,
             };
-            let access = AccessFilter::unrestricted("local command of the operator");
             pipeline.search(&request, &access).await?.into()
         }
         Backend::Server(client) => {

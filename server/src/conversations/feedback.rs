@@ -295,6 +295,7 @@ impl FromSql for Rating {
 mod tests {
     use super::*;
     use crate::conversations::Asked;
+    use std::collections::HashSet;
 
     fn open() -> (tempfile::TempDir, Conversations) {
         let dir = tempfile::tempdir().unwrap();
@@ -390,10 +391,17 @@ mod tests {
             asked.conversation,
             "And in the first year?",
             Some(&collections),
+            HashSet::new(),
         );
         let follow_up = follow_up.await.unwrap().unwrap();
         // Asked meanwhile, so no part of the follow-up's history.
-        let later = conversations.ask("admin", asked.conversation, "Who approves it?", None);
+        let later = conversations.ask(
+            "admin",
+            asked.conversation,
+            "Who approves it?",
+            None,
+            HashSet::new(),
+        );
         later.await.unwrap();
         let id = answer(&conversations, &follow_up, AnswerBody::sample("five")).await;
         conversations.rate("admin", id, down("six")).await.unwrap();

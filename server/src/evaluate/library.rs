@@ -53,7 +53,8 @@ impl Library {
         collection: &str,
         access: AccessFilter,
     ) -> anyhow::Result<Self> {
-        let collections = Collections::Only(vec![pipeline.collection(collection).await?.id]);
+        let collections =
+            Collections::Only(vec![pipeline.collection(collection, &access).await?.id]);
         Ok(Self::Local {
             pipeline,
             collections,

@@ -301,7 +301,7 @@ async fn start(
     require_text("question", &request.question)?;
     let mode = request.mode.map_or(AnswerMode::Auto, Into::into);
     require_generator(app, mode)?;
-    let collections = resolve(app, request.collections.as_deref()).await?;
+    let collections = resolve(app, principal, request.collections.as_deref()).await?;
     let filter = filter::to_core(request.filter.as_ref())?;
     let Asked {
         conversation,
@@ -356,13 +356,15 @@ async fn converse(
             format!("unknown conversation `{id}`"),
         )
     };
-    let id = uuid(id, unknown)?;
+    let (owner, id) = (principal.id(), uuid(id, unknown)?);
+    let hidden = app.hidden_from(owner, id, &principal.access()).await?;
     app.conversations
         .ask(
-            principal.id(),
+            owner,
             id,
             &request.question,
             request.collections.as_deref(),
+            hidden,
         )
         .await?
         .ok_or_else(unknown)

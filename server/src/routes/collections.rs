@@ -1,11 +1,13 @@
 //! `/api/v1/collections`
 
+use super::permissions::{self, CollectionMember, may_change};
 use super::{Json, List, ListQuery, Path, Problems, Query};
 use crate::app::AppState;
 use crate::auth::Principal;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use axum::extract::State;
 use axum::http::StatusCode;
+use kura_indexer::Member;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -31,6 +33,9 @@ pub struct Collection {
 pub struct NewCollection {
     /// 1 to 64 letters, digits, `-`, `_` or `.`.
     pub name: String,
+    /// Whom it is for; everyone may read it when absent. Without any member it is only for those who may read everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<CollectionMember>>,
 }
 
 impl From<kura_indexer::catalog::Collection> for Collection {
@@ -45,16 +50,16 @@ impl From<kura_indexer::catalog::Collection> for Collection {
     }
 }
 
-/// Lists the collections by name.
+/// Lists the collections that the caller may read, by name.
 #[utoipa::path(get, path = "/api/v1/collections", tag = "collections", params(ListQuery),
     responses((status = 200, body = List<Collection>), Problems))]
 pub async fn list_collections(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<Collection>>, ApiError> {
     let limit = query.limit()?;
-    let mut all = app.pipeline.collections().await?;
+    let mut all = app.pipeline.collections(&principal.access()).await?;
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let after = query.cursor.as_deref();
     let mut rest = all
@@ -74,20 +79,16 @@ pub async fn list_collections(
         (status = 409, body = crate::error::Problem, content_type = "application/problem+json"), Problems))]
 pub async fn create_collection(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Json(new): Json<NewCollection>,
 ) -> Result<(StatusCode, axum::Json<Collection>), ApiError> {
-    match app.pipeline.collection(&new.name).await {
-        Ok(_) => {
-            return Err(ApiError::new(
-                Code::CollectionExists,
-                format!("the collection `{}` exists already", new.name),
-            ));
-        }
-        Err(kura_indexer::Error::UnknownCollection { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let collection = app.pipeline.create_collection(&new.name).await?;
+    // Names are unique, so whoever makes collections learns of those that are hidden from it.
+    principal.administers()?;
+    let members = match &new.members {
+        Some(given) => permissions::members(given)?,
+        None => vec![Member::everyone()],
+    };
+    let collection = app.pipeline.new_collection(&new.name, members).await?;
     Ok((StatusCode::CREATED, axum::Json(collection.into())))
 }
 
@@ -97,10 +98,11 @@ pub async fn create_collection(
     responses((status = 200, body = Collection), Problems))]
 pub async fn get_collection(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(name): Path<String>,
 ) -> Result<axum::Json<Collection>, ApiError> {
-    Ok(axum::Json(app.pipeline.collection(&name).await?.into()))
+    let collection = app.pipeline.collection(&name, &principal.access()).await?;
+    Ok(axum::Json(collection.into()))
 }
 
 /// Deletes a collection with all its documents.
@@ -109,10 +111,13 @@ pub async fn get_collection(
     responses((status = 204, description = "Deleted"), Problems))]
 pub async fn delete_collection(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    app.pipeline.delete_collection(&name).await?;
+    let access = principal.access();
+    let collection = app.pipeline.collection(&name, &access).await?;
+    may_change(&app, &principal, collection.id).await?;
+    app.pipeline.delete_collection(&name, &access).await?;
     app.withdraw_stale_answers().await?;
     Ok(StatusCode::NO_CONTENT)
 }

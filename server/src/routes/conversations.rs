@@ -134,9 +134,11 @@ pub async fn get_conversation(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Transcript>, ApiError> {
+    let (owner, at) = (principal.id(), uuid(&id, || unknown(&id))?);
+    let hidden = app.hidden_from(owner, at, &principal.access()).await?;
     let (conversation, turns) = app
         .conversations
-        .get(principal.id(), uuid(&id, || unknown(&id))?)
+        .get(owner, at, hidden)
         .await?
         .ok_or_else(|| unknown(&id))?;
     Ok(axum::Json(Transcript {

@@ -1,5 +1,6 @@
 //! `/api/v1/collections/{name}/dictionary`
 
+use super::permissions::may_change;
 use super::{Path, Problems};
 use crate::app::AppState;
 use crate::auth::Principal;
@@ -29,11 +30,14 @@ pub struct Dictionary {
     responses((status = 200, body = Dictionary), Problems))]
 pub async fn put_dictionary(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(name): Path<String>,
     csv: Bytes,
 ) -> Result<axum::Json<Dictionary>, ApiError> {
-    let n_terms = app.pipeline.set_dictionary(&name, &csv).await?;
+    let access = principal.access();
+    let collection = app.pipeline.collection(&name, &access).await?;
+    may_change(&app, &principal, collection.id).await?;
+    let n_terms = app.pipeline.set_dictionary(&name, &csv, &access).await?;
     Ok(axum::Json(Dictionary {
         collection: name,
         n_terms,
@@ -46,10 +50,10 @@ pub async fn put_dictionary(
     responses((status = 200, body = String, content_type = "text/csv"), Problems))]
 pub async fn get_dictionary(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(name): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let csv = app.pipeline.dictionary(&name).await?;
+    let csv = app.pipeline.dictionary(&name, &principal.access()).await?;
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv))
 }
 
@@ -59,9 +63,12 @@ pub async fn get_dictionary(
     responses((status = 204, description = "Removed"), Problems))]
 pub async fn delete_dictionary(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    app.pipeline.remove_dictionary(&name).await?;
+    let access = principal.access();
+    let collection = app.pipeline.collection(&name, &access).await?;
+    may_change(&app, &principal, collection.id).await?;
+    app.pipeline.remove_dictionary(&name, &access).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,13 +3,14 @@
 use super::filter;
 use super::jobs::{Job, Priority};
 use super::metadata::{Metadata, MetadataChange};
+use super::permissions::{collection_to_fill, may_change};
 use super::{List, ListQuery, Path, Problems, Query, document_id, list_limit, resolve};
 use crate::app::{App, AppState};
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use axum::extract::{FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use kura_indexer::Acl;
+use kura_indexer::AclChange;
 use kura_indexer::catalog::{self, DocumentStatus};
 use kura_indexer::ingest::{AddOutcome, Added, NewDocument};
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,12 @@ pub struct UploadForm {
     source: Option<String>,
     /// What is known about the files that follow, as JSON (`MetadataChange`), until the next such part.
     metadata: Option<MetadataChange>,
+    /// Groups that may read the files that follow, as a JSON list, until the next such part. Without one it stays as it is;
+    /// a new document can be read by everyone.
+    readers: Option<Vec<String>>,
+    /// Groups that may not read them, whatever their readers say, as a JSON list, until the next such part. Without one it
+    /// stays as it is; a new document denies nobody.
+    denied: Option<Vec<String>>,
     /// Which jobs the files that follow go before, until the next such part; `high` when absent.
     priority: Option<Priority>,
     /// One part per file.
@@ -201,7 +208,7 @@ pub async fn list_documents(
 ) -> Result<axum::Json<List<Document>>, ApiError> {
     let limit = list_limit(query.limit)?;
     let names = query.collection.map(|name| vec![name]);
-    let collections = resolve(&app, names.as_deref()).await?;
+    let collections = resolve(&app, &principal, names.as_deref()).await?;
     let page = app
         .pipeline
         .filtered_documents(
@@ -227,20 +234,20 @@ pub async fn list_documents(
     responses((status = 202, body = Uploads), Problems))]
 pub async fn upload_documents(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     request: Request,
 ) -> Result<(StatusCode, axum::Json<Uploads>), ApiError> {
     let form = Multipart::from_request(request, &app).await?;
     let (collection, files) = read_form(form).await?;
-    let collection = app.pipeline.create_collection(&collection).await?;
+    let collection = collection_to_fill(&app, &principal, &collection).await?;
     let mut items = Vec::with_capacity(files.len());
     for file in files {
         let new = NewDocument {
-            collection: collection.id,
+            collection,
             source: file.source,
             media_type: file.media_type,
             bytes: file.bytes,
-            acl: Acl::everyone(),
+            acl: file.acl,
             metadata: file.metadata,
         };
         let priority = catalog::Priority::from(file.priority);
@@ -312,9 +319,10 @@ pub async fn delete_document(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    app.pipeline
-        .delete_document(document_id(&id)?, &principal.access())
-        .await?;
+    let (id, access) = (document_id(&id)?, principal.access());
+    let document = app.pipeline.document(id, &access).await?;
+    may_change(&app, &principal, document.collection).await?;
+    app.pipeline.delete_document(id, &access).await?;
     app.withdraw_stale_answers().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -372,6 +380,7 @@ struct File {
     source: String,
     media_type: Option<String>,
     bytes: Vec<u8>,
+    acl: AclChange,
     metadata: kura_indexer::MetadataChange,
     priority: Priority,
 }
@@ -380,6 +389,7 @@ struct File {
 async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError> {
     let mut collection = None;
     let mut next_source = None;
+    let (mut readers, mut denied) = (None, None);
     let mut metadata = kura_indexer::MetadataChange::default();
     // Whoever uploads by hand waits for it.
     let mut priority = Priority::High;
@@ -390,6 +400,8 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
             "collection" => collection = Some(field.text().await?),
             "source" => next_source = Some(field.text().await?),
             "metadata" => metadata = read_metadata(&field.text().await?)?,
+            "readers" => readers = Some(field.text().await?),
+            "denied" => denied = Some(field.text().await?),
             "priority" => priority = read_priority(&field.text().await?)?,
             "file" => {
                 if collection.is_none() {
@@ -409,13 +421,14 @@ async fn read_form(mut form: Multipart) -> Result<(String, Vec<File>), ApiError>
                     source: source(&name)?,
                     media_type,
                     bytes,
+                    acl: acl(readers.as_deref(), denied.as_deref())?,
                     metadata: metadata.clone(),
                     priority,
                 });
             }
             _ => {
                 return Err(ApiError::invalid(format!(
-                    "unknown part `{name}`; known are `collection`, `source`, `metadata`, `priority` and `file`"
+                    "unknown part `{name}`; known are `collection`, `source`, `metadata`, `readers`, `denied`, `priority` and `file`"
                 )));
             }
         }
@@ -434,6 +447,20 @@ fn read_priority(name: &str) -> Result<Priority, ApiError> {
             "unknown priority `{name}`; use `low`, `normal` or `high`"
         ))
     })
+}
+
+/// Reads who may read a document, and who may not: each a JSON list of groups.
+pub(crate) fn acl(readers: Option<&str>, denied: Option<&str>) -> Result<AclChange, ApiError> {
+    let list = |name: &str, json: Option<&str>| -> Result<Option<Vec<String>>, ApiError> {
+        let read = json.map(serde_json::from_str).transpose();
+        read.map_err(|error| {
+            ApiError::invalid(format!(
+                "`{name}` cannot be read: {error}; write it as a JSON list of groups, like [\"hr\"]"
+            ))
+        })
+    };
+    let (readers, denied) = (list("readers", readers)?, list("denied", denied)?);
+    Ok(AclChange::named(readers.as_deref(), denied.as_deref())?)
 }
 
 pub(crate) fn read_metadata(json: &str) -> Result<kura_indexer::MetadataChange, ApiError> {

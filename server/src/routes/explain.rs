@@ -33,7 +33,7 @@ pub struct ExplainRequest {
     /// Which documents to look at; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
-    /// Search as a member of these groups; as yourself when absent.
+    /// Search as one who is in exactly these groups; as yourself when absent. All who sign in are in `everyone`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<String>>,
     /// Ask the answer's gate, too: would there be an answer?
@@ -207,6 +207,7 @@ pub async fn explain_search(
     principal: Principal,
     Json(request): Json<ExplainRequest>,
 ) -> Result<axum::Json<ExplainResponse>, ApiError> {
+    principal.administers()?;
     require_text("query", &request.query)?;
     let limit = hit_limit(&app, request.limit)?;
     let access = match request.groups {
@@ -215,7 +216,7 @@ pub async fn explain_search(
     };
     let document = request.document.as_deref().map(document_id).transpose()?;
     let search = retrieve::SearchRequest {
-        collections: resolve(&app, request.collections.as_deref()).await?,
+        collections: resolve(&app, &principal, request.collections.as_deref()).await?,
         filter: filter::to_core(request.filter.as_ref())?,
         text: request.query,
         limit,
@@ -353,9 +354,17 @@ fn told(outcome: &Outcome) -> (Cause, String) {
             Cause::Filtered,
             format!("the filter keeps it out: {reason}"),
         ),
-        Outcome::NotReadable { readers } => (
+        Outcome::NotAMember { collection } => (
             Cause::NotReadable,
-            if readers.is_empty() {
+            format!(
+                "it is in the collection `{collection}`, of which none of the groups is a member"
+            ),
+        ),
+        Outcome::NotReadable { readers, denied } => (
+            Cause::NotReadable,
+            if !denied.is_empty() {
+                format!("these groups may not read it: {}", denied.join(", "))
+            } else if readers.is_empty() {
                 "nobody may read it".to_owned()
             } else {
                 format!("only these groups may read it: {}", readers.join(", "))

@@ -1,6 +1,7 @@
 //! `metadata` of documents: read, given at upload, changed later.
 
 use super::documents::Document;
+use super::permissions::may_change;
 use super::{Json, Path, Problems, document_id};
 use crate::app::AppState;
 use crate::auth::Principal;
@@ -115,10 +116,10 @@ pub async fn change_document(
     Json(change): Json<DocumentChange>,
 ) -> std::result::Result<axum::Json<Document>, ApiError> {
     let (id, change) = (document_id(&id)?, change.metadata.to_core()?);
-    let document = app
-        .pipeline
-        .set_metadata(id, change, &principal.access())
-        .await?;
+    let access = principal.access();
+    let document = app.pipeline.document(id, &access).await?;
+    may_change(&app, &principal, document.collection).await?;
+    let document = app.pipeline.set_metadata(id, change, &access).await?;
     Ok(axum::Json(document.into()))
 }
 

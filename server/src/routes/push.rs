@@ -1,7 +1,8 @@
 //! `/api/v1/collections/{name}/documents/{external_id}`: documents that another system keeps, under its own ids.
 
-use super::documents::{self, Document, Upload, declared, read_metadata, upload};
+use super::documents::{self, Document, Upload, acl, declared, read_metadata, upload};
 use super::jobs::Priority;
+use super::permissions::{collection_to_fill, may_change};
 use super::{Path, Problems, Query};
 use crate::app::AppState;
 use crate::auth::Principal;
@@ -10,14 +11,11 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use kura_indexer::ingest::{AddOptions, NewDocument};
-use kura_indexer::{Acl, CollectionId, Error, GroupId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 /// Longest idempotency key, in bytes.
 const MAX_KEY: usize = 255;
-/// Most groups that may read a document.
-const MAX_READERS: usize = 100;
 
 /// What is said about a document that is put.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -28,6 +26,9 @@ pub struct PutQuery {
     metadata: Option<String>,
     /// Groups that may read it, as a JSON list. When absent it stays as it is; a new document can be read by everyone.
     readers: Option<String>,
+    /// Groups that may not read it, whatever its readers say, as a JSON list. When absent it stays as it is; a new document
+    /// denies nobody.
+    denied: Option<String>,
     /// Which jobs its job goes before; `normal` when absent.
     #[serde(default)]
     priority: Priority,
@@ -61,13 +62,9 @@ pub async fn put_document(
         Some(json) => read_metadata(json)?,
         None => kura_indexer::MetadataChange::default(),
     };
-    let given = query.readers.as_deref().map(readers).transpose()?;
+    let acl = acl(query.readers.as_deref(), query.denied.as_deref())?;
     let key = idempotency_key(&headers, &principal)?;
-    let collection = app.pipeline.create_collection(&name).await?.id;
-    let acl = match given {
-        Some(acl) => acl,
-        None => acl_of(&app, collection, &source, &principal).await?,
-    };
+    let collection = collection_to_fill(&app, &principal, &name).await?;
     let media_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -105,11 +102,12 @@ pub async fn get_pushed_document(
     principal: Principal,
     Path((name, external_id)): Path<(String, String)>,
 ) -> Result<axum::Json<Document>, ApiError> {
-    let collection = app.pipeline.collection(&name).await?.id;
+    let access = principal.access();
+    let collection = app.pipeline.collection(&name, &access).await?.id;
     let source = documents::source(&external_id)?;
     let document = app
         .pipeline
-        .document_of_source(collection, &source, &principal.access())
+        .document_of_source(collection, &source, &access)
         .await?;
     Ok(axum::Json(document.into()))
 }
@@ -126,9 +124,10 @@ pub async fn delete_pushed_document(
     principal: Principal,
     Path((name, external_id)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let collection = app.pipeline.collection(&name).await?.id;
-    let source = documents::source(&external_id)?;
     let access = principal.access();
+    let collection = app.pipeline.collection(&name, &access).await?.id;
+    may_change(&app, &principal, collection).await?;
+    let source = documents::source(&external_id)?;
     let document = app
         .pipeline
         .document_of_source(collection, &source, &access)
@@ -136,43 +135,6 @@ pub async fn delete_pushed_document(
     app.pipeline.delete_document(document.id, &access).await?;
     app.withdraw_stale_answers().await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Returns who may read what is under this id now: a document must not be opened by a request that says nothing of it.
-async fn acl_of(
-    app: &crate::app::App,
-    collection: CollectionId,
-    source: &str,
-    principal: &Principal,
-) -> Result<Acl, ApiError> {
-    let known = app
-        .pipeline
-        .document_of_source(collection, source, &principal.access())
-        .await;
-    match known {
-        Ok(document) => Ok(document.acl),
-        Err(Error::UnknownDocument { .. }) => Ok(Acl::everyone()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn readers(json: &str) -> Result<Acl, ApiError> {
-    let invalid = |reason: String| {
-        ApiError::invalid(format!(
-            "`readers` cannot be used: {reason}; write a JSON list of 1 to {MAX_READERS} groups, like [\"hr\"]"
-        ))
-    };
-    let groups: Vec<String> =
-        serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
-    if groups.is_empty() || groups.len() > MAX_READERS {
-        return Err(invalid(format!("it has {} groups", groups.len())));
-    }
-    if groups.iter().any(|group| group.trim().is_empty()) {
-        return Err(invalid("a group has no name".to_owned()));
-    }
-    Ok(Acl {
-        readers: groups.into_iter().map(GroupId).collect(),
-    })
 }
 
 /// Returns the request's key, apart from those of other principals.

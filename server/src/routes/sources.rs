@@ -1,5 +1,6 @@
 //! `/api/v1/sources`
 
+use super::permissions::DocumentAcl;
 use super::{Json, List, ListQuery, Path, Problems, Query};
 use crate::app::App;
 use crate::app::AppState;
@@ -12,7 +13,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use kura_indexer::catalog::{self, KnownItem, NewSource};
 use kura_indexer::sync::Failure;
-use kura_indexer::{Acl, GroupId, Pipeline};
+use kura_indexer::{AclChange, Pipeline};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -37,6 +38,9 @@ pub struct Source {
     pub exclude: Vec<String>,
     /// Groups that may read its documents.
     pub readers: Vec<String>,
+    /// Groups that may not, whatever the readers say.
+    #[serde(default)]
+    pub denied: Vec<String>,
     /// Seconds between two scans.
     pub interval_secs: u64,
     /// Whether changes are noticed between scans.
@@ -141,6 +145,9 @@ pub struct SourceToAdd {
     /// Groups that may read its documents; `everyone` when absent.
     #[serde(default)]
     pub readers: Option<Vec<String>>,
+    /// Groups that may not, whatever the readers say; none when absent.
+    #[serde(default)]
+    pub denied: Option<Vec<String>>,
     /// Seconds between two scans, 10 to 604,800; 300 when absent.
     #[serde(default)]
     pub interval_secs: Option<u64>,
@@ -211,6 +218,7 @@ impl Source {
     pub fn new(source: catalog::Source, live: Live) -> Self {
         let (scanning, state) = (live.is_busy(), source.state());
         let settings = sync::settings(&source).ok();
+        let acl = DocumentAcl::from(source.acl);
         Self {
             prefix: settings
                 .as_ref()
@@ -221,12 +229,8 @@ impl Source {
             collection: source.collection_name,
             include: source.include,
             exclude: source.exclude,
-            readers: source
-                .acl
-                .readers
-                .into_iter()
-                .map(|group| group.0)
-                .collect(),
+            readers: acl.readers,
+            denied: acl.denied,
             interval_secs: source.interval.as_secs(),
             watch: source.watch,
             state: match state {
@@ -306,9 +310,7 @@ pub async fn add(
         },
         place: new.place,
     };
-    let readers = new.readers.map(|groups| Acl {
-        readers: groups.into_iter().map(GroupId).collect(),
-    });
+    let acl = AclChange::named(new.readers.as_deref(), new.denied.as_deref())?.of(None);
     let connecting = sync::Connecting {
         config,
         settings: settings.clone(),
@@ -327,7 +329,7 @@ pub async fn add(
         settings: serde_json::to_value(&settings).map_err(|error| ApiError::internal(&error))?,
         include: new.include,
         exclude: new.exclude,
-        acl: readers.unwrap_or_else(Acl::everyone),
+        acl,
         interval: Duration::from_secs(new.interval_secs.unwrap_or(INTERVAL_SECS)),
         watch: new.watch,
     };

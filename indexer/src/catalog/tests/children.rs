@@ -201,7 +201,7 @@ fn a_source_names_one_document() {
         media_type: "text/plain",
         size_bytes: 1,
         sha256: "b2",
-        acl: &everyone,
+        acl: &everyone.clone().into(),
         metadata: &MetadataChange::default(),
         priority: Priority::Normal,
         request: None,

@@ -38,12 +38,13 @@ async fn put(pipeline: &Pipeline, source: &str, bytes: Vec<u8>, groups: &[&str])
         source: source.to_owned(),
         media_type: None,
         bytes,
-        acl: Acl {
-            readers: groups
+        acl: Acl::readers(
+            groups
                 .iter()
                 .map(|group| GroupId((*group).to_owned()))
                 .collect(),
-        },
+        )
+        .into(),
         metadata: MetadataChange::default(),
     };
     pipeline.add_document(new).await.unwrap()
@@ -69,7 +70,9 @@ async fn found_by(pipeline: &Pipeline, group: &str, text: &str) -> Vec<String> {
         limit: 10,
         filter: SearchFilter::default(),
     };
-    let access = AccessFilter::groups(BTreeSet::from([GroupId(group.to_owned())]));
+    let access = AccessFilter::groups(BTreeSet::from(
+        ["everyone", group].map(|name| GroupId(name.to_owned())),
+    ));
     let hits = pipeline.search(&request, &access).await.unwrap().hits;
     hits.into_iter().map(|hit| hit.source).collect()
 }

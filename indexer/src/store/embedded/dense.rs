@@ -88,7 +88,9 @@ impl DenseIndex {
     fn index_fields(&self) -> Result<()> {
         let known = self.shard.info().map_err(failed)?.payload_schema;
         let names = Name::ALL.map(Name::field);
-        let keywords = ["document", "collection", "acl"].into_iter().chain(names);
+        let keywords = ["document", "collection", "acl", "denied"]
+            .into_iter()
+            .chain(names);
         let keywords = keywords.map(|key| (key, PayloadSchemaType::Keyword));
         let days = Day::ALL.map(|day| (day.field(), PayloadSchemaType::Integer));
         for (key, schema) in keywords.chain(days) {
@@ -125,7 +127,9 @@ impl DenseIndex {
             }
             IndexOp::RemoveCollection { collection } => self
                 .delete(json!({"must": [{"key": "collection", "match": {"value": collection}}]})),
-            IndexOp::SetAcl { document, acl } => self.set(*document, json!({"acl": acl.readers})),
+            IndexOp::SetAcl { document, acl } => {
+                self.set(*document, json!({"acl": acl.readers, "denied": acl.denied}))
+            }
             IndexOp::SetAttributes {
                 document,
                 attributes,
@@ -247,6 +251,7 @@ impl DenseIndex {
                         "ordinal": ordinal,
                         "collection": collection,
                         "acl": acl.readers,
+                        "denied": acl.denied,
                     });
                     if let (Value::Object(payload), Value::Object(known)) = (&mut payload, &known) {
                         payload.extend(known.clone());
@@ -290,16 +295,17 @@ impl DenseIndex {
 
 impl Scope {
     fn filter(&self) -> Result<Option<Filter>> {
-        let groups = self
-            .groups
-            .as_ref()
-            .map(|groups| json!({"key": "acl", "match": {"any": groups}}));
+        let groups_in = |key: &str| {
+            let groups = self.groups.as_ref();
+            groups.map(|groups| json!({"key": key, "match": {"any": groups}}))
+        };
         let collections = self
             .collections
             .as_ref()
             .map(|only| json!({"key": "collection", "match": {"any": only}}));
-        let mut must: Vec<Value> = groups.into_iter().chain(collections).collect();
-        let mut must_not = Vec::new();
+        let mut must: Vec<Value> = groups_in("acl").into_iter().chain(collections).collect();
+        // A point of an earlier version has no such field, and denies nobody.
+        let mut must_not: Vec<Value> = groups_in("denied").into_iter().collect();
         for condition in &self.conditions {
             let days = |day: &Day, range: &RangeInclusive<u64>| json!({"key": day.field(), "range": {"gte": range.start(), "lte": range.end()}});
             match condition {

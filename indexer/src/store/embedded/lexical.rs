@@ -290,6 +290,7 @@ struct Fields {
     version: Field,
     collection: Field,
     acl: Field,
+    denied: Field,
     /// Of each [`Name`] the values of the document.
     names: [Field; 3],
     /// Of each [`Day`] the document's.
@@ -325,6 +326,7 @@ impl Fields {
             version: builder.add_u64_field("version", FAST),
             collection: builder.add_bytes_field("collection", INDEXED),
             acl: builder.add_text_field("acl", STRING),
+            denied: builder.add_text_field("denied", STRING),
             names: Name::ALL.map(|name| builder.add_text_field(name.field(), STRING)),
             days: Day::ALL.map(|day| builder.add_u64_field(day.field(), FAST)),
             words: builder.add_text_field("words", terms(positions)),
@@ -343,8 +345,11 @@ impl Fields {
         document.add_bytes(self.document, source.chunk.document.0.as_bytes());
         document.add_u64(self.version, u64::from(source.chunk.version));
         document.add_bytes(self.collection, source.collection.0.as_bytes());
-        for GroupId(group) in &source.acl.readers {
-            document.add_text(self.acl, group);
+        let Acl { readers, denied } = &source.acl;
+        for (field, groups) in [(self.acl, readers), (self.denied, denied)] {
+            for GroupId(group) in groups {
+                document.add_text(field, group);
+            }
         }
         for (field, name) in self.names.into_iter().zip(Name::ALL) {
             for value in name.of(&source.attributes) {

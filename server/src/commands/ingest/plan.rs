@@ -88,11 +88,11 @@ async fn known(config: &Config, collection: &str) -> anyhow::Result<HashMap<Stri
 }
 
 async fn local(pipeline: &Pipeline, collection: &str) -> anyhow::Result<Vec<Document>> {
-    let id = match pipeline.collection(collection).await {
+    let access = AccessFilter::unrestricted("local command of the operator");
+    let id = match pipeline.collection(collection, &access).await {
         Err(Error::UnknownCollection { .. }) => return Ok(Vec::new()),
         collection => collection?.id,
     };
-    let access = AccessFilter::unrestricted("local command of the operator");
     let (only, mut after, mut documents) = (Collections::Only(vec![id]), None, Vec::new());
     loop {
         let page = pipeline

@@ -2,7 +2,7 @@
 
 use super::files::Found;
 use super::report::{Child, FileOutcome, Row};
-use crate::client::{Client, Refused};
+use crate::client::{Client, Refused, Said};
 use crate::commands::backend::blocking;
 use crate::commands::{size, span};
 use crate::error::Code;
@@ -12,7 +12,7 @@ use crate::routes::metadata;
 use indicatif::ProgressBar;
 use kura_indexer::catalog::{self, JobId};
 use kura_indexer::ingest::{Event, Limits, NewDocument};
-use kura_indexer::{AccessFilter, Acl, Error, MetadataChange, Pipeline};
+use kura_indexer::{AccessFilter, AclChange, Error, MetadataChange, Pipeline};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -28,6 +28,7 @@ const PAGE: usize = 500;
 /// What all files have in common, and how they stand.
 pub(super) struct Batch {
     pub(super) collection: String,
+    pub(super) acl: AclChange,
     pub(super) priority: Priority,
     pub(super) bar: ProgressBar,
 }
@@ -66,7 +67,7 @@ pub(super) async fn local(
             source: file.source.clone(),
             media_type: None,
             bytes,
-            acl: Acl::everyone(),
+            acl: batch.acl.clone(),
             metadata: metadata.clone(),
         };
         let priority: catalog::Priority = batch.priority.into();
@@ -173,11 +174,16 @@ pub(super) async fn by_server(
     bar.set_message("uploading");
     for file in found {
         let (client, collection) = (client.clone(), batch.collection.clone());
-        let (metadata, priority) = (metadata.clone(), batch.priority);
+        let (metadata, acl, priority) = (metadata.clone(), batch.acl.clone(), batch.priority);
         let (file, uploaded) = blocking(move || {
-            let uploaded = file
-                .read()
-                .map(|bytes| client.upload(&collection, &file.source, &metadata, priority, &bytes));
+            let uploaded = file.read().map(|bytes| {
+                let said = Said {
+                    metadata: &metadata,
+                    acl: &acl,
+                    priority,
+                };
+                client.upload(&collection, &file.source, said, &bytes)
+            });
             Ok((file, uploaded))
         })
         .await?;

@@ -151,6 +151,9 @@ struct Common {
     /// A group that may read its documents; may be given several times. Everyone if absent.
     #[arg(long = "reader", value_name = "GROUP")]
     readers: Vec<String>,
+    /// A group that may not read them, whatever the readers say; may be given several times. Nobody if absent.
+    #[arg(long = "deny", value_name = "GROUP")]
+    denied: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -278,6 +281,7 @@ impl Args {
             include: common.include,
             exclude: common.exclude,
             readers: (!common.readers.is_empty()).then_some(common.readers),
+            denied: (!common.denied.is_empty()).then_some(common.denied),
             interval_secs: Some(common.interval.as_secs().unsigned_abs()),
             watch,
         })

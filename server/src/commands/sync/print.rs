@@ -57,6 +57,9 @@ pub(super) fn source(source: &Source, failed: &[SourceItem]) {
         }
     }
     say!("readers     {}", source.readers.join(" "));
+    if !source.denied.is_empty() {
+        say!("denied      {}", source.denied.join(" "));
+    }
     say!(
         "interval    {} s{}",
         source.interval_secs,

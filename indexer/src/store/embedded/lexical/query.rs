@@ -119,10 +119,12 @@ impl Fields {
     fn permitted(&self, scope: &Scope) -> Clauses {
         let mut all: Clauses = Vec::new();
         if let Some(groups) = &scope.groups {
-            let terms = groups
-                .iter()
-                .map(|GroupId(group)| Term::from_field_text(self.acl, group));
-            all.push((Occur::Must, any_of(terms.collect())));
+            for (occur, field) in [(Occur::Must, self.acl), (Occur::MustNot, self.denied)] {
+                let terms = groups
+                    .iter()
+                    .map(|GroupId(group)| Term::from_field_text(field, group));
+                all.push((occur, any_of(terms.collect())));
+            }
         }
         if let Some(collections) = &scope.collections {
             let terms = collections.iter().map(|&id| self.collection_term(id));
