@@ -203,7 +203,7 @@ pub async fn create_chat_completion(
     }
     let mode = AnswerMode::Auto;
     ask::require_generator(&app, mode)?;
-    let collections = resolve(&app, request.collections.as_deref()).await?;
+    let collections = resolve(&app, &principal, request.collections.as_deref()).await?;
     let (history, text) = split(request.messages)?;
     let question = Question {
         text,

@@ -301,7 +301,7 @@ async fn start(
     require_text("question", &request.question)?;
     let mode = request.mode.map_or(AnswerMode::Auto, Into::into);
     require_generator(app, mode)?;
-    let collections = resolve(app, request.collections.as_deref()).await?;
+    let collections = resolve(app, principal, request.collections.as_deref()).await?;
     let filter = filter::to_core(request.filter.as_ref())?;
     let Asked {
         conversation,
@@ -437,6 +437,7 @@ async fn last(mut events: BoxStream<'static, AskEvent>) -> Result<AnswerBody, Ap
             AskEvent::Failed(error) => {
                 return Err(ApiError {
                     cause: None,
+                    retry_after: None,
                     ..error
                 });
             }

@@ -50,11 +50,12 @@ impl From<kura_indexer::catalog::Collection> for Collection {
     responses((status = 200, body = List<Collection>), Problems))]
 pub async fn list_collections(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<Collection>>, ApiError> {
     let limit = query.limit()?;
     let mut all = app.pipeline.collections().await?;
+    all.retain(|one| principal.reaches(&one.name));
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let after = query.cursor.as_deref();
     let mut rest = all

@@ -201,7 +201,7 @@ pub async fn list_documents(
 ) -> Result<axum::Json<List<Document>>, ApiError> {
     let limit = list_limit(query.limit)?;
     let names = query.collection.map(|name| vec![name]);
-    let collections = resolve(&app, names.as_deref()).await?;
+    let collections = resolve(&app, &principal, names.as_deref()).await?;
     let page = app
         .pipeline
         .filtered_documents(
@@ -227,11 +227,12 @@ pub async fn list_documents(
     responses((status = 202, body = Uploads), Problems))]
 pub async fn upload_documents(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     request: Request,
 ) -> Result<(StatusCode, axum::Json<Uploads>), ApiError> {
     let form = Multipart::from_request(request, &app).await?;
     let (collection, files) = read_form(form).await?;
+    principal.require_collection(&collection)?;
     let collection = app.pipeline.create_collection(&collection).await?;
     let mut items = Vec::with_capacity(files.len());
     for file in files {

@@ -207,7 +207,7 @@ pub async fn search(
     require_text("query", &request.query)?;
     let limit = hit_limit(&app, request.limit)?;
     let request = retrieve::SearchRequest {
-        collections: resolve(&app, request.collections.as_deref()).await?,
+        collections: resolve(&app, &principal, request.collections.as_deref()).await?,
         filter: filter::to_core(request.filter.as_ref())?,
         text: request.query,
         limit,
