@@ -876,7 +876,7 @@ fn no_answer_tells_a_password_or_its_hash() {
 
 #[test]
 fn the_command_line_manages_accounts_with_and_without_a_server() {
-    let kura = Kura::new();
+    let kura = Kura::new().with_models();
     kura.write("password", PASSWORD);
     let path = kura.path("password").display().to_string();
     let ok = |args: &[&str]| {

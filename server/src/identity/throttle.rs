@@ -94,6 +94,20 @@ impl Attempt<'_> {
         give_back(&mut state.peers, &self.peer);
     }
 
+    /// The attempt was wrong. The next one's wait is counted from now: finding out took a while.
+    pub fn failed(self, now: Instant) {
+        let mut state = self
+            .throttle
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let State { accounts, peers } = &mut *state;
+        let known = [accounts.get_mut(&self.account), peers.get_mut(&self.peer)];
+        for failures in known.into_iter().flatten() {
+            failures.last = failures.last.max(now);
+        }
+    }
+
     /// The attempt was neither right nor wrong: it counts for nothing.
     pub fn undecided(self) {
         let mut state = self
@@ -197,6 +211,12 @@ mod tests {
             let _pause = fail(&throttle, "taro", now);
         }
         assert_eq!(fail(&throttle, "taro", now + MEMORY), None);
+        let late = now + Duration::from_secs(9);
+        for _ in 0..FREE_FOR_ACCOUNT {
+            throttle.begin("saburo", PEER, now).unwrap().failed(late);
+        }
+        let pause = Duration::from_secs(1);
+        assert_eq!(fail(&throttle, "saburo", late), Some(pause));
         throttle.begin("jiro", PEER, now).unwrap().undecided();
         assert_eq!(throttle.state.lock().unwrap().accounts["jiro"].n, 0);
     }

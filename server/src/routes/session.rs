@@ -121,6 +121,7 @@ pub async fn create_session(
         .await?;
     match signed_in {
         SignedIn::Refused => {
+            attempt.failed(Instant::now());
             record_sign_in("refused");
             tracing::info!(client.address = %peer, "a sign-in was refused");
             Err(ApiError::new(
@@ -211,6 +212,7 @@ pub(super) async fn prove(
         .is_password(user.id, Password::new(password))
         .await?
     {
+        attempt.failed(Instant::now());
         return Err(ApiError::new(
             Code::InvalidCredentials,
             "the present password is another one",
