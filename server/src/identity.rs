@@ -47,6 +47,7 @@ const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(1);
     Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "snake_case")]
+#[schema(as = UserRole)]
 pub enum Role {
     /// Searches, asks and reads.
     Reader,

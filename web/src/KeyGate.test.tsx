@@ -73,7 +73,10 @@ describe("signing in with a password", () => {
   });
 
   it("goes on with the session of the browser, and asks again when it has ended", async () => {
-    server.use(http.get("*/api/v1/session", () => HttpResponse.json(readerAccount)));
+    server.use(
+      http.get("*/api/v1/session", () => HttpResponse.json(readerAccount)),
+      http.get("*/api/v1/collections", () => HttpResponse.json({ items: [], next_cursor: null })),
+    );
     resume();
     const { router } = openApp("/", { signedIn: "resuming" });
     expect(await screen.findByRole("textbox", { name: "Question" })).toBeInTheDocument();

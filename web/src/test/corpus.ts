@@ -1,5 +1,14 @@
 /** What the imitation server knows: a few documents and the answers that stand on them. */
-import type { Account, Answer, Citation, Collection, Document, Flag, Hit, Span } from "../api/types";
+import type {
+  Account,
+  Answer,
+  Citation,
+  Collection,
+  Document,
+  Flag,
+  Hit,
+  Span,
+} from "../api/types";
 
 export const API_KEY = "kura_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 

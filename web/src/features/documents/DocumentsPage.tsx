@@ -73,7 +73,9 @@ export function DocumentsPage() {
                 />
               ))}
             </fieldset>
-            {mayWrite && current && <RemoveCollection collection={current} onRemoved={() => setShown(null)} />}
+            {mayWrite && current && (
+              <RemoveCollection collection={current} onRemoved={() => setShown(null)} />
+            )}
           </div>
           {collections.isError && (
             <ErrorNote error={collections.error} onRetry={() => void collections.refetch()} />
