@@ -5,6 +5,7 @@ use crate::auth::{ApiKeys, Created};
 use crate::config::{Config, RetrievalConfig, SandboxName};
 use crate::conversations::Conversations;
 use crate::evaluations::Evaluations;
+use crate::identity::{Identity, Throttle};
 use crate::jobs::{self, Jobs};
 use crate::sync::{self, Sync};
 use crate::telemetry;
@@ -37,8 +38,12 @@ pub struct App {
     pub pipeline: Arc<Pipeline>,
     /// Answers.
     pub assistant: Arc<Assistant>,
-    /// Who may call.
+    /// The admin key and the local token.
     pub keys: ApiKeys,
+    /// Users, groups, sessions and their keys.
+    pub identity: Identity,
+    /// Slows down guessing of passwords.
+    pub throttle: Throttle,
     /// Past conversations.
     pub conversations: Conversations,
     /// Measurements of quality.
@@ -87,6 +92,7 @@ impl App {
         };
         let pipeline = open_pipeline(&config, index_models).await?;
         let conversations = Conversations::open(&config.data_dir.join("conversations.db"))?;
+        let identity = Identity::open(&config.data_dir)?;
         let assistant = assistant(&config, Arc::clone(&pipeline), models.generator).await?;
         let stopping = CancellationToken::new();
         let evaluations = Evaluations::open(&config.data_dir, stopping.clone());
@@ -97,6 +103,8 @@ impl App {
             pipeline,
             assistant,
             keys,
+            identity,
+            throttle: Throttle::default(),
             conversations,
             evaluations,
             jobs: Jobs::default(),

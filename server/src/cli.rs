@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    admin, ask, collections, config, dictionary, doctor, eval, explain, extract, ingest, jobs,
-    models, quality, search, serve, sync, verify,
+    admin, ask, collections, config, dictionary, doctor, eval, explain, extract, groups, ingest,
+    jobs, keys, models, quality, search, serve, sync, users, verify,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -67,6 +67,12 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Teach a collection's words: synonyms, abbreviations, readings.
     Dictionary(dictionary::Args),
+    /// Manage who may use kura.
+    Users(users::Args),
+    /// Manage groups of users, which access lists name.
+    Groups(groups::Args),
+    /// Manage API keys, with which programs sign in.
+    Keys(keys::Args),
     /// Compare catalog, original files and indexes.
     Verify(verify::Args),
     /// Rebuild what can be rebuilt.

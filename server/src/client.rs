@@ -1,5 +1,7 @@
 //! Talks to the server that holds the data directory, for commands. Blocking: callers use the blocking pool.
 
+mod accounts;
+
 use crate::error::Problem;
 use crate::evaluate::record::{Record, Summary};
 use crate::routes::List;

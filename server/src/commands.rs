@@ -9,6 +9,7 @@ macro_rules! say {
     };
 }
 
+mod accounts;
 pub mod admin;
 pub mod ask;
 mod backend;
@@ -20,13 +21,16 @@ pub mod eval;
 pub mod explain;
 pub mod extract;
 mod filter;
+pub mod groups;
 pub mod ingest;
 pub mod jobs;
+pub mod keys;
 pub mod models;
 pub mod quality;
 pub mod search;
 pub mod serve;
 pub mod sync;
+pub mod users;
 pub mod verify;
 
 use crate::cli::{Cli, Command, Globals};
@@ -133,6 +137,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Dictionary(args) => {
             runtime()?.block_on(dictionary::run(configured(&flags)?, args))
         }
+        Command::Users(args) => runtime()?.block_on(users::run(configured(&flags)?, args)),
+        Command::Groups(args) => runtime()?.block_on(groups::run(configured(&flags)?, args)),
+        Command::Keys(args) => runtime()?.block_on(keys::run(configured(&flags)?, args)),
         Command::Eval(args) => runtime()?.block_on(eval::run(configured(&flags)?, args)),
     }
 }
@@ -157,6 +164,9 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         | Command::Doctor(_)
         | Command::Admin(_)
         | Command::Dictionary(_)
+        | Command::Users(_)
+        | Command::Groups(_)
+        | Command::Keys(_)
         | Command::Eval(_)
         | Command::Openapi => None,
     };

@@ -8,6 +8,8 @@ mod layers;
 mod validate;
 
 use crate::answer::AnswerConfig;
+use crate::identity::Lifetimes;
+use jiff::SignedDuration;
 use kura_indexer::fuse::{Fusion, FusionMethod};
 use kura_indexer::store::Bm25;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The HTTP server.
     pub server: ServerConfig,
+    /// How people sign in.
+    pub auth: AuthConfig,
     /// Which models, and where they run.
     pub models: ModelsConfig,
     /// How the data directory is used.
@@ -60,6 +64,38 @@ pub struct ServerConfig {
     pub max_concurrent_requests: usize,
     /// Grace for open requests at shutdown, in seconds.
     pub shutdown_timeout_secs: u64,
+}
+
+/// How people sign in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthConfig {
+    /// Seconds without use after which a session ends.
+    pub session_idle_secs: u64,
+    /// Seconds after which a session ends in any case.
+    pub session_max_secs: u64,
+    /// The address that people open; empty: that of the server itself.
+    pub public_url: String,
+    /// Reverse proxies in front.
+    pub proxies: usize,
+}
+
+impl AuthConfig {
+    /// Returns how long sessions last.
+    #[must_use]
+    pub fn lifetimes(&self) -> Lifetimes {
+        let span = |secs| SignedDuration::from_secs(i64::try_from(secs).unwrap_or(i64::MAX));
+        Lifetimes {
+            idle: span(self.session_idle_secs),
+            max: span(self.session_max_secs),
+        }
+    }
+
+    /// Returns whether people reach kura over TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
 }
 
 /// Which models, and where they run.

@@ -295,6 +295,24 @@ impl Conversations {
         .await
     }
 
+    /// Deletes all conversations of these owners.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget(&self, owners: Vec<String>) -> anyhow::Result<()> {
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            for owner in owners {
+                transaction.execute("DELETE FROM conversations WHERE owner = ?1", [owner])?;
+            }
+            transaction.commit()?;
+            // The log still has what was said.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Runs `work` on the blocking pool: SQLite waits for the disk.
     async fn run<T: Send + 'static>(
         &self,

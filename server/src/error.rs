@@ -24,8 +24,28 @@ const TYPE_BASE: &str = "urn:kura:problem:";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// No or no valid API key.
+    /// No or no valid API key or session.
     Unauthorized,
+    /// Name, password or code are not those of a user who may sign in.
+    InvalidCredentials,
+    /// The password is right; the code of the second factor is missing.
+    CodeRequired,
+    /// Too many failed attempts to sign in; `Retry-After` says when to try again.
+    TooManyAttempts,
+    /// Who asks may not do that.
+    Forbidden,
+    /// No such user.
+    UnknownUser,
+    /// A user of that name exists, or existed.
+    UserExists,
+    /// No such group.
+    UnknownGroup,
+    /// A group of that name exists.
+    GroupExists,
+    /// No such API key, or none that may be seen.
+    UnknownApiKey,
+    /// No such session, or none that may be seen.
+    UnknownSession,
     /// No collection of that name.
     UnknownCollection,
     /// No such document, or none that may be read.
@@ -86,8 +106,18 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 39] = [
         Self::Unauthorized,
+        Self::InvalidCredentials,
+        Self::CodeRequired,
+        Self::TooManyAttempts,
+        Self::Forbidden,
+        Self::UnknownUser,
+        Self::UserExists,
+        Self::UnknownGroup,
+        Self::GroupExists,
+        Self::UnknownApiKey,
+        Self::UnknownSession,
         Self::UnknownCollection,
         Self::UnknownDocument,
         Self::PartOfDocument,
@@ -122,7 +152,25 @@ impl Code {
     #[must_use]
     pub fn describe(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "API key required"),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "Sign in first"),
+            Self::InvalidCredentials => (
+                "invalid_credentials",
+                StatusCode::UNAUTHORIZED,
+                "Not signed in",
+            ),
+            Self::CodeRequired => ("code_required", StatusCode::UNAUTHORIZED, "Code required"),
+            Self::TooManyAttempts => (
+                "too_many_attempts",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many attempts",
+            ),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Not allowed"),
+            Self::UnknownUser => ("unknown_user", StatusCode::NOT_FOUND, "Unknown user"),
+            Self::UserExists => ("user_exists", StatusCode::CONFLICT, "User exists"),
+            Self::UnknownGroup => ("unknown_group", StatusCode::NOT_FOUND, "Unknown group"),
+            Self::GroupExists => ("group_exists", StatusCode::CONFLICT, "Group exists"),
+            Self::UnknownApiKey => ("unknown_api_key", StatusCode::NOT_FOUND, "Unknown API key"),
+            Self::UnknownSession => ("unknown_session", StatusCode::NOT_FOUND, "Unknown session"),
             Self::UnknownCollection => (
                 "unknown_collection",
                 StatusCode::NOT_FOUND,
@@ -242,6 +290,8 @@ impl Code {
     fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
+            StatusCode::FORBIDDEN => Self::Forbidden,
+            StatusCode::TOO_MANY_REQUESTS => Self::TooManyAttempts,
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
@@ -264,6 +314,8 @@ pub struct ApiError {
     pub detail: String,
     /// What the log gets to see and the caller does not.
     pub cause: Option<Arc<str>>,
+    /// Seconds after which it makes sense to try again, where that is known.
+    pub retry_after: Option<u64>,
 }
 
 impl ApiError {
@@ -274,6 +326,7 @@ impl ApiError {
             code,
             detail: detail.into(),
             cause: None,
+            retry_after: None,
         }
     }
 
@@ -290,6 +343,7 @@ impl ApiError {
             code: Code::Internal,
             detail: "kura failed; the server's log says more under this request id".to_owned(),
             cause: Some(chain(error).into()),
+            retry_after: None,
         }
     }
 
@@ -329,16 +383,17 @@ pub struct Problem {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
-        if self.code == Code::Unauthorized {
+        if self.code.status() == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"kura\""),
             );
         }
-        if matches!(self.code, Code::Overloaded | Code::Unavailable) {
+        let is_passing = matches!(self.code, Code::Overloaded | Code::Unavailable);
+        if let Some(seconds) = self.retry_after.or(is_passing.then_some(1)) {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self);
         response
@@ -401,6 +456,7 @@ pub fn on_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
         code: Code::Internal,
         detail: "kura failed; the server's log says more under this request id".to_owned(),
         cause: Some(format!("a handler panicked: {message}").into()),
+        retry_after: None,
     }
     .into_response()
 }
@@ -446,6 +502,16 @@ fn bare_detail(status: StatusCode) -> &'static str {
         Code::Overloaded => "too many requests at the same time; retry later",
         Code::NotFound => "no such address; `/api/openapi.json` lists them",
         Code::Unauthorized
+        | Code::InvalidCredentials
+        | Code::CodeRequired
+        | Code::TooManyAttempts
+        | Code::Forbidden
+        | Code::UnknownUser
+        | Code::UserExists
+        | Code::UnknownGroup
+        | Code::GroupExists
+        | Code::UnknownApiKey
+        | Code::UnknownSession
         | Code::UnknownCollection
         | Code::UnknownDocument
         | Code::PartOfDocument
@@ -536,6 +602,7 @@ impl From<kura_indexer::Error> for ApiError {
                              Nothing already stored is harmed"
                         .to_owned(),
                     cause: Some(chain(&error).into()),
+                    retry_after: None,
                 };
             }
             ref stuck if stuck.is_storage_stuck() => {
@@ -546,6 +613,7 @@ impl From<kura_indexer::Error> for ApiError {
                              nothing already stored is harmed"
                         .to_owned(),
                     cause: Some(chain(&error).into()),
+                    retry_after: None,
                 };
             }
             E::Locked { .. }
@@ -559,6 +627,23 @@ impl From<kura_indexer::Error> for ApiError {
             | E::Migration(_)
             | E::Corrupt { .. }
             | E::Task(_) => return Self::internal(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<crate::identity::Error> for ApiError {
+    fn from(error: crate::identity::Error) -> Self {
+        use crate::identity::Error as E;
+        let code = match &error {
+            E::UnknownUser(_) => Code::UnknownUser,
+            E::UnknownGroup(_) => Code::UnknownGroup,
+            E::UnknownKey(_) => Code::UnknownApiKey,
+            E::UnknownSession(_) => Code::UnknownSession,
+            E::UserExists(_) | E::NameRetired(_) => Code::UserExists,
+            E::GroupExists(_) => Code::GroupExists,
+            E::Invalid(_) => Code::InvalidRequest,
+            E::Store(_) => return Self::internal(&error),
         };
         Self::new(code, error.to_string())
     }

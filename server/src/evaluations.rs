@@ -209,6 +209,7 @@ fn api_error(error: &anyhow::Error) -> ApiError {
     if io.is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull) {
         return ApiError {
             cause: Some(chain(error.as_ref()).into()),
+            retry_after: None,
             ..ApiError::new(
                 Code::StorageFull,
                 "the disk that holds the data directory is full; free some space and retry",

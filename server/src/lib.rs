@@ -2,7 +2,8 @@
 //!
 //! In reading order:
 //! - [`cli`] and [`commands`]: the command line; [`config`]: what it runs with.
-//! - [`app`]: everything a request needs; [`router`]: every route and layer; [`auth`]: who is asking.
+//! - [`app`]: everything a request needs; [`router`]: every route and layer; [`auth`]: who is asking and
+//!   what they may do; [`identity`]: users, groups, sessions and keys.
 //! - [`routes`], one module per resource, and [`openai`]: handlers and wire types; [`openapi`] describes them.
 //! - [`answer`]: questions to cited answers, as one stream of events that every interface renders.
 //! - [`jobs`]: the background worker; [`sync`]: sources kept in step; [`conversations`]: past questions and answers.
@@ -25,6 +26,7 @@ pub mod conversations;
 pub mod error;
 pub mod evaluate;
 pub mod evaluations;
+pub mod identity;
 pub mod jobs;
 pub mod openai;
 pub mod openapi;

@@ -50,6 +50,8 @@ pub(crate) fn error_body(error: &ApiError) -> ErrorBody {
     let status = error.code.status();
     let kind = if error.code == Code::Unauthorized {
         "authentication_error"
+    } else if error.code == Code::Forbidden {
+        "permission_error"
     } else if error.code == Code::Overloaded {
         "overloaded_error"
     } else if status.is_client_error() {

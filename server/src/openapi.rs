@@ -2,7 +2,7 @@
 
 use crate::error::Problem;
 use crate::routes::ask::{AnswerBody, Delta, Retrieved};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 /// What the document says beside the routes.
@@ -26,10 +26,13 @@ use utoipa::{Modify, OpenApi};
         (name = "feedback", description = "What people think of their answers"),
         (name = "openai", description = "For clients of OpenAI's API"),
         (name = "cohere", description = "For clients of Cohere's rerank API"),
+        (name = "session", description = "Signing in, and one's own account"),
+        (name = "users", description = "Who may use kura"),
+        (name = "api-keys", description = "How programs sign in"),
         (name = "health", description = "For operators")
     ),
     components(schemas(Problem, crate::openai::ErrorBody, Retrieved, Delta, AnswerBody)),
-    security(("api_key" = [])),
+    security(("api_key" = []), ("session" = [])),
     modifiers(&Security)
 )]
 pub struct Document;
@@ -41,12 +44,18 @@ impl Modify for Security {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("kura_<43 characters>")
-            .description(Some("The API key printed when `kura serve` first started."))
+            .description(Some(
+                "An API key of a user, or the one printed when `kura serve` first started.",
+            ))
             .build();
-        openapi
-            .components
-            .get_or_insert_with(Default::default)
-            .add_security_scheme("api_key", SecurityScheme::Http(scheme));
+        let session = ApiKeyValue::with_description(
+            "kura_session",
+            "Set by `POST /api/v1/session`; `__Host-kura_session` where kura is reached over TLS. Requests that change \
+             something must come from kura's own page, by `Sec-Fetch-Site` or `Origin`.",
+        );
+        let components = openapi.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     }
 }
 

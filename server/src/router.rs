@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use futures::StreamExt as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,8 +41,13 @@ pub fn router(app: AppState) -> Router {
     let guarded = guarded
         .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
         .merge(uploads.layer(upload_limit))
+        .route_layer(middleware::from_fn_with_state(
+            app.clone(),
+            auth::permission::authorize,
+        ))
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::require));
     let routes = open
+        .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
         .merge(guarded)
         .route(
             "/api/openapi.json",
@@ -57,7 +63,8 @@ pub fn router(app: AppState) -> Router {
 /// When the listener fails.
 pub async fn serve(app: AppState, listener: tokio::net::TcpListener) -> std::io::Result<()> {
     let stopping = app.stopping.clone();
-    axum::serve(listener, router(app))
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
         .with_graceful_shutdown(stopping.cancelled_owned())
         .await
 }
@@ -152,6 +159,44 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(cohere::rerank_v2))
         .routes(routes!(routes::health::metrics))
         .routes(routes!(routes::verify::verify_data))
+        .routes(routes!(
+            routes::session::get_session,
+            routes::session::delete_session
+        ))
+        .routes(routes!(routes::session::change_password))
+        .routes(routes!(routes::totp::enroll_totp))
+        .routes(routes!(routes::totp::confirm_totp))
+        .routes(routes!(routes::totp::remove_totp))
+        .routes(routes!(routes::totp::reset_totp))
+        .routes(routes!(
+            routes::sessions::list_sessions,
+            routes::sessions::revoke_sessions
+        ))
+        .routes(routes!(routes::sessions::revoke_session))
+        .routes(routes!(
+            routes::users::list_users,
+            routes::users::create_user
+        ))
+        .routes(routes!(
+            routes::users::get_user,
+            routes::users::change_user,
+            routes::users::delete_user
+        ))
+        .routes(routes!(
+            routes::groups::list_groups,
+            routes::groups::create_group
+        ))
+        .routes(routes!(
+            routes::groups::get_group,
+            routes::groups::delete_group
+        ))
+        .routes(routes!(routes::groups::put_group_members))
+        .routes(routes!(
+            routes::api_keys::list_api_keys,
+            routes::api_keys::create_api_key
+        ))
+        .routes(routes!(routes::api_keys::revoke_api_key))
+        .routes(routes!(routes::api_keys::rotate_api_key))
 }
 
 /// Routes that need a key and take large bodies.
@@ -177,6 +222,7 @@ fn open() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(routes::health::healthz))
         .routes(routes!(routes::health::readyz))
+        .routes(routes!(routes::session::create_session))
 }
 
 fn merged(parts: [utoipa::openapi::OpenApi; 3]) -> utoipa::openapi::OpenApi {

@@ -2,6 +2,7 @@
 //!
 //! Wire types live beside their handlers; they are separate from the core types and made from them by `From`.
 
+pub mod api_keys;
 pub mod ask;
 pub mod collections;
 pub mod conversations;
@@ -11,6 +12,7 @@ pub mod evaluations;
 pub mod explain;
 pub mod feedback;
 pub mod filter;
+pub mod groups;
 pub mod health;
 pub mod jobs;
 pub mod metadata;
@@ -18,7 +20,11 @@ pub mod permissions;
 pub mod push;
 pub mod quality;
 pub mod search;
+pub mod session;
+pub mod sessions;
 pub mod sources;
+pub mod totp;
+pub mod users;
 pub mod verify;
 
 use crate::app::App;
@@ -104,9 +110,12 @@ pub enum Problems {
     /// Invalid request.
     #[response(status = 400, content_type = "application/problem+json")]
     Invalid(Problem),
-    /// No or no valid API key.
+    /// No or no valid API key or session.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
+    /// Who asks may not do that.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
     /// A failure; `code` says which.
     #[response(status = "default", content_type = "application/problem+json")]
     Other(Problem),
@@ -150,13 +159,29 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     }
 }
 
-/// Returns the collections of these names; no names mean all that the caller may read.
+/// Returns the collections of these names; no names mean all that the caller may read, and that its key reaches.
 pub(crate) async fn resolve(
     app: &App,
     principal: &Principal,
     names: Option<&[String]>,
 ) -> Result<Collections, ApiError> {
-    Ok(select(&app.pipeline, names, &principal.access()).await?)
+    let access = principal.access();
+    match (names, principal.collections()) {
+        (None, Some(reached)) => {
+            let known = app.pipeline.collections(&access).await?;
+            let ids = known
+                .into_iter()
+                .filter(|collection| reached.contains(&collection.name))
+                .map(|collection| collection.id);
+            Ok(Collections::Only(ids.collect()))
+        }
+        (names, _) => {
+            for name in names.unwrap_or_default() {
+                principal.require_collection(name)?;
+            }
+            Ok(select(&app.pipeline, names, &access).await?)
+        }
+    }
 }
 
 /// Returns the collections of these names; no list means all, an empty list none.

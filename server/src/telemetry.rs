@@ -98,6 +98,11 @@ pub fn record_feedback(rating: &'static str) {
     counter!("kura_feedback_total", "rating" => rating).increment(1);
 }
 
+/// Records how an attempt to sign in ended: `signed_in`, `refused`, `code_required` or `throttled`.
+pub fn record_sign_in(outcome: &'static str) {
+    counter!("kura_sign_ins_total", "outcome" => outcome).increment(1);
+}
+
 /// Records the tokens a generation read and wrote.
 pub fn record_tokens(usage: kura_models::Usage) {
     for (kind, n) in [
@@ -176,5 +181,6 @@ fn describe() {
         "kura_feedback_total",
         "ratings of answers, changed ones too"
     );
+    describe_counter!("kura_sign_ins_total", "attempts to sign in by outcome");
     describe_counter!("kura_tokens_total", "tokens of generations by kind");
 }

@@ -47,6 +47,9 @@ const step = (name, run) =>
 
 step("the page asks for the key, and refuses a wrong one", async () => {
   await page.goto(settings.url);
+  await page.getByLabel("Password", { exact: true }).waitFor();
+  await checkAccessibility(page, "the sign-in");
+  await page.getByRole("button", { name: "Use an API key instead" }).click();
   const field = page.getByLabel("API key", { exact: true });
   await field.fill("kura_wrong");
   await field.press("Enter");

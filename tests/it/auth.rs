@@ -27,6 +27,10 @@ fn every_route_but_health_needs_a_key() {
     assert!(operations.len() > 20, "{operations:?}");
     for (method, path) in operations {
         for client in &clients {
+            if (method.as_str(), path.as_str()) == ("POST", "/api/v1/session") {
+                // How one gets in; `identity.rs` tries it.
+                continue;
+            }
             let reply = client.send(&method, &path, None);
             if ["/healthz", "/readyz"].contains(&path.as_str()) {
                 assert_eq!(reply.status, 200, "{method} {path}");

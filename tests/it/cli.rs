@@ -40,7 +40,7 @@ fn a_wrong_configuration_is_told_in_full() {
 
     kura.write("kura.toml", "[server]\nlisten = \"0.0.0.0:8080\"\n");
     kura.run(["serve"])
-        .assert_fails(2, &["loopback", "identity"]);
+        .assert_fails(2, &["loopback", "TLS"]);
     kura.write("kura.toml", "[retrieval]\nlimit = \"many\"\n");
     kura.run(["config", "check"])
         .assert_fails(2, &["`retrieval.limit`"]);

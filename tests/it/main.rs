@@ -30,6 +30,7 @@ mod feedback;
 mod filters;
 mod formats;
 mod handbook;
+mod identity;
 mod jobs;
 mod keyword_leg;
 mod ledger;

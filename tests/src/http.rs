@@ -5,12 +5,12 @@ use ureq::http::Response;
 use ureq::unversioned::multipart::{Form, Part};
 use ureq::{Agent, Body};
 
-/// Calls one server, with or without a key.
+/// Calls one server, with or without a key or a session.
 #[derive(Debug, Clone)]
 pub struct Client {
     agent: Agent,
     url: String,
-    key: Option<String>,
+    headers: Vec<(String, String)>,
 }
 
 /// What a server answered.
@@ -45,7 +45,22 @@ impl Client {
         Self {
             agent: config.into(),
             url: url.to_owned(),
-            key: key.map(str::to_owned),
+            headers: key
+                .map(|key| ("authorization".to_owned(), format!("Bearer {key}")))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// Returns a client that sends these headers and nothing else of its own.
+    #[must_use]
+    pub fn with_headers(&self, headers: &[(&str, &str)]) -> Self {
+        let owned = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self {
+            headers: owned.collect(),
+            ..self.clone()
         }
     }
 
@@ -96,8 +111,8 @@ impl Client {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url));
-        if let Some(key) = &self.key {
-            request = request.header("authorization", format!("Bearer {key}"));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
         }
         let response = match body {
             Some((content_type, bytes)) => self
@@ -122,8 +137,8 @@ impl Client {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url));
-        if let Some(key) = &self.key {
-            request = request.header("authorization", format!("Bearer {key}"));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -170,8 +185,8 @@ impl Client {
             .text("metadata", &metadata)
             .part("file", Part::bytes(bytes).file_name(name));
         let mut request = self.agent.post(format!("{}/api/v1/documents", self.url));
-        if let Some(key) = &self.key {
-            request = request.header("authorization", format!("Bearer {key}"));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
         }
         reply(request.send(form)?)
     }
@@ -192,15 +207,11 @@ impl Client {
     /// # Panics
     /// When there is no answer.
     pub fn open(&self, path: &str, body: &Value) -> impl BufRead + use<> {
-        let response = self
-            .agent
-            .post(format!("{}{path}", self.url))
-            .header(
-                "authorization",
-                format!("Bearer {}", self.key.as_deref().unwrap_or_default()),
-            )
-            .send_json(body)
-            .unwrap();
+        let mut request = self.agent.post(format!("{}{path}", self.url));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let response = request.send_json(body).unwrap();
         std::io::BufReader::new(response.into_body().into_reader())
     }
 }

@@ -1,15 +1,107 @@
 import { screen, waitFor } from "@testing-library/react";
 import { HttpResponse, http } from "msw";
 import { describe, expect, it } from "vitest";
-import { signOut } from "./api/session";
-import { API_KEY } from "./test/corpus";
+import { resume, signOut } from "./api/session";
+import { API_KEY, PERSON, readerAccount } from "./test/corpus";
 import { openApp } from "./test/render";
 import { server } from "./test/server";
 
-describe("the key gate", () => {
+type User = ReturnType<typeof openApp>["user"];
+
+async function withKey(user: User) {
+  await user.click(screen.getByRole("button", { name: "Use an API key instead" }));
+  return screen.getByLabelText("API key");
+}
+
+async function fillIn(user: User, password: string) {
+  await user.clear(screen.getByLabelText("Name"));
+  await user.type(screen.getByLabelText("Name"), ` ${PERSON.name}`);
+  await user.clear(screen.getByLabelText("Password"));
+  await user.type(screen.getByLabelText("Password"), `${password}{Enter}`);
+}
+
+describe("signing in with a password", () => {
+  it("refuses a wrong one, lets the right one in, says who one is, and lets out again", async () => {
+    const { user } = openApp("/", { signedIn: false });
+    await fillIn(user, "wrong");
+    expect(await screen.findByRole("alert")).toHaveTextContent("Name, password or code are wrong");
+    await fillIn(user, PERSON.password);
+    expect(await screen.findByRole("textbox", { name: "Question" })).toBeInTheDocument();
+    expect(screen.getByText("Taro Yamada")).toBeInTheDocument();
+    expect(screen.getByText("Editor")).toBeInTheDocument();
+    // The session is in a cookie that no script sees.
+    expect(sessionStorage.length).toBe(0);
+
+    let ended = false;
+    server.use(
+      http.delete("*/api/v1/session", ({ request }) => {
+        ended = request.headers.get("authorization") === null;
+        return new HttpResponse(null, { status: 204 });
+      }),
+    );
+    await user.click(screen.getByRole("button", { name: "Sign out" }));
+    expect(await screen.findByLabelText("Password")).toHaveValue("");
+    expect(ended).toBe(true);
+  });
+
+  it("asks for the code when there is a second factor", async () => {
+    const { user } = openApp("/", { signedIn: false });
+    expect(screen.queryByLabelText("Code")).not.toBeInTheDocument();
+    await fillIn(user, PERSON.passwordWithCode);
+    const field = await screen.findByLabelText("Code");
+    expect(screen.getByRole("alert")).toHaveTextContent("authenticator app");
+    expect(screen.getByRole("button", { name: "Sign in" })).toBeDisabled();
+    await user.type(field, "000000{Enter}");
+    expect(await screen.findByText(/Name, password or code are wrong/)).toBeInTheDocument();
+    await user.clear(field);
+    await user.type(field, `${PERSON.code}{Enter}`);
+    expect(await screen.findByRole("textbox", { name: "Question" })).toBeInTheDocument();
+  });
+
+  it("says how long to wait after too many attempts", async () => {
+    server.use(
+      http.post("*/api/v1/session", () =>
+        HttpResponse.json(
+          { title: "Too many attempts", status: 429, code: "too_many_attempts", detail: "wait" },
+          { status: 429, headers: { "retry-after": "8" } },
+        ),
+      ),
+    );
+    const { user } = openApp("/", { signedIn: false });
+    await fillIn(user, PERSON.password);
+    expect(await screen.findByRole("alert")).toHaveTextContent("Try again in 8 seconds");
+  });
+
+  it("goes on with the session of the browser, and asks again when it has ended", async () => {
+    server.use(
+      http.get("*/api/v1/session", () => HttpResponse.json(readerAccount)),
+      http.get("*/api/v1/collections", () => HttpResponse.json({ items: [], next_cursor: null })),
+    );
+    resume();
+    const { router } = openApp("/", { signedIn: "resuming" });
+    expect(await screen.findByRole("textbox", { name: "Question" })).toBeInTheDocument();
+    expect(screen.getByText("Reader")).toBeInTheDocument();
+    // A reader adds nothing, and is not shown how.
+    await router.navigate("/documents");
+    expect(await screen.findByRole("heading", { name: "Documents" })).toBeInTheDocument();
+    expect(screen.queryByText(/Drop files/)).not.toBeInTheDocument();
+    signOut("ended");
+    expect(await screen.findByRole("alert")).toHaveTextContent("Your session has ended");
+    expect(screen.getByLabelText("Password")).toBeInTheDocument();
+  });
+
+  it("shows the form where there is no session", async () => {
+    resume();
+    openApp("/", { signedIn: "resuming" });
+    expect(await screen.findByLabelText("Password")).toBeInTheDocument();
+    expect(screen.queryByRole("alert")).not.toBeInTheDocument();
+  });
+});
+
+describe("entering with a key", () => {
   it("refuses a wrong key with the reason, then opens with the right one and keeps it", async () => {
     const { user } = openApp("/", { signedIn: false });
-    const field = screen.getByLabelText("API key");
+    const field = await withKey(user);
     await user.type(field, "kura_wrong{Enter}");
     expect(await screen.findByRole("alert")).toHaveTextContent("This key was not accepted");
     expect(field).toHaveAttribute("aria-invalid", "true");
@@ -24,20 +116,20 @@ describe("the key gate", () => {
 
   it("refuses what cannot be a key without asking the server", async () => {
     const { user } = openApp("/", { signedIn: false });
-    await user.type(screen.getByLabelText("API key"), "鍵{Enter}");
+    await user.type(await withKey(user), "鍵{Enter}");
     expect(await screen.findByRole("alert")).toHaveTextContent("This key was not accepted");
   });
 
   it("tells a server that does not answer from a wrong key", async () => {
-    server.use(http.get("*/api/v1/collections", () => HttpResponse.error()));
+    server.use(http.get("*/api/v1/session", () => HttpResponse.error()));
     const { user } = openApp("/", { signedIn: false });
-    await user.type(screen.getByLabelText("API key"), `${API_KEY}{Enter}`);
+    await user.type(await withKey(user), `${API_KEY}{Enter}`);
     expect(await screen.findByRole("alert")).toHaveTextContent("The server does not answer");
   });
 
   it("hides the key unless asked to show it", async () => {
     const { user } = openApp("/", { signedIn: false });
-    expect(screen.getByLabelText("API key")).toHaveAttribute("type", "password");
+    expect(await withKey(user)).toHaveAttribute("type", "password");
     await user.click(screen.getByRole("button", { name: "Show the key" }));
     expect(screen.getByLabelText("API key")).toHaveAttribute("type", "text");
   });
@@ -49,10 +141,20 @@ describe("the key gate", () => {
     expect(await screen.findByText(/no longer accepts this key/)).toBeInTheDocument();
   });
 
+  it("goes on with the key of the tab", async () => {
+    sessionStorage.setItem("kura.api-key", API_KEY);
+    resume();
+    openApp("/", { signedIn: "resuming" });
+    expect(await screen.findByRole("button", { name: "Forget the key" })).toBeInTheDocument();
+  });
+});
+
+describe("the gate", () => {
   it("can be shown in Japanese, and stays so", async () => {
     const { user } = openApp("/", { signedIn: false });
     await user.click(screen.getByRole("button", { name: "日本語" }));
     expect(screen.getByRole("heading", { name: "蔵を開く" })).toBeInTheDocument();
+    expect(screen.getByLabelText("パスワード")).toBeInTheDocument();
     await waitFor(() => expect(document.documentElement.lang).toBe("ja"));
     expect(localStorage.getItem("kura.language")).toBe("ja");
   });

@@ -1,94 +1,270 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, type ReactNode, useEffect, useId, useState } from "react";
-import { checkKey } from "./api/client";
+import { type FormEvent, type ReactNode, useCallback, useEffect, useId, useState } from "react";
+import { checkKey, currentAccount, signInWithPassword } from "./api/client";
 import { ApiError } from "./api/errors";
-import { signIn, useSession } from "./api/session";
+import { type SignedOutReason, signIn, signOut, useSession } from "./api/session";
 import { ErrorNote } from "./components/ErrorNote";
 import { Icon } from "./components/Icon";
 import { KuraMark } from "./components/KuraMark";
 import { LanguageSwitch, ThemeSwitch } from "./components/Shell";
-import { useI18n } from "./i18n";
+import { type Messages, useI18n } from "./i18n";
 import styles from "./KeyGate.module.css";
 
-/** Shows its children once the tab holds a key that the server accepts. */
+/** Shows its children once someone is signed in: with a session, or with a key that the server accepts. */
 export function KeyGate({ children }: { children: ReactNode }) {
-  const { apiKey, reason } = useSession();
-  if (apiKey) return children;
-  return <KeyForm refused={reason === "refused"} />;
+  const session = useSession();
+  switch (session.state) {
+    case "in":
+      return children;
+    case "resuming":
+      return <Resuming apiKey={session.apiKey} />;
+    case "out":
+      return <SignIn reason={session.reason} />;
+  }
 }
 
-function KeyForm({ refused }: { refused: boolean }) {
+/** Asks the server whether the key of this tab, or the cookie of this browser, still holds. */
+function Resuming({ apiKey }: { apiKey: string | null }) {
+  const { t } = useI18n();
+  const [error, setError] = useState<unknown>(null);
+  const ask = useCallback(async () => {
+    setError(null);
+    try {
+      const account = apiKey === null ? await currentAccount() : await checkKey(apiKey);
+      signIn(account, apiKey);
+    } catch (failure) {
+      if (failure instanceof ApiError && failure.status === 401) {
+        // Without a key nobody may have been signed in before.
+        signOut(apiKey === null ? "none" : "refused");
+      } else {
+        setError(failure);
+      }
+    }
+  }, [apiKey]);
+  useEffect(() => void ask(), [ask]);
+  return (
+    <Gate>
+      {error === null ? (
+        <p className={styles.lead} role="status">
+          {t.loading}
+        </p>
+      ) : (
+        <ErrorNote error={error} onRetry={() => void ask()} />
+      )}
+    </Gate>
+  );
+}
+
+function SignIn({ reason }: { reason: SignedOutReason }) {
   const { t } = useI18n();
   const client = useQueryClient();
-  // What was read with one key is not for the next.
+  // What was read by one person is not for the next.
   useEffect(() => client.clear(), [client]);
-  const fieldId = useId();
+  const [withKey, setWithKey] = useState(reason === "refused");
+  return (
+    <Gate>
+      <h1>{t.gate.title}</h1>
+      <p className={styles.lead}>{withKey ? t.gate.keyLead : t.gate.lead}</p>
+      {withKey ? <KeyForm reason={reason} /> : <PasswordForm reason={reason} />}
+      <button type="button" className={styles.other} onClick={() => setWithKey(!withKey)}>
+        {withKey ? t.gate.usePassword : t.gate.useKey}
+      </button>
+    </Gate>
+  );
+}
+
+function PasswordForm({ reason }: { reason: SignedOutReason }) {
+  const { t } = useI18n();
+  const ids = { name: useId(), code: useId(), hint: useId(), error: useId() };
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const [code, setCode] = useState("");
+  const [asksCode, setAsksCode] = useState(false);
+  const { checking, error, submit } = useAttempt(async () => {
+    const given = asksCode && code.trim() !== "" ? code.trim() : null;
+    try {
+      signIn(await signInWithPassword(name.trim(), password, given));
+    } catch (failure) {
+      // From the next try on the form has a field for it.
+      if (failure instanceof ApiError && failure.code === "code_required") setAsksCode(true);
+      throw failure;
+    }
+  });
+  const refusal = refused(error, t);
+  const message = refusal ?? (reason === "ended" && error === null ? t.gate.ended : null);
+  const wrong = error instanceof ApiError && error.code === "invalid_credentials";
+  const complete = name.trim() !== "" && password !== "" && !(asksCode && code.trim() === "");
+
+  return (
+    <form onSubmit={submit}>
+      <label htmlFor={ids.name}>{t.gate.name}</label>
+      <input
+        id={ids.name}
+        className="input"
+        value={name}
+        autoComplete="username"
+        autoCapitalize="off"
+        spellCheck={false}
+        aria-invalid={wrong}
+        onChange={(event) => setName(event.target.value)}
+      />
+      <SecretField
+        label={t.gate.password}
+        show={t.gate.showPassword}
+        hide={t.gate.hidePassword}
+        value={password}
+        onChange={setPassword}
+        autoComplete="current-password"
+        wrong={wrong}
+        describedBy={message ? ids.error : undefined}
+      />
+      {asksCode && (
+        <>
+          <label htmlFor={ids.code}>{t.gate.code}</label>
+          <input
+            id={ids.code}
+            className="input"
+            value={code}
+            autoComplete="one-time-code"
+            autoCapitalize="off"
+            spellCheck={false}
+            aria-describedby={ids.hint}
+            // biome-ignore lint/a11y/noAutofocus: the field appears because it has to be filled in now
+            autoFocus
+            onChange={(event) => setCode(event.target.value)}
+          />
+          <p id={ids.hint} className={styles.hint}>
+            {t.gate.codeHint}
+          </p>
+        </>
+      )}
+      {message && <Alert id={ids.error}>{message}</Alert>}
+      {error !== null && refusal === null && <ErrorNote error={error} />}
+      <button type="submit" className="button" disabled={checking || !complete}>
+        {checking ? t.gate.checking : t.gate.signIn}
+      </button>
+    </form>
+  );
+}
+
+function KeyForm({ reason }: { reason: SignedOutReason }) {
+  const { t } = useI18n();
   const errorId = useId();
   const [value, setValue] = useState("");
-  const [visible, setVisible] = useState(false);
+  const { checking, error, submit } = useAttempt(async () => {
+    const apiKey = value.trim();
+    signIn(await checkKey(apiKey), apiKey);
+  });
+  const wrong = error instanceof ApiError && error.status === 401;
+  const message = wrong
+    ? t.gate.wrong
+    : reason === "refused" && error === null
+      ? t.gate.refused
+      : null;
+
+  return (
+    <form onSubmit={submit}>
+      <SecretField
+        label={t.gate.label}
+        show={t.gate.show}
+        hide={t.gate.hide}
+        placeholder={t.gate.placeholder}
+        value={value}
+        onChange={setValue}
+        autoComplete="off"
+        wrong={wrong}
+        describedBy={message ? errorId : undefined}
+      />
+      {message && <Alert id={errorId}>{message}</Alert>}
+      {error !== null && !wrong && <ErrorNote error={error} />}
+      <button type="submit" className="button" disabled={checking || value.trim() === ""}>
+        {checking ? t.gate.checking : t.gate.submit}
+      </button>
+    </form>
+  );
+}
+
+/** A try to enter: one at a time, with what went wrong. Success takes the form away. */
+function useAttempt(enter: () => Promise<void>) {
   const [checking, setChecking] = useState(false);
   const [error, setError] = useState<unknown>(null);
-  const wrong = error instanceof ApiError && error.status === 401;
-  const message = wrong ? t.gate.wrong : refused && !error ? t.gate.refused : null;
-
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    const apiKey = value.trim();
-    if (!apiKey || checking) return;
+  const attempt = async () => {
+    if (checking) return;
     setChecking(true);
     setError(null);
     try {
-      await checkKey(apiKey);
-      signIn(apiKey);
+      await enter();
     } catch (failure) {
       setError(failure);
       setChecking(false);
     }
   };
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    void attempt();
+  };
+  return { checking, error, submit };
+}
 
+type SecretProps = {
+  label: string;
+  show: string;
+  hide: string;
+  placeholder?: string;
+  value: string;
+  onChange: (value: string) => void;
+  autoComplete: string;
+  wrong: boolean;
+  describedBy: string | undefined;
+};
+
+function SecretField({ label, show, hide, wrong, describedBy, onChange, ...field }: SecretProps) {
+  const id = useId();
+  const [visible, setVisible] = useState(false);
+  return (
+    <>
+      <label htmlFor={id}>{label}</label>
+      <div className={styles.field}>
+        <input
+          {...field}
+          id={id}
+          className="input"
+          type={visible ? "text" : "password"}
+          autoCapitalize="off"
+          spellCheck={false}
+          aria-invalid={wrong}
+          aria-describedby={describedBy}
+          onChange={(event) => onChange(event.target.value)}
+        />
+        <button
+          type="button"
+          className="icon-button"
+          aria-label={visible ? hide : show}
+          aria-pressed={visible}
+          onClick={() => setVisible(!visible)}
+        >
+          <Icon name="eye" />
+        </button>
+      </div>
+    </>
+  );
+}
+
+function Alert({ id, children }: { id: string; children: ReactNode }) {
+  return (
+    <p id={id} className={styles.error} role="alert">
+      <Icon name="warning" />
+      {children}
+    </p>
+  );
+}
+
+function Gate({ children }: { children: ReactNode }) {
   return (
     <div className={styles.gate}>
       <main className={styles.card}>
         <KuraMark className={styles.mark} />
-        <h1>{t.gate.title}</h1>
-        <p className={styles.lead}>{t.gate.lead}</p>
-        <form onSubmit={(event) => void submit(event)}>
-          <label htmlFor={fieldId}>{t.gate.label}</label>
-          <div className={styles.field}>
-            <input
-              id={fieldId}
-              className="input"
-              type={visible ? "text" : "password"}
-              value={value}
-              placeholder={t.gate.placeholder}
-              autoComplete="off"
-              autoCapitalize="off"
-              spellCheck={false}
-              aria-invalid={wrong}
-              aria-describedby={message ? errorId : undefined}
-              onChange={(event) => setValue(event.target.value)}
-            />
-            <button
-              type="button"
-              className="icon-button"
-              aria-label={visible ? t.gate.hide : t.gate.show}
-              aria-pressed={visible}
-              onClick={() => setVisible(!visible)}
-            >
-              <Icon name="eye" />
-            </button>
-          </div>
-          {message && (
-            <p id={errorId} className={styles.error} role="alert">
-              <Icon name="warning" />
-              {message}
-            </p>
-          )}
-          {error !== null && !wrong && <ErrorNote error={error} />}
-          <button type="submit" className="button" disabled={checking || value.trim() === ""}>
-            {checking ? t.gate.checking : t.gate.submit}
-          </button>
-        </form>
+        {children}
       </main>
       <div className={styles.settings}>
         <ThemeSwitch className={styles.themes} />
@@ -96,4 +272,19 @@ function KeyForm({ refused }: { refused: boolean }) {
       </div>
     </div>
   );
+}
+
+/** What the server said no to, in words; `null` for anything else. */
+function refused(error: unknown, t: Messages): string | null {
+  if (!(error instanceof ApiError)) return null;
+  switch (error.code) {
+    case "invalid_credentials":
+      return t.gate.wrongPassword;
+    case "code_required":
+      return t.gate.codeRequired;
+    case "too_many_attempts":
+      return t.gate.tooMany(error.retryAfter ?? 60);
+    default:
+      return null;
+  }
 }

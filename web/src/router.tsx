@@ -1,6 +1,8 @@
 /** Every page of the application. */
+import { useState } from "react";
 import { createBrowserRouter, Link, Outlet, type RouteObject, useRouteError } from "react-router";
-import { signOut } from "./api/session";
+import { leave } from "./api/client";
+import { currentKey, useAccount } from "./api/session";
 import { ErrorNote } from "./components/ErrorNote";
 import { Shell } from "./components/Shell";
 import { AskingProvider } from "./features/chat/asking";
@@ -13,7 +15,7 @@ import { KeyGate } from "./KeyGate";
 
 export const routes: RouteObject[] = [
   {
-    element: <Frame />,
+    element: <Gated />,
     errorElement: <Broken />,
     children: [
       // One element for both, so that a new conversation keeps its page when it gets its address.
@@ -34,17 +36,33 @@ export function createRouter() {
   return createBrowserRouter(routes);
 }
 
-function Frame() {
+function Gated() {
   return (
     <KeyGate>
       <AskingProvider>
         <UploadsProvider>
-          <Shell past={<PastConversations />} onSignOut={() => signOut()}>
-            <Outlet />
-          </Shell>
+          <Frame />
         </UploadsProvider>
       </AskingProvider>
     </KeyGate>
+  );
+}
+
+function Frame() {
+  const { t } = useI18n();
+  const account = useAccount();
+  const [failure, setFailure] = useState<unknown>(null);
+  return (
+    <Shell
+      past={<PastConversations />}
+      account={account.display_name}
+      role={t.account.roles[account.role ?? "operator"]}
+      signOut={currentKey() === null ? t.settings.signOut : t.settings.forgetKey}
+      onSignOut={() => void leave().catch(setFailure)}
+    >
+      {failure !== null && <ErrorNote error={failure} />}
+      <Outlet />
+    </Shell>
   );
 }
 

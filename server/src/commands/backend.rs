@@ -61,7 +61,8 @@ impl Backend {
         Ok(Self::Local(app::open_pipeline(config, models).await?))
     }
 
-    async fn server(config: &Config) -> anyhow::Result<Option<Client>> {
+    /// Returns the server that holds the data directory, if one does.
+    pub(super) async fn server(config: &Config) -> anyhow::Result<Option<Client>> {
         let data_dir = config.data_dir.clone();
         let server = blocking(move || find_server(&data_dir)).await?;
         if let Some(client) = &server {

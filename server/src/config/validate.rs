@@ -7,6 +7,11 @@ use std::path::Path;
 /// What a process that reads documents needs at the least.
 const MIN_WORKER_MEMORY: u64 = 128 << 20;
 
+/// Longest life of a session.
+const MAX_SESSION_SECS: u64 = 366 * 24 * 60 * 60;
+/// Most proxies in a row that make sense.
+const MAX_PROXIES: usize = 10;
+
 /// One thing wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -77,8 +82,8 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         server.listen.ip().is_loopback(),
         "server.listen",
         format!(
-            "{} is not a loopback address; until identity has landed kura listens on loopback only: \
-             use 127.0.0.1 or [::1], and a tunnel from other machines",
+            "{} is not a loopback address; kura speaks plain HTTP, so it listens on loopback only: use 127.0.0.1 or \
+             [::1], and for other machines a proxy with TLS on this one (see `auth.public_url`)",
             server.listen
         ),
     );
@@ -98,6 +103,36 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
     ] {
         require(value > 0, key, "must be at least 1".to_owned());
     }
+    let auth = &config.auth;
+    require(
+        (1..=MAX_SESSION_SECS).contains(&auth.session_max_secs),
+        "auth.session_max_secs",
+        format!(
+            "{} is not between 1 and {MAX_SESSION_SECS}, a year",
+            auth.session_max_secs
+        ),
+    );
+    require(
+        (1..=auth.session_max_secs).contains(&auth.session_idle_secs),
+        "auth.session_idle_secs",
+        format!(
+            "{} is not between 1 and `auth.session_max_secs` ({})",
+            auth.session_idle_secs, auth.session_max_secs
+        ),
+    );
+    require(
+        auth.public_url.is_empty() || is_origin(&auth.public_url),
+        "auth.public_url",
+        format!(
+            "`{}` is no address like https://kura.example.com, without a path",
+            auth.public_url
+        ),
+    );
+    require(
+        auth.proxies <= MAX_PROXIES,
+        "auth.proxies",
+        format!("{} is more than {MAX_PROXIES}", auth.proxies),
+    );
     let models = &config.models;
     require(
         !models.embedder.is_empty(),
@@ -217,4 +252,13 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         format!("`{}` is no level and no filter", config.log.level),
     );
     problems
+}
+
+/// Returns whether this is scheme, host and port of a web address, and nothing more.
+fn is_origin(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host().is_some()
+            && url.origin().ascii_serialization() == text.trim_end_matches('/')
+    })
 }

@@ -439,6 +439,7 @@ async fn last(mut events: BoxStream<'static, AskEvent>) -> Result<AnswerBody, Ap
             AskEvent::Failed(error) => {
                 return Err(ApiError {
                     cause: None,
+                    retry_after: None,
                     ..error
                 });
             }

@@ -60,6 +60,7 @@ pub async fn list_collections(
 ) -> Result<axum::Json<List<Collection>>, ApiError> {
     let limit = query.limit()?;
     let mut all = app.pipeline.collections(&principal.access()).await?;
+    all.retain(|one| principal.reaches(&one.name));
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let after = query.cursor.as_deref();
     let mut rest = all
@@ -73,7 +74,7 @@ pub async fn list_collections(
     Ok(axum::Json(List { items, next_cursor }))
 }
 
-/// Creates a collection.
+/// Creates a collection. A user who creates one is an editor of it.
 #[utoipa::path(post, path = "/api/v1/collections", tag = "collections", request_body = NewCollection,
     responses((status = 201, body = Collection),
         (status = 409, body = crate::error::Problem, content_type = "application/problem+json"), Problems))]
@@ -82,12 +83,17 @@ pub async fn create_collection(
     principal: Principal,
     Json(new): Json<NewCollection>,
 ) -> Result<(StatusCode, axum::Json<Collection>), ApiError> {
-    // Names are unique, so whoever makes collections learns of those that are hidden from it.
-    principal.administers()?;
-    let members = match &new.members {
+    let mut members = match &new.members {
         Some(given) => permissions::members(given)?,
         None => vec![Member::everyone()],
     };
+    if let Some(group) = principal.own_group() {
+        members.retain(|member| member.group != group);
+        members.push(Member {
+            group,
+            role: Role::Editor,
+        });
+    }
     let collection = app.pipeline.new_collection(&new.name, members).await?;
     Ok((StatusCode::CREATED, axum::Json(collection.into())))
 }

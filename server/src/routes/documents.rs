@@ -239,6 +239,7 @@ pub async fn upload_documents(
 ) -> Result<(StatusCode, axum::Json<Uploads>), ApiError> {
     let form = Multipart::from_request(request, &app).await?;
     let (collection, files) = read_form(form).await?;
+    principal.require_collection(&collection)?;
     let collection = collection_to_fill(&app, &principal, &collection).await?;
     let mut items = Vec::with_capacity(files.len());
     for file in files {

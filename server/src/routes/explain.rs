@@ -7,11 +7,12 @@ use super::{Json, Problems, chunk_id, document_id, require_text, resolve};
 use crate::answer::passages::Gathered;
 use crate::app::AppState;
 use crate::auth::Principal;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use axum::extract::State;
 use kura_indexer::explain::{Explanation, Fate, Outcome, Ranked};
 use kura_indexer::{AccessFilter, GroupId, retrieve};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// Which search to explain.
@@ -199,7 +200,8 @@ pub struct Gate {
 
 /// Explains what a search finds, and why it does not find a document.
 ///
-/// It may tell of documents that the `groups` may not read, so only administrators get this answer.
+/// It may tell of a `document` that the `groups` may not read, so the caller must be able to read it, and may only give
+/// `groups` of its own.
 #[utoipa::path(post, path = "/api/v1/search/explain", tag = "search", request_body = ExplainRequest,
     responses((status = 200, body = ExplainResponse), Problems))]
 pub async fn explain_search(
@@ -207,14 +209,14 @@ pub async fn explain_search(
     principal: Principal,
     Json(request): Json<ExplainRequest>,
 ) -> Result<axum::Json<ExplainResponse>, ApiError> {
-    principal.administers()?;
     require_text("query", &request.query)?;
     let limit = hit_limit(&app, request.limit)?;
-    let access = match request.groups {
-        Some(groups) => AccessFilter::groups(groups.into_iter().map(GroupId).collect()),
-        None => principal.access(),
-    };
+    let access = access(&principal, request.groups)?;
     let document = request.document.as_deref().map(document_id).transpose()?;
+    if let Some(document) = document {
+        // What is told about it would tell its text.
+        app.pipeline.document(document, &principal.access()).await?;
+    }
     let search = retrieve::SearchRequest {
         collections: resolve(&app, &principal, request.collections.as_deref()).await?,
         filter: filter::to_core(request.filter.as_ref())?,
@@ -407,4 +409,26 @@ fn told(outcome: &Outcome) -> (Cause, String) {
             format!("its best chunk is at place {rank}, and {limit} hits were wanted"),
         ),
     }
+}
+
+/// Returns the access of those whose search is explained: it must not open what the caller may not read.
+fn access(principal: &Principal, groups: Option<Vec<String>>) -> Result<AccessFilter, ApiError> {
+    let Some(groups) = groups else {
+        return Ok(principal.access());
+    };
+    let groups = groups.into_iter().map(GroupId).collect();
+    let own = principal.access();
+    if let Some(foreign) = own
+        .as_groups()
+        .and_then(|own| Iterator::next(&mut BTreeSet::difference(&groups, own)))
+    {
+        return Err(ApiError::new(
+            Code::Forbidden,
+            format!(
+                "you are not in the group `{}`, so you cannot search as it does",
+                foreign.0
+            ),
+        ));
+    }
+    Ok(AccessFilter::groups(groups))
 }

@@ -2,7 +2,8 @@
 
 use super::{List, Path, Problems, Query, list_limit, uuid};
 use crate::app::{App, AppState};
-use crate::auth::Principal;
+use crate::auth::permission::sees_job;
+use crate::auth::{Permission, Principal};
 use crate::error::ApiError;
 use crate::jobs::JobEvent;
 use axum::extract::State;
@@ -399,12 +400,12 @@ impl JobsQuery {
     }
 }
 
-/// Lists jobs, the latest first.
+/// Lists jobs, the latest first. A page may have fewer items than asked for and still not be the last.
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(JobsQuery),
     responses((status = 200, body = List<Job>), Problems))]
 pub async fn list_jobs(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Query(query): Query<JobsQuery>,
 ) -> Result<axum::Json<List<Job>>, ApiError> {
     let (filter, limit) = (query.filter()?, list_limit(query.limit)?);
@@ -412,10 +413,41 @@ pub async fn list_jobs(
         .pipeline
         .jobs(&filter, query.cursor.as_deref(), limit)
         .await?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for job in page.items {
+        items.extend(shown(&app, &principal, job).await?);
+    }
     Ok(axum::Json(List {
-        items: page.items.into_iter().map(Into::into).collect(),
+        items,
         next_cursor: page.next,
     }))
+}
+
+/// Returns a job as this principal may see it: whoever manages all jobs sees also those of documents that it may not
+/// read, without the document's source and the text of an error, which may name it.
+async fn shown(
+    app: &App,
+    principal: &Principal,
+    job: catalog::Job,
+) -> Result<Option<Job>, ApiError> {
+    if sees_job(app, principal, &job).await? {
+        return Ok(Some(job.into()));
+    }
+    if !principal.may(Permission::ManageJobs) || !principal.reaches(&job.collection_name) {
+        return Ok(None);
+    }
+    Ok(Some(Job {
+        source: String::new(),
+        error: None,
+        ..job.into()
+    }))
+}
+
+/// Returns a job that the principal was let to.
+async fn shown_one(app: &App, principal: &Principal, job: catalog::Job) -> Result<Job, ApiError> {
+    let id = job.id.0.to_string();
+    let unknown = || kura_indexer::Error::UnknownJob { id }.into();
+    shown(app, principal, job).await?.ok_or_else(unknown)
 }
 
 /// Returns how the queue stands: counts, rates and when it will be done.
@@ -471,13 +503,13 @@ pub async fn retry_jobs(
     responses((status = 200, body = Job), Problems))]
 pub async fn cancel_job(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Job>, ApiError> {
     let id = job_id(&id)?;
     let job = app.pipeline.cancel_job(id).await?;
     app.jobs.changed(id);
-    Ok(axum::Json(job.into()))
+    Ok(axum::Json(shown_one(&app, &principal, job).await?))
 }
 
 /// Queues a job again that has failed or was cancelled.
@@ -486,14 +518,14 @@ pub async fn cancel_job(
     responses((status = 200, body = Job), Problems))]
 pub async fn retry_job(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Job>, ApiError> {
     let id = job_id(&id)?;
     let job = app.pipeline.retry_job(id).await?;
     app.jobs.changed(id);
     app.jobs.notify();
-    Ok(axum::Json(job.into()))
+    Ok(axum::Json(shown_one(&app, &principal, job).await?))
 }
 
 /// Returns a job.
@@ -502,10 +534,10 @@ pub async fn retry_job(
     responses((status = 200, body = Job), Problems))]
 pub async fn get_job(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Job>, ApiError> {
-    Ok(axum::Json(read(&app, job_id(&id)?).await?))
+    Ok(axum::Json(read(&app, &principal, job_id(&id)?).await?))
 }
 
 /// Follows a job: an event `job` with the job at every change, until it is over.
@@ -514,19 +546,20 @@ pub async fn get_job(
     responses((status = 200, body = Job, content_type = "text/event-stream"), Problems))]
 pub async fn follow_job(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let id = job_id(&id)?;
     // Subscribing before reading, so that no change falls between the two.
     let events = app.jobs.subscribe();
-    let job = read(&app, id).await?;
-    let stream = follow(app, id, job, events);
+    let job = read(&app, &principal, id).await?;
+    let stream = follow(app, principal, id, job, events);
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 
 fn follow(
     app: AppState,
+    principal: Principal,
     id: JobId,
     first: Job,
     mut events: tokio::sync::broadcast::Receiver<JobEvent>,
@@ -549,7 +582,7 @@ fn follow(
                 // Another job's event.
                 Ok(Ok(JobEvent::Progress { .. })) => continue,
                 Ok(Ok(JobEvent::Changed(of))) if of != id => continue,
-                Ok(Ok(JobEvent::Changed(_)) | Err(RecvError::Lagged(_))) | Err(_) => match read(&app, id).await {
+                Ok(Ok(JobEvent::Changed(_)) | Err(RecvError::Lagged(_))) | Err(_) => match read(&app, &principal, id).await {
                     Ok(job) => job,
                     Err(error) => {
                         yield Ok(failed(&error));
@@ -582,8 +615,8 @@ pub(crate) fn sse<T: Serialize>(name: &str, data: &T) -> Event {
         .expect("kura's wire types have string keys only, so they always serialize")
 }
 
-async fn read(app: &App, id: JobId) -> Result<Job, ApiError> {
-    Ok(app.pipeline.job(id).await?.into())
+async fn read(app: &App, principal: &Principal, id: JobId) -> Result<Job, ApiError> {
+    shown_one(app, principal, app.pipeline.job(id).await?).await
 }
 
 fn job_id(text: &str) -> Result<JobId, ApiError> {

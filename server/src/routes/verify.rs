@@ -114,10 +114,9 @@ impl From<verify::Finding> for Finding {
     responses((status = 200, body = Verification), Problems))]
 pub async fn verify_data(
     State(app): State<AppState>,
-    principal: Principal,
+    _principal: Principal,
     Json(request): Json<VerifyRequest>,
 ) -> Result<axum::Json<Verification>, ApiError> {
-    principal.administers()?;
     Ok(axum::Json(
         app.pipeline.verify(request.read_blobs).await?.into(),
     ))

@@ -2,13 +2,14 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { ApiError } from "./errors";
 import type { paths } from "./schema";
-import { currentKey, signOut } from "./session";
+import { currentAuthorization, currentKey, isSignedIn, signOut } from "./session";
+import type { Account } from "./types";
 
 const authorize: Middleware = {
   onRequest({ request }) {
-    const key = currentKey();
-    if (key && !request.headers.has("authorization")) {
-      request.headers.set("authorization", `Bearer ${key}`);
+    const authorization = currentAuthorization();
+    if (authorization && !request.headers.has("authorization")) {
+      request.headers.set("authorization", authorization);
     }
     return request;
   },
@@ -23,25 +24,55 @@ const refuse: Middleware = {
 
 export const api = createClient<paths>({
   baseUrl: globalThis.location.origin,
+  // The cookie of the session goes to kura and nowhere else.
+  credentials: "same-origin",
   // Looked up at call time, so that tests may replace it.
   fetch: (request) => globalThis.fetch(request),
 });
 api.use(authorize, refuse);
 
-/** Turns a refusal into an error, and leaves the session when its key no longer holds. */
+/** Turns a refusal into an error, and leaves when the key or the session no longer holds. */
 export async function refusal(authorization: string | null, response: Response): Promise<ApiError> {
-  if (response.status === 401 && authorization === `Bearer ${currentKey()}`) signOut("refused");
-  return ApiError.fromResponse(response);
+  const error = await ApiError.fromResponse(response);
+  // A wrong password is a 401 too, and no reason to leave.
+  const isOver = error.code === "unauthorized" && authorization === currentAuthorization();
+  if (isOver && isSignedIn()) signOut(currentKey() === null ? "ended" : "refused");
+  return error;
 }
 
-/** Resolves when the server accepts `apiKey`. */
-export async function checkKey(apiKey: string): Promise<void> {
+/** Says who the cookie of this browser stands for. */
+export async function currentAccount(): Promise<Account> {
+  return body(await api.GET("/api/v1/session"));
+}
+
+/** Signs a person in: the server sets the cookie. */
+export async function signInWithPassword(
+  name: string,
+  password: string,
+  totp: string | null,
+): Promise<Account> {
+  return body(await api.POST("/api/v1/session", { body: { name, password, totp } }));
+}
+
+/** Leaves: a key is forgotten, a session ended at the server, too. */
+export async function leave(): Promise<void> {
+  if (currentKey() === null) {
+    try {
+      await api.DELETE("/api/v1/session");
+    } catch (failure) {
+      // A session that is over already is what was wanted; one that may still hold is not.
+      if (!(failure instanceof ApiError && failure.status === 401)) throw failure;
+    }
+  }
+  signOut();
+}
+
+/** Says who `apiKey` stands for, when the server accepts it. */
+export async function checkKey(apiKey: string): Promise<Account> {
   // No header can carry other characters, so no key has them.
   if (!/^[\x21-\x7e]+$/.test(apiKey)) throw malformedKey();
-  await api.GET("/api/v1/collections", {
-    params: { query: { limit: 1 } },
-    headers: { authorization: `Bearer ${apiKey}` },
-  });
+  const headers = { authorization: `Bearer ${apiKey}` };
+  return body(await api.GET("/api/v1/session", { headers }));
 }
 
 function malformedKey(): ApiError {

@@ -8,8 +8,10 @@ export class ApiError extends Error {
   readonly detail: string;
   /** The id to look for in the server's log; `null` when the reply carried none. */
   readonly requestId: string | null;
+  /** Seconds after which it makes sense to try again; `null` when the reply does not say. */
+  readonly retryAfter: number | null;
 
-  constructor(problem: Problem, requestId: string | null) {
+  constructor(problem: Problem, requestId: string | null, retryAfter: number | null = null) {
     super(problem.detail || problem.title);
     this.name = "ApiError";
     this.status = problem.status;
@@ -17,12 +19,15 @@ export class ApiError extends Error {
     this.title = problem.title;
     this.detail = problem.detail ?? "";
     this.requestId = requestId ?? problem.instance ?? null;
+    this.retryAfter = retryAfter;
   }
 
   static async fromResponse(response: Response): Promise<ApiError> {
     const requestId = response.headers.get("x-request-id");
     const body: unknown = await response.json().catch(() => null);
-    if (isProblem(body)) return new ApiError(body, requestId);
+    const retryAfter = Number(response.headers.get("retry-after") ?? Number.NaN);
+    const wait = Number.isFinite(retryAfter) ? retryAfter : null;
+    if (isProblem(body)) return new ApiError(body, requestId, wait);
     const problem = {
       type: "about:blank",
       title: response.statusText || `HTTP ${response.status}`,

@@ -1,6 +1,6 @@
 import { HttpResponse, http } from "msw";
 import { describe, expect, it } from "vitest";
-import { API_KEY } from "../test/corpus";
+import { API_KEY, operatorAccount } from "../test/corpus";
 import { eventStream, problem } from "../test/handlers";
 import { server } from "../test/server";
 import { ApiError } from "./errors";
@@ -19,7 +19,7 @@ function serve(...events: { event: string; data: unknown }[]) {
 
 describe("asking", () => {
   it("yields the hits, then the words, then the verified answer", async () => {
-    signIn(API_KEY);
+    signIn(operatorAccount, API_KEY);
     const events = await drain();
     expect(events[0]?.kind).toBe("retrieved");
     expect(events.at(-1)?.kind).toBe("completed");
@@ -55,13 +55,13 @@ describe("asking", () => {
   });
 
   it("leaves the session when the key no longer holds", async () => {
-    signIn("kura_old");
+    signIn(operatorAccount, "kura_old");
     await expect(drain()).rejects.toBeInstanceOf(ApiError);
     expect(currentKey()).toBeNull();
   });
 
   it("keeps the session on any other refusal, and carries the request id", async () => {
-    signIn(API_KEY);
+    signIn(operatorAccount, API_KEY);
     server.use(http.post("*/api/v1/ask", () => problem(507, "storage_full", "Full", "no room")));
     await expect(drain()).rejects.toMatchObject({ code: "storage_full", requestId: "req-7f3a" });
     expect(currentKey()).toBe(API_KEY);

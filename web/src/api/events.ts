@@ -1,7 +1,7 @@
 /** The two event streams of the server: the answer to a question, and the progress of a job. */
 import { refusal } from "./client";
 import { ApiError, isProblem } from "./errors";
-import { currentKey } from "./session";
+import { currentAuthorization } from "./session";
 import { readEvents, type ServerEvent } from "./sse";
 import type { Answer, Hit, Job, Question } from "./types";
 
@@ -82,11 +82,14 @@ function parse<T>(event: string, data: string, fields: (keyof T & string)[]): T 
 }
 
 async function open(path: string, signal: AbortSignal, init: RequestInit = {}) {
-  const authorization = `Bearer ${currentKey()}`;
-  const headers = { ...init.headers, authorization, accept: "text/event-stream" };
+  const authorization = currentAuthorization();
+  const headers = new Headers(init.headers);
+  headers.set("accept", "text/event-stream");
+  if (authorization) headers.set("authorization", authorization);
   const response = await fetch(new URL(path, globalThis.location.origin), {
     ...init,
     headers,
+    credentials: "same-origin",
     signal,
   });
   if (!response.ok) throw await refusal(authorization, response);

@@ -2,6 +2,7 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
+export type Account = Schemas["CurrentSession"];
 export type Answer = Schemas["Answer"];
 export type Citation = Schemas["Citation"];
 export type Collection = Schemas["Collection"];
@@ -13,6 +14,7 @@ export type Flag = Schemas["Flag"];
 export type Hit = Schemas["Hit"];
 export type Job = Schemas["Job"];
 export type NewFeedback = Schemas["NewFeedback"];
+export type Permission = Schemas["Permission"];
 export type Problem = Schemas["Problem"];
 export type Question = Schemas["Question"];
 export type Span = Schemas["Span"];

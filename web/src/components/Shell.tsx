@@ -6,10 +6,19 @@ import { KuraMark } from "./KuraMark";
 import styles from "./Shell.module.css";
 import { type Theme, useTheme } from "./theme";
 
-type Props = { past: ReactNode; onSignOut: () => void; children: ReactNode };
+type SignedIn = {
+  /** Who is signed in. */
+  account: string;
+  role: string;
+  /** What leaving is called. */
+  signOut: string;
+  onSignOut: () => void;
+};
+
+type Props = SignedIn & { past: ReactNode; children: ReactNode };
 
 /** The frame of every page: the dark wall with the ways around, and the page beside it. */
-export function Shell({ past, onSignOut, children }: Props) {
+export function Shell({ past, children, ...signedIn }: Props) {
   const { t } = useI18n();
   const [open, setOpen] = useState(false);
   const { pathname } = useLocation();
@@ -78,7 +87,7 @@ export function Shell({ past, onSignOut, children }: Props) {
           <h2 className={styles.pastTitle}>{t.nav.past}</h2>
           {past}
         </nav>
-        <Settings onSignOut={onSignOut} />
+        <Settings {...signedIn} />
       </div>
       <main id="content" className={styles.main} tabIndex={-1}>
         {children}
@@ -89,20 +98,24 @@ export function Shell({ past, onSignOut, children }: Props) {
 
 const THEMES: Theme[] = ["system", "light", "dark"];
 
-function Settings({ onSignOut }: { onSignOut: () => void }) {
+function Settings({ account, role, signOut, onSignOut }: SignedIn) {
   const { t } = useI18n();
   return (
     <div className={styles.settings}>
+      <p className={styles.account}>
+        <span className="visually-hidden">{t.account.signedInAs} </span>
+        <span className={styles.who}>{account}</span> <span className={styles.role}>{role}</span>
+      </p>
       <ThemeSwitch className={styles.themes} />
       <LanguageSwitch className={styles.setting} />
       <button
         type="button"
         className={styles.setting}
         onClick={onSignOut}
-        aria-label={t.settings.signOut}
-        title={t.settings.signOut}
+        aria-label={signOut}
+        title={signOut}
       >
-        <Icon name="key" />
+        <Icon name="leave" />
       </button>
     </div>
   );

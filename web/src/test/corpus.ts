@@ -1,7 +1,53 @@
 /** What the imitation server knows: a few documents and the answers that stand on them. */
-import type { Answer, Citation, Collection, Document, Flag, Hit, Span } from "../api/types";
+import type {
+  Account,
+  Answer,
+  Citation,
+  Collection,
+  Document,
+  Flag,
+  Hit,
+  Span,
+} from "../api/types";
 
 export const API_KEY = "kura_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
+/** Who can sign in at the imitation server; the other password asks for a code, too. */
+export const PERSON = {
+  name: "taro",
+  password: "correct horse battery",
+  passwordWithCode: "correct horse battery staple",
+  code: "123456",
+};
+
+export const readerAccount: Account = {
+  id: "user-1",
+  kind: "person",
+  name: "taro",
+  display_name: "Taro Yamada",
+  role: "reader",
+  permissions: ["anyone", "own", "account", "read"],
+  groups: [],
+  has_totp: false,
+  expires_at: "2030-01-01T00:00:00Z",
+};
+
+export const editorAccount: Account = {
+  ...readerAccount,
+  role: "editor",
+  permissions: [...readerAccount.permissions, "write", "watch_jobs"],
+};
+
+/** The holder of the admin key, who may do everything. */
+export const operatorAccount: Account = {
+  ...editorAccount,
+  id: "admin",
+  kind: "admin_api_key",
+  name: "admin-api-key",
+  display_name: "admin-api-key",
+  role: null,
+  expires_at: null,
+};
 
 type Entry = { document: Document; text: string };
 

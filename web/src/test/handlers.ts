@@ -12,7 +12,18 @@ import type {
   Problem,
   Question,
 } from "../api/types";
-import { API_KEY, answerFrom, byteLength, createCorpus, entry, readText, reply } from "./corpus.ts";
+import {
+  API_KEY,
+  answerFrom,
+  byteLength,
+  createCorpus,
+  editorAccount,
+  entry,
+  operatorAccount,
+  PERSON,
+  readText,
+  reply,
+} from "./corpus.ts";
 
 export type MockOptions = {
   /** The pause between two pieces of a stream, in milliseconds. */
@@ -29,6 +40,10 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
   const jobs = new Map<string, Job>();
   const conversations = new Map<string, Conversation & ConversationDetail>();
   let nextId = 1;
+  // Whether the browser has the cookie of a session.
+  let cookie = false;
+  const allowed = (request: { headers: Headers }) =>
+    cookie || request.headers.get("authorization") === `Bearer ${API_KEY}`;
   const id = (kind: string) => `${kind}-${nextId++}`;
 
   const collectionNamed = (name: string) => {
@@ -47,6 +62,27 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
       .find(({ answer }) => answer?.id === given);
 
   return [
+    http.post("/api/v1/session", async ({ request, response }) => {
+      const { name, password, totp } = await request.json();
+      const needsCode = password === PERSON.passwordWithCode;
+      if (name === PERSON.name && needsCode && !totp) {
+        return response.untyped(problem(401, "code_required", "Code required", "send a code"));
+      }
+      const isRight = needsCode ? totp === PERSON.code : password === PERSON.password;
+      if (name !== PERSON.name || !isRight) {
+        return response.untyped(problem(401, "invalid_credentials", "Not signed in", "wrong"));
+      }
+      cookie = true;
+      return response(200).json(editorAccount);
+    }),
+    http.get("/api/v1/session", ({ request, response }) => {
+      if (!allowed(request)) return response.untyped(unauthorized());
+      return response(200).json(cookie ? editorAccount : operatorAccount);
+    }),
+    http.delete("/api/v1/session", ({ response }) => {
+      cookie = false;
+      return response(204).empty();
+    }),
     http.get("/api/v1/collections", ({ request, response }) => {
       if (!allowed(request)) return response.untyped(unauthorized());
       return response(200).json({ items: collections, next_cursor: null });
@@ -312,10 +348,6 @@ function newJob(id: string, document: Document): Job {
     started_at: null,
     finished_at: null,
   };
-}
-
-function allowed(request: { headers: Headers }): boolean {
-  return request.headers.get("authorization") === `Bearer ${API_KEY}`;
 }
 
 function unauthorized(): Response {

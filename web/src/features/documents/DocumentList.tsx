@@ -2,6 +2,7 @@ import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-q
 import { useState } from "react";
 import { api } from "../../api/client";
 import { documentsQuery, downloadDocument, keys } from "../../api/queries";
+import { useMay } from "../../api/session";
 import type { Document } from "../../api/types";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { ErrorNote } from "../../components/ErrorNote";
@@ -75,6 +76,7 @@ type RowProps = {
 
 function DocumentRow({ document, showCollection, onDownload, onRemove }: RowProps) {
   const { language, t } = useI18n();
+  const mayWrite = useMay("write");
   const { title, source, status, warnings, error, version, parent, n_children } = document;
   const name = title || source;
   const facts = [
@@ -119,7 +121,7 @@ function DocumentRow({ document, showCollection, onDownload, onRemove }: RowProp
           <Icon name="download" />
         </button>
         {/* What lies in another document goes with it. */}
-        {parent === null && (
+        {mayWrite && parent === null && (
           <button
             type="button"
             className="icon-button"

@@ -2,6 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { api } from "../../api/client";
 import { activeJobsQuery, collectionsQuery, keys } from "../../api/queries";
+import { useMay } from "../../api/session";
 import type { Collection } from "../../api/types";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { ErrorNote } from "../../components/ErrorNote";
@@ -21,6 +22,7 @@ export function DocumentsPage() {
   const [shown, setShown] = useState<string | null>(null);
   const [chosen, setChosen] = useState<string | null>(null);
   const { add } = useUploads();
+  const mayWrite = useMay("write");
   useAdoptedJobs();
   useEffect(() => {
     document.title = `${t.documents.title} — kura`;
@@ -37,12 +39,16 @@ export function DocumentsPage() {
           <h1>{t.documents.title}</h1>
           <p className={styles.lead}>{t.documents.lead}</p>
         </header>
-        <CollectionTarget
-          names={names.includes(target) ? names : [...names, target]}
-          target={target}
-          onTarget={setChosen}
-        />
-        <DropZone disabled={collections.isPending} onFiles={(files) => add(files, target)} />
+        {mayWrite && (
+          <>
+            <CollectionTarget
+              names={names.includes(target) ? names : [...names, target]}
+              target={target}
+              onTarget={setChosen}
+            />
+            <DropZone disabled={collections.isPending} onFiles={(files) => add(files, target)} />
+          </>
+        )}
         <UploadList />
         <section className={styles.stored} aria-label={t.documents.list}>
           <div className={styles.filter}>
@@ -67,7 +73,9 @@ export function DocumentsPage() {
                 />
               ))}
             </fieldset>
-            {current && <RemoveCollection collection={current} onRemoved={() => setShown(null)} />}
+            {mayWrite && current && (
+              <RemoveCollection collection={current} onRemoved={() => setShown(null)} />
+            )}
           </div>
           {collections.isError && (
             <ErrorNote error={collections.error} onRetry={() => void collections.refetch()} />
@@ -139,7 +147,8 @@ function RemoveCollection({ collection, onRemoved }: RemoveProps) {
 /** Shows the work that was going on before this page was opened. */
 function useAdoptedJobs() {
   const { adopt } = useUploads();
-  const { data } = useQuery(activeJobsQuery);
+  const enabled = useMay("watch_jobs");
+  const { data } = useQuery({ ...activeJobsQuery, enabled });
   // biome-ignore lint/correctness/useExhaustiveDependencies: `adopt` changes with every upload
   useEffect(() => {
     for (const job of data ?? []) adopt(job);
