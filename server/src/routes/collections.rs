@@ -7,7 +7,7 @@ use crate::auth::Principal;
 use crate::error::ApiError;
 use axum::extract::State;
 use axum::http::StatusCode;
-use kura_indexer::Member;
+use kura_indexer::{Member, Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
