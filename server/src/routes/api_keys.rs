@@ -155,7 +155,7 @@ pub async fn create_api_key(
     let user = whose(&app.identity, &principal, new.user.as_deref()).await?;
     require_to_hold(&app.identity, &principal, user).await?;
     for name in new.collections.iter().flatten() {
-        app.pipeline.collection(name).await?;
+        app.pipeline.collection(name, &principal.access()).await?;
     }
     let new = identity::NewApiKey {
         user,
