@@ -9,6 +9,7 @@
 mod ask;
 mod auth;
 mod bombs;
+mod canaries;
 mod children;
 mod cli;
 mod cli_server;
