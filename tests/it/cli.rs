@@ -39,8 +39,7 @@ fn a_wrong_configuration_is_told_in_full() {
         .assert_fails(2, &["`server.lisen`"]);
 
     kura.write("kura.toml", "[server]\nlisten = \"0.0.0.0:8080\"\n");
-    kura.run(["serve"])
-        .assert_fails(2, &["loopback", "TLS"]);
+    kura.run(["serve"]).assert_fails(2, &["loopback", "TLS"]);
     kura.write("kura.toml", "[retrieval]\nlimit = \"many\"\n");
     kura.run(["config", "check"])
         .assert_fails(2, &["`retrieval.limit`"]);
