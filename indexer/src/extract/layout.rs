@@ -351,3 +351,6 @@ fn heading_sizes(pages: &[Page]) -> Vec<i64> {
     sizes.truncate(3);
     sizes
 }
+
+#[cfg(test)]
+pub(crate) mod words;

@@ -65,8 +65,17 @@ fn place_of_rest(items: &[Item], begun: &Table) -> Option<usize> {
         Item::Line(line) => line.text().chars().count() <= MAX_LABEL_CHARS,
         Item::Table(_) => false,
     });
-    (has_same_columns && n_labels <= MAX_LABELS && are_labels && !names_columns(table, begun))
-        .then_some(place)
+    let n_names = begun.rows[0]
+        .iter()
+        .skip(1)
+        .filter(|name| name.chars().any(char::is_alphabetic));
+    let has_names = n_names.count() * 2 >= begun.rows[0].len().saturating_sub(1);
+    (has_same_columns
+        && has_names
+        && n_labels <= MAX_LABELS
+        && are_labels
+        && !names_columns(table, begun))
+    .then_some(place)
 }
 
 /// Returns how many lines close above a table stand over it, one below the other.
@@ -76,7 +85,10 @@ fn n_subtitles(above: &[Item], table: &Table) -> usize {
     for item in above.iter().rev() {
         let Item::Line(line) = item else { break };
         let is_inside = line.left() >= table.left - TOLERANCE && line.right() <= table.right;
-        if line.cells.len() > 1 || !is_inside || !(0.0..line.size * MAX_GAP).contains(&(below - line.y)) {
+        if line.cells.len() > 1
+            || !is_inside
+            || !(0.0..line.size * MAX_GAP).contains(&(below - line.y))
+        {
             break;
         }
         below = line.y - line.size * 0.7;
@@ -134,4 +146,107 @@ fn go_on(items: &mut Vec<Item>, place: usize, header: &[String]) {
     };
     let above = std::iter::once(header.to_vec()).chain(heads.into_iter().map(as_row));
     table.rows.splice(0..0, above);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cell;
+    use super::*;
+
+    fn line(text: &str, y: f64) -> Item {
+        Item::Line(Line {
+            cells: vec![Cell {
+                text: text.to_owned(),
+                left: 50.0,
+                right: 100.0,
+                ..Cell::default()
+            }],
+            y,
+            size: 10.0,
+            turn: 0,
+        })
+    }
+
+    fn table(rows: &[[&str; 3]], columns: [(f64, f64); 3]) -> Item {
+        let row = |row: &[&str; 3]| row.map(str::to_owned).to_vec();
+        Item::Table(Table {
+            rows: rows.iter().map(row).collect(),
+            columns: columns.to_vec(),
+            top: 100.0,
+            bottom: 200.0,
+            left: 50.0,
+            right: 300.0,
+            ..Table::default()
+        })
+    }
+
+    const HEADER: [&str; 3] = ["Underwriter", "Notes due 2028", "Notes due 2034"];
+    const ROWS: [[&str; 3]; 2] = [["First Bank", "900", "1,530"], ["Total", "5,000", "8,500"]];
+    const COLUMNS: [(f64, f64); 3] = [(50.0, 120.0), (160.0, 200.0), (240.0, 300.0)];
+
+    fn begun() -> Vec<Item> {
+        let rows = [HEADER, ["Big Bank", "90", "153"]];
+        vec![table(&rows, COLUMNS), line("S1-1", 700.0)]
+    }
+
+    /// Returns the rows of the table on the second page, and how many items there are beside it.
+    fn rows(begun: Vec<Item>, items: Vec<Item>) -> (Vec<Vec<String>>, usize) {
+        let mut pages = [begun, items];
+        join(&mut pages);
+        let n_others = pages[1].len() - 1;
+        let tables = pages[1].iter().find_map(|item| match item {
+            Item::Table(table) => Some(table.rows.clone()),
+            Item::Line(_) => None,
+        });
+        (tables.unwrap(), n_others)
+    }
+
+    #[test]
+    fn a_table_that_goes_on_has_the_header_it_began_with() {
+        // Its figures are narrower, but end where those above do.
+        let columns = [(50.0, 90.0), (172.0, 200.0), (250.0, 300.0)];
+        let (rows, _) = rows(begun(), vec![table(&ROWS, columns)]);
+        assert_eq!(rows[0], HEADER);
+        assert_eq!(rows[1..], ROWS);
+    }
+
+    #[test]
+    fn what_heads_its_first_rows_becomes_rows() {
+        let items = vec![
+            line("12", 30.0),
+            line("LIABILITIES", 80.0),
+            line("CURRENT", 91.0),
+            table(&ROWS, COLUMNS),
+        ];
+        let (rows, n_others) = rows(begun(), items);
+        assert_eq!(rows[0], HEADER);
+        assert_eq!(rows[1], ["LIABILITIES", "", ""]);
+        assert_eq!(rows[2], ["CURRENT", "", ""]);
+        assert_eq!((rows.len(), n_others), (5, 1));
+    }
+
+    #[test]
+    fn another_table_keeps_its_own_header() {
+        let named = [["Bank", "Amount", "Share"], ROWS[0], ROWS[1]];
+        let elsewhere = [(50.0, 90.0), (110.0, 140.0), (220.0, 260.0)];
+        let text = "A paragraph that ends the page between the two tables.";
+        let again = [HEADER, ROWS[0], ROWS[1]];
+        let mut interrupted = begun();
+        interrupted.push(line(text, 720.0));
+        for (begun, items, first) in [
+            (begun(), vec![table(&named, COLUMNS)], named[0]),
+            (begun(), vec![table(&again, COLUMNS)], HEADER),
+            (begun(), vec![table(&ROWS, elsewhere)], ROWS[0]),
+            (
+                begun(),
+                vec![line(text, 60.0), table(&ROWS, COLUMNS)],
+                ROWS[0],
+            ),
+            (interrupted, vec![table(&ROWS, COLUMNS)], ROWS[0]),
+        ] {
+            let (rows, _) = rows(begun, items);
+            assert_eq!(rows[0], first);
+            assert!(rows[1..].iter().all(|row| *row != HEADER));
+        }
+    }
 }

@@ -7,8 +7,8 @@ mod run;
 mod signs;
 
 use super::{Cell, Line, Rule, bidi};
-use columns::place;
 pub(super) use columns::are_aligned;
+use columns::place;
 use std::ops::Range;
 
 /// Fewest rows of a table.
@@ -245,7 +245,8 @@ impl Table {
             let above = grid.last().filter(|above| above.band == band);
             let goes_on = above.is_some_and(|above| match band {
                 0 if !borders.is_empty() => {
-                    let heads = places.iter().all(|place| place.start == 0) && above.texts[0].is_empty();
+                    let heads =
+                        places.iter().all(|place| place.start == 0) && above.texts[0].is_empty();
                     let is_ruled_off = heads && row.is_ruled_off(&rows[at - 1], rules);
                     let is_wrapped = is_part(&places, columns.len()) && !row.has_amount();
                     is_header && is_wrapped && !is_ruled_off
@@ -260,7 +261,8 @@ impl Table {
                         && spacing.is_close(rows, at);
                     let is_boxed = borders.len() >= 2
                         && (is_rest || (spacing.is_tight(rows, at) && is_wrap(&columns, rows, at)));
-                    is_boxed || is_wrapped || goes_on_below(&above.texts, rows, at)
+                    let width = columns[0].1 - columns[0].0;
+                    is_boxed || is_wrapped || goes_on_below(&above.texts, rows, at, width)
                 }
             });
             if !goes_on {
@@ -301,7 +303,8 @@ impl Table {
     }
 }
 
-/// Whether rows that have cells beside each other are those of a table, not of prose in columns or of a list.
+/// Whether rows that have cells beside each other are those of a table, not of prose in columns, of a list or of a
+/// program.
 fn is_tabular(rows: &[Row], columns: &[(f64, f64)]) -> bool {
     let n_full = rows.iter().filter(|row| row.cells.len() >= 2).count();
     let is_high = rows.len() >= MIN_ROWS || is_pair(rows);
@@ -317,7 +320,12 @@ fn is_tabular(rows: &[Row], columns: &[(f64, f64)]) -> bool {
         && rows
             .iter()
             .all(|row| row.cells.len() < 2 || row.cells[0].text.chars().count() <= 3);
-    !is_prose && !is_list
+    let is_listing = |row: &&Row| {
+        let last = row.cells.last();
+        last.is_some_and(|cell| cell.text.ends_with([',', ';', '{', '}', '(']))
+    };
+    let is_code = rows.iter().filter(is_listing).count() * 2 >= rows.len();
+    !is_prose && !is_list && !is_code
 }
 
 /// Whether two rows close to each other have the same three columns or more: a header and the only row below it.
@@ -351,15 +359,16 @@ fn is_rest(cells: &[Cell], places: &[Range<usize>], above: &[String]) -> bool {
     adds && places.len() * 2 <= n_above
 }
 
-/// Whether a line has the rest of a label that fills the line close above it alone.
-fn goes_on_below(above: &[String], rows: &[Row], at: usize) -> bool {
-    let [label, others @ ..] = above else {
+/// Whether a line has the rest of a label that stands alone close above it, as wide as the column.
+fn goes_on_below(texts: &[String], rows: &[Row], at: usize, width: f64) -> bool {
+    let ([label, others @ ..], Some(above)) = (texts, at.checked_sub(1)) else {
         return false;
     };
-    let step = at.checked_sub(1).map(|above| rows[at].y - rows[above].y);
+    let cell = &rows[above].cells[0];
     !label.is_empty()
         && others.iter().all(String::is_empty)
-        && step.is_some_and(|step| step <= rows[at].size * 1.6)
+        && cell.right - cell.left >= width * 0.75
+        && rows[at].y - rows[above].y <= rows[at].size * 1.6
         && rows[at].cells.len() >= 2
         && rows[at].cells[0].text.starts_with(char::is_lowercase)
 }
@@ -401,7 +410,11 @@ impl Row {
         let between = above.y - above.size * 0.2..self.y - self.size * 0.3;
         let (left, right) = (
             above.cells[0].left.min(self.cells[0].left),
-            above.cells.iter().map(|cell| cell.right).fold(0.0, f64::max),
+            above
+                .cells
+                .iter()
+                .map(|cell| cell.right)
+                .fold(0.0, f64::max),
         );
         rules.iter().any(|rule| {
             rule.is_horizontal()
@@ -420,7 +433,9 @@ impl Row {
             size: self.size,
             turn: 0,
         };
-        rules.iter().any(|rule| rule.is_underline(std::slice::from_ref(&first)))
+        rules
+            .iter()
+            .any(|rule| rule.is_underline(std::slice::from_ref(&first)))
     }
 }
 
@@ -531,7 +546,9 @@ fn borders(
         .filter(|rule| {
             // The row just above a rule.
             let below = rows.partition_point(|row| row.y < rule.from.1 + row.size * 0.1);
-            !rows[..below].last().is_some_and(|row| underlines(rule, row))
+            !rows[..below]
+                .last()
+                .is_some_and(|row| underlines(rule, row))
         })
         .map(|rule| (rule.from.1, rule.from.0.max(left), rule.to.0.min(right)))
         .collect();

@@ -174,7 +174,9 @@ pub(super) fn place(columns: &[(f64, f64)], cell: &Cell) -> usize {
     let column = columns.partition_point(|&(_, right)| right < begin);
     let column = column.min(columns.len() - 1);
     // What stands between two columns belongs to the nearer one.
-    let before = column.checked_sub(1).map(|before| cell.left - columns[before].1);
+    let before = column
+        .checked_sub(1)
+        .map(|before| cell.left - columns[before].1);
     match before {
         Some(gap) if cell.right < columns[column].0 && gap < columns[column].0 - cell.right => {
             column - 1

@@ -103,7 +103,8 @@ pub(super) fn titles(rows: &mut Vec<Vec<String>>) -> Vec<String> {
     };
     let is_form = |row: &Vec<String>| row.iter().any(|text| text.contains([':', '：']));
     let is_title = |row: &Vec<String>| {
-        row.iter().filter(|text| !text.is_empty()).count() == 1 || is_form(row)
+        let n_filled = row.iter().filter(|text| !text.is_empty()).count();
+        n_filled == 1 || (row.len() > 2 && is_form(row))
     };
     let n = rows.iter().take_while(|row| is_title(row)).count();
     if n > MAX_HEADER_ROWS || !rows.get(n).is_some_and(is_full) || n + 1 == rows.len() {

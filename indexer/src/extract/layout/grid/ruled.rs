@@ -24,6 +24,9 @@ const MIN_ROOM: f64 = 6.0;
 /// Share of a cell's side that must be drawn.
 const MIN_DRAWN: f64 = 0.5;
 
+/// Lines of one cell are not further apart than so many letter heights.
+const MAX_LEADING: f64 = 1.6;
+
 /// Most of the smallest cells of a table; a drawing has more.
 const MAX_CELLS: usize = 10_000;
 
@@ -75,7 +78,10 @@ fn is_side_of_box(rule: &Rule, rules: &[Rule]) -> bool {
         return false;
     }
     let (mut is_facing, mut goes_on) = (false, false);
-    for other in rules.iter().filter(|other| other.is_horizontal() == is_level) {
+    for other in rules
+        .iter()
+        .filter(|other| other.is_horizontal() == is_level)
+    {
         let (other_place, other_from, other_to) = turned(other);
         let is_same = (other_from - from).abs() < 1.0 && (other_to - to).abs() < 1.0;
         let away = (other_place - place).abs();
@@ -113,6 +119,14 @@ fn connected(rules: &[Rule]) -> Vec<Vec<Rule>> {
         pieces.sort_by(|&a, &b| rules[a].from.0.total_cmp(&rules[b].from.0));
         for pair in pieces.windows(2) {
             if rules[pair[1]].from.0 - rules[pair[0]].to.0 <= MAX_GAP {
+                sets.join(pair[0], pair[1]);
+            }
+        }
+    }
+    for pieces in vertical.chunk_by_mut(|&a, &b| rules[b].from.0 - rules[a].from.0 < 1.0) {
+        pieces.sort_by(|&a, &b| rules[a].from.1.total_cmp(&rules[b].from.1));
+        for pair in pieces.windows(2) {
+            if rules[pair[1]].from.1 - rules[pair[0]].to.1 <= SNAP {
                 sets.join(pair[0], pair[1]);
             }
         }
@@ -362,12 +376,24 @@ impl Lattice {
             }
             room.columns.len() > 1 && n_beside >= 3
         };
-        (0..self.ys.len() - 1).any(|row| self.is_open(row)) || self.rooms.iter().any(has_columns)
+        let n_rows = self.ys.len() - 1;
+        let is_filled = |row: &usize| {
+            let here = |room: &Room| room.rows.start == *row && !room.pieces.is_empty();
+            self.rooms.iter().any(here)
+        };
+        let is_alone = (0..n_rows).filter(is_filled).count() <= 2;
+        (0..n_rows).any(|row| self.is_open(row, is_alone)) || self.rooms.iter().any(has_columns)
     }
 
-    /// Whether a row's cells have as many lines as its first one, at the same heights, and these are rows: figures, or
-    /// many.
-    fn is_open(&self, row: usize) -> bool {
+    /// Whether a row has several rows in it: as many lines in each cell, at the same heights, if these are figures or
+    /// many; in the only row below a header also fewer lines beside those of its first cell, or between them.
+    fn is_open(&self, row: usize, is_alone: bool) -> bool {
+        let heights = |room: &Room| {
+            let mut heights: Vec<f64> = room.pieces.iter().map(|piece| piece.y).collect();
+            heights.sort_by(f64::total_cmp);
+            heights.dedup_by(|a, b| (*a - *b).abs() < 1.0);
+            heights
+        };
         let filled: Vec<&Room> = self
             .rooms
             .iter()
@@ -376,22 +402,32 @@ impl Lattice {
         let [first, others @ ..] = &filled[..] else {
             return false;
         };
-        let n_lines = first.pieces.len();
-        let is_level = |room: &&&Room| {
-            room.pieces.len() == n_lines
-                && room.pieces.iter().zip(&first.pieces).all(|(one, other)| {
-                    one.turn == 0 && (one.y - other.y).abs() < one.size * 0.3
-                })
-        };
-        let is_figures = |room: &&&Room| {
-            room.pieces
-                .iter()
-                .all(|piece| is_figure(&piece.cell.text) && !piece.cell.text.ends_with('-'))
-        };
-        n_lines >= 2
-            && !others.is_empty()
-            && others.iter().all(|room| is_level(&room))
-            && (n_lines >= 4 || others.iter().any(|room| is_figures(&room)))
+        if filled
+            .iter()
+            .any(|room| room.pieces.iter().any(|piece| piece.turn != 0))
+        {
+            return false;
+        }
+        let size = first.pieces[0].size;
+        let key = heights(first);
+        let others_at: Vec<Vec<f64>> = others.iter().map(|room| heights(room)).collect();
+        let has = |some: &[f64], y: f64| some.iter().any(|one| (one - y).abs() < size * 0.3);
+        let are_beside = others_at.iter().flatten().all(|&y| has(&key, y));
+        let is_level = are_beside && others_at.iter().all(|at| at.len() == key.len());
+        let has_figures = others.iter().any(|room| {
+            let mut texts = room.pieces.iter().map(|piece| &piece.cell.text);
+            texts.all(|text| is_figure(text) && !text.ends_with('-'))
+        });
+        let n_most = others_at.iter().map(Vec::len).max().unwrap_or(0);
+        if key.len() < 2 || n_most < 2 {
+            return false;
+        }
+        let are_spaced = key
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] > size * MAX_LEADING);
+        let are_rows = is_level && (key.len() >= 4 || has_figures);
+        let are_alone = is_alone && row > 0 && (are_beside || are_spaced);
+        are_rows || are_alone
     }
 
     fn into_table(self) -> Option<Table> {
@@ -533,8 +569,11 @@ fn drawn(
     let n = across.len() - 1;
     let mut lengths = vec![0.0; places.len() * n];
     for (place, from, to) in sides {
-        let nearest = (0..places.len())
-            .min_by(|&a, &b| (places[a] - place).abs().total_cmp(&(places[b] - place).abs()));
+        let nearest = (0..places.len()).min_by(|&a, &b| {
+            (places[a] - place)
+                .abs()
+                .total_cmp(&(places[b] - place).abs())
+        });
         let Some(at) = nearest else { continue };
         for step in 0..n {
             let shared = across[step + 1].min(to) - across[step].max(from);
@@ -593,15 +632,21 @@ fn part(text: &str, range: Range<usize>, left: f64, right: f64) -> Cell {
 /// Returns the text of a room, line by line.
 fn text_of(pieces: &[Piece]) -> String {
     let mut pieces: Vec<&Piece> = pieces.iter().collect();
-    let letters: String = pieces.iter().map(|piece| piece.cell.text.as_str()).collect();
+    let letters: String = pieces
+        .iter()
+        .map(|piece| piece.cell.text.as_str())
+        .collect();
     let is_right_to_left = bidi::is_right_to_left(&letters);
     pieces.sort_by(|a, b| a.turn.cmp(&b.turn).then(a.y.total_cmp(&b.y)));
     let mut lines: Vec<Vec<&Piece>> = Vec::new();
     for piece in pieces {
-        let is_beside = lines.last().and_then(|line| line.first()).is_some_and(|first| {
-            first.turn == piece.turn
-                && (piece.y - first.y).abs() <= piece.size.min(first.size) * 0.5
-        });
+        let is_beside = lines
+            .last()
+            .and_then(|line| line.first())
+            .is_some_and(|first| {
+                first.turn == piece.turn
+                    && (piece.y - first.y).abs() <= piece.size.min(first.size) * 0.5
+            });
         match lines.last_mut() {
             Some(line) if is_beside => line.push(piece),
             Some(_) | None => lines.push(vec![piece]),

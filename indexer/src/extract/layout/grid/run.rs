@@ -62,7 +62,9 @@ fn goes_on(last: &Row, above: &Row, row: &Row) -> bool {
     let beside = || last.cells.iter().skip(1);
     row.y - above.y <= row.size * MAX_LINE_GAP
         && row.cells.iter().all(|cell| {
-            beside().any(|beside| (beside.left - cell.left).abs() <= OVERHANG && !is_figure(&beside.text))
+            beside().any(|beside| {
+                (beside.left - cell.left).abs() <= OVERHANG && !is_figure(&beside.text)
+            })
         })
 }
 

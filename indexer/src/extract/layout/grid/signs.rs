@@ -96,7 +96,18 @@ mod tests {
 
     #[test]
     fn signs_belong_to_the_figures_beside_them() {
-        let row = ["Net sales", "$", "53,437", "$", "(49", ")", "(0.4", ")%", "US$", "—"];
+        let row = [
+            "Net sales",
+            "$",
+            "53,437",
+            "$",
+            "(49",
+            ")",
+            "(0.4",
+            ")%",
+            "US$",
+            "—",
+        ];
         let joined = ["Net sales", "$ 53,437", "$ (49)", "(0.4)%", "US$ —"];
         assert_eq!(texts(&row), joined);
     }
