@@ -64,6 +64,10 @@ pub(super) fn tables(mut lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<L
     let mut start = 0;
     while start < rows.len() {
         let end = run::end(&rows, start);
+        if is_listing(&rows[start..end]) {
+            start = end;
+            continue;
+        }
         let mut begin = start;
         if let Some(above) = start.checked_sub(1)
             && !rows[above].lines.iter().any(|&line| taken[line])
@@ -303,8 +307,7 @@ impl Table {
     }
 }
 
-/// Whether rows that have cells beside each other are those of a table, not of prose in columns, of a list or of a
-/// program.
+/// Whether rows that have cells beside each other are those of a table, not of prose in columns or of a list.
 fn is_tabular(rows: &[Row], columns: &[(f64, f64)]) -> bool {
     let n_full = rows.iter().filter(|row| row.cells.len() >= 2).count();
     let is_high = rows.len() >= MIN_ROWS || is_pair(rows);
@@ -320,12 +323,16 @@ fn is_tabular(rows: &[Row], columns: &[(f64, f64)]) -> bool {
         && rows
             .iter()
             .all(|row| row.cells.len() < 2 || row.cells[0].text.chars().count() <= 3);
-    let is_listing = |row: &&Row| {
+    !is_prose && !is_list
+}
+
+/// Whether most rows end as the lines of a program do.
+fn is_listing(rows: &[Row]) -> bool {
+    let is_code = |row: &&Row| {
         let last = row.cells.last();
         last.is_some_and(|cell| cell.text.ends_with([',', ';', '{', '}', '(']))
     };
-    let is_code = rows.iter().filter(is_listing).count() * 2 >= rows.len();
-    !is_prose && !is_list && !is_code
+    rows.len() >= MIN_ROWS && rows.iter().filter(is_code).count() * 2 >= rows.len()
 }
 
 /// Whether two rows close to each other have the same three columns or more: a header and the only row below it.

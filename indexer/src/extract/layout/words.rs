@@ -72,13 +72,15 @@ fn blocks(pages: Vec<Page>) -> Vec<Block> {
     outline.finish().blocks
 }
 
-/// A row of cells at some of four places, words and figures, and how far below the last row it is.
-fn row() -> impl Strategy<Value = (Vec<(usize, bool, u8)>, u8)> {
+/// Cells at some of four places, words or figures, with their widths, and how far below the last row they are.
+type RowOf = (Vec<(usize, bool, u8)>, u8);
+
+fn row() -> impl Strategy<Value = RowOf> {
     let cell = (0..4_usize, any::<bool>(), 1..40_u8);
     (proptest::collection::vec(cell, 1..5), 6..40_u8)
 }
 
-fn page(number: u32, rows: &[(Vec<(usize, bool, u8)>, u8)], ruled: &[(u8, bool)]) -> Page {
+fn page(number: u32, rows: &[RowOf], ruled: &[(u8, bool)]) -> Page {
     let mut n_words = 0;
     let mut y = 60.0;
     let mut lines = Vec::new();

@@ -1,34 +1,25 @@
 //! Tables drawn as cells: what lies between rules is one cell, in whatever direction it is written.
 
+mod borders;
+
 use super::super::{Cell, Line, Rule, bidi};
 use super::{MAX_NAME, OVERHANG, Table, is_figure};
 use crate::extract::clean;
+use borders::{Sets, between, connected, drawn, is_side_of_box, snapped};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Rules this close to each other are one; ends this close touch.
-const SNAP: f64 = 3.0;
-
-/// Rules may end this far from the corner that they lead to.
-const CORNER: f64 = 6.5;
-
-/// Pieces of a border may be this far apart, where it is drawn cell by cell within the cells' margins.
-const MAX_GAP: f64 = 8.0;
-
-/// A box with sides no longer than this, such as one to be ticked, is part of a text.
-const MAX_BOX: f64 = 16.0;
-
 /// A rule that reaches this far beyond the last one across it closes a cell of its own.
 const MIN_ROOM: f64 = 6.0;
-
-/// Share of a cell's side that must be drawn.
-const MIN_DRAWN: f64 = 0.5;
 
 /// Lines of one cell are not further apart than so many letter heights.
 const MAX_LEADING: f64 = 1.6;
 
 /// Most of the smallest cells of a table; a drawing has more.
 const MAX_CELLS: usize = 10_000;
+
+/// Mean length of the cells, in bytes, above which they are the parts of a page.
+const MAX_MEAN: usize = 600;
 
 /// Most rows of titles above a header.
 const MAX_TITLES: usize = 6;
@@ -61,116 +52,6 @@ pub(in crate::extract::layout) fn tables(lines: Vec<Line>, rules: &[Rule]) -> (V
         }
     }
     (tables, rest)
-}
-
-/// Whether a rule is a side of a small box: there is one like it at the other side, and none goes on in its direction.
-fn is_side_of_box(rule: &Rule, rules: &[Rule]) -> bool {
-    let is_level = rule.is_horizontal();
-    let turned = |rule: &Rule| {
-        if is_level {
-            (rule.from.1, rule.from.0, rule.to.0)
-        } else {
-            (rule.from.0, rule.from.1, rule.to.1)
-        }
-    };
-    let (place, from, to) = turned(rule);
-    if to - from > MAX_BOX {
-        return false;
-    }
-    let (mut is_facing, mut goes_on) = (false, false);
-    for other in rules
-        .iter()
-        .filter(|other| other.is_horizontal() == is_level)
-    {
-        let (other_place, other_from, other_to) = turned(other);
-        let is_same = (other_from - from).abs() < 1.0 && (other_to - to).abs() < 1.0;
-        let away = (other_place - place).abs();
-        is_facing |= is_same && (SNAP..=MAX_BOX).contains(&away);
-        let touches = other_from <= to + SNAP && other_to >= from - SNAP;
-        goes_on |= !is_same && away < 1.0 && touches;
-    }
-    is_facing && !goes_on
-}
-
-/// Groups the rules that touch each other, from the highest down.
-fn connected(rules: &[Rule]) -> Vec<Vec<Rule>> {
-    let mut sets = Sets::new(rules.len());
-    let mut vertical: Vec<usize> = (0..rules.len())
-        .filter(|&at| rules[at].is_vertical())
-        .collect();
-    vertical.sort_by(|&a, &b| rules[a].from.0.total_cmp(&rules[b].from.0));
-    for (at, rule) in rules.iter().enumerate().filter(|(_, r)| r.is_horizontal()) {
-        let first = vertical.partition_point(|&v| rules[v].from.0 < rule.from.0 - CORNER);
-        let across = vertical[first..]
-            .iter()
-            .take_while(|&&v| rules[v].from.0 <= rule.to.0 + CORNER);
-        for &v in across {
-            let (top, bottom) = (rules[v].from.1 - CORNER, rules[v].to.1 + CORNER);
-            if (top..=bottom).contains(&rule.from.1) {
-                sets.join(at, v);
-            }
-        }
-    }
-    let mut level: Vec<usize> = (0..rules.len())
-        .filter(|&at| rules[at].is_horizontal())
-        .collect();
-    level.sort_by(|&a, &b| rules[a].from.1.total_cmp(&rules[b].from.1));
-    for pieces in level.chunk_by_mut(|&a, &b| rules[b].from.1 - rules[a].from.1 < 1.0) {
-        pieces.sort_by(|&a, &b| rules[a].from.0.total_cmp(&rules[b].from.0));
-        for pair in pieces.windows(2) {
-            if rules[pair[1]].from.0 - rules[pair[0]].to.0 <= MAX_GAP {
-                sets.join(pair[0], pair[1]);
-            }
-        }
-    }
-    for pieces in vertical.chunk_by_mut(|&a, &b| rules[b].from.0 - rules[a].from.0 < 1.0) {
-        pieces.sort_by(|&a, &b| rules[a].from.1.total_cmp(&rules[b].from.1));
-        for pair in pieces.windows(2) {
-            if rules[pair[1]].from.1 - rules[pair[0]].to.1 <= SNAP {
-                sets.join(pair[0], pair[1]);
-            }
-        }
-    }
-    let mut groups: HashMap<usize, Vec<Rule>> = HashMap::new();
-    for (at, rule) in rules.iter().enumerate() {
-        groups.entry(sets.root(at)).or_default().push(*rule);
-    }
-    let mut groups: Vec<Vec<Rule>> = groups.into_values().collect();
-    let top = |group: &Vec<Rule>| {
-        let tops = group.iter().map(|rule| rule.from.1);
-        let lefts = group.iter().map(|rule| rule.from.0);
-        (
-            tops.fold(f64::MAX, f64::min),
-            lefts.fold(f64::MAX, f64::min),
-        )
-    };
-    groups.sort_by(|a, b| {
-        let (a, b) = (top(a), top(b));
-        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
-    });
-    groups
-}
-
-/// Numbers in sets that can be joined.
-struct Sets(Vec<usize>);
-
-impl Sets {
-    fn new(n: usize) -> Self {
-        Self((0..n).collect())
-    }
-
-    fn root(&mut self, mut at: usize) -> usize {
-        while self.0[at] != at {
-            self.0[at] = self.0[self.0[at]];
-            at = self.0[at];
-        }
-        at
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b)] = a.min(b);
-    }
 }
 
 /// A cell between rules, with the rows and columns it takes up.
@@ -284,17 +165,21 @@ impl Lattice {
     /// Returns the table with the text that stands in it, and the lines without it; `None` if its rooms are not the cells
     /// of a table.
     fn filled(mut self, lines: &[Line]) -> Option<(Table, Vec<Line>)> {
-        let mut rest = Vec::with_capacity(lines.len());
+        let mut changed: HashMap<usize, Line> = HashMap::new();
         let (mut n_pieces, mut n_across) = (0, 0);
-        for line in lines {
-            let mut outside = line.clone();
-            outside.cells.clear();
-            for cell in &line.cells {
+        for (at, line) in lines.iter().enumerate() {
+            for (number, cell) in line.cells.iter().enumerate() {
                 let (parts, is_across) = self.parted(line, cell);
                 if parts.is_empty() {
-                    outside.cells.push(cell.clone());
+                    if let Some(outside) = changed.get_mut(&at) {
+                        outside.cells.push(cell.clone());
+                    }
                     continue;
                 }
+                changed.entry(at).or_insert_with(|| Line {
+                    cells: line.cells[..number].to_vec(),
+                    ..*line
+                });
                 n_pieces += 1;
                 n_across += usize::from(is_across);
                 for (room, cell) in parts {
@@ -306,9 +191,6 @@ impl Lattice {
                     });
                 }
             }
-            if !outside.cells.is_empty() {
-                rest.push(outside);
-            }
         }
         if n_across * 5 > n_pieces || self.has_open_rows() {
             return None;
@@ -316,7 +198,12 @@ impl Lattice {
         for room in &mut self.rooms {
             room.text = text_of(&room.pieces);
         }
-        Some((self.into_table()?, rest))
+        let table = self.into_table()?;
+        let outside =
+            |(at, line): (usize, &Line)| changed.remove(&at).unwrap_or_else(|| line.clone());
+        let mut rest: Vec<Line> = lines.iter().enumerate().map(outside).collect();
+        rest.retain(|line| !line.cells.is_empty());
+        Some((table, rest))
     }
 
     /// Returns the rooms in which a part of a line stands and what of it stands there, none if it is not in the table;
@@ -464,9 +351,10 @@ impl Lattice {
         if bidi::is_right_to_left(&letters) {
             columns.reverse();
         }
+        let n_bytes: usize = self.rooms.iter().map(|room| room.text.len()).sum();
         let header = header(&rows, columns.len());
         let is_long = |room: &&Room| room.text.len() > MAX_NAME;
-        if rows[..header.end].iter().flatten().any(is_long) {
+        if rows[..header.end].iter().flatten().any(is_long) || n_bytes > n_filled * MAX_MEAN {
             return None;
         }
         let joined = |column: usize| {
@@ -518,7 +406,7 @@ fn texts(row: &[&Room], above: Option<&Vec<&Room>>, columns: &[usize]) -> Vec<St
         let is_long = room.text.len() > MAX_NAME;
         let is_again = above.is_some_and(|above| above.iter().any(|one| std::ptr::eq(*one, *room)));
         let is_left_out = (n_over == columns.len() || is_long) && !is_first(at);
-        (!is_left_out && !(is_long && is_again)).then(|| room.text.clone())
+        (!(is_left_out || is_long && is_again)).then(|| room.text.clone())
     };
     columns
         .iter()
@@ -557,56 +445,6 @@ fn header(rows: &[Vec<&Room>], n_columns: usize) -> Range<usize> {
         Some(first) => first..full + 1,
         None => full..full + 1,
     }
-}
-
-/// For each pair of places the rules run at and places across them: whether a rule runs there from one of these to the
-/// next.
-fn drawn(
-    sides: impl Iterator<Item = (f64, f64, f64)>,
-    places: &[f64],
-    across: &[f64],
-) -> Vec<bool> {
-    let n = across.len() - 1;
-    let mut lengths = vec![0.0; places.len() * n];
-    for (place, from, to) in sides {
-        let nearest = (0..places.len()).min_by(|&a, &b| {
-            (places[a] - place)
-                .abs()
-                .total_cmp(&(places[b] - place).abs())
-        });
-        let Some(at) = nearest else { continue };
-        for step in 0..n {
-            let shared = across[step + 1].min(to) - across[step].max(from);
-            lengths[at * n + step] += shared.max(0.0);
-        }
-    }
-    let long_enough = |(at, length): (usize, &f64)| {
-        let step = at % n;
-        *length >= (across[step + 1] - across[step]) * MIN_DRAWN
-    };
-    lengths.iter().enumerate().map(long_enough).collect()
-}
-
-/// Returns places in order, those close together as one.
-fn snapped(mut places: Vec<f64>) -> Vec<f64> {
-    places.sort_by(f64::total_cmp);
-    let mut groups: Vec<Vec<f64>> = Vec::new();
-    for place in places {
-        match groups.last_mut() {
-            Some(group) if group.last().is_some_and(|last| place - last <= SNAP) => {
-                group.push(place);
-            }
-            Some(_) | None => groups.push(vec![place]),
-        }
-    }
-    let middle = |group: Vec<f64>| group.iter().sum::<f64>() / group.len() as f64;
-    groups.into_iter().map(middle).collect()
-}
-
-/// Returns between which two places, in order, another lies.
-fn between(places: &[f64], place: f64) -> Option<usize> {
-    let after = places.partition_point(|one| *one <= place);
-    (1..places.len()).contains(&after).then(|| after - 1)
 }
 
 /// Returns the middle of the letters at a place along a line, as seen on the page.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 fn every_word_that_real_pages_show_is_in_a_block() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/formats");
     let folder = std::env::var_os("KURA_TEST_FORMATS").map_or(folder, PathBuf::from);
-    let Ok(entries) = std::fs::read_dir(folder) else {
+    let Ok(entries) = fs_err::read_dir(folder) else {
         return;
     };
     let mut faults = Vec::new();
@@ -20,7 +20,7 @@ fn every_word_that_real_pages_show_is_in_a_block() {
         if path.extension().is_none_or(|extension| extension != "pdf") {
             continue;
         }
-        let Ok(pdf) = Pdf::new(std::fs::read(&path).unwrap()) else {
+        let Ok(pdf) = Pdf::new(fs_err::read(&path).unwrap()) else {
             continue;
         };
         let mut outline = Outline::default();
