@@ -3,28 +3,24 @@
 
 mod bidi;
 mod collect;
+mod continued;
 mod grid;
+mod margins;
 mod order;
 
 use crate::extract::outline::Outline;
 use crate::extract::{clean, text};
 pub(crate) use collect::{Collector, Glyph, quarter_turn};
-use std::collections::{HashMap, HashSet};
-
-/// Lines at a page's top and bottom that are compared with those of other pages.
-const MARGIN_LINES: usize = 3;
-
-/// Lines of a page that is more than its margins.
-const MIN_BODY_LINES: usize = 3;
-
-/// Letters of a header or footer that is more than a page number.
-const MIN_MARGIN_LETTERS: usize = 10;
+use std::collections::HashMap;
 
 /// Longest line that can be a heading.
 const MAX_HEADING_CHARS: usize = 120;
 
 /// A heading is larger than the body text by this factor.
 const HEADING_SCALE: f64 = 1.15;
+
+/// How far the line below a text may reach beyond it.
+const UNDERLINE_ENDS: f64 = 2.5;
 
 /// A run of text on one base line. Places are in points or pixels as one sees them once the page is turned so that the
 /// line runs to the right; vertical writing counts as a page turned by three quarters.
@@ -74,6 +70,22 @@ impl Rule {
     fn is_vertical(&self) -> bool {
         !self.is_horizontal()
     }
+
+    /// Whether it only underlines a text.
+    fn is_underline(&self, lines: &[Line]) -> bool {
+        let is_below = |line: &&Line| {
+            let below = self.from.1 - line.y;
+            line.turn == 0 && (-0.1..0.3).contains(&(below / line.size))
+        };
+        let is_as_wide = |cell: &Cell| {
+            self.from.0 >= cell.left - UNDERLINE_ENDS && self.to.0 <= cell.right + UNDERLINE_ENDS
+        };
+        self.is_horizontal()
+            && lines
+                .iter()
+                .filter(is_below)
+                .any(|line| line.cells.iter().any(is_as_wide))
+    }
 }
 
 impl Space {
@@ -92,7 +104,10 @@ impl Line {
     }
 
     pub(crate) fn text(&self) -> String {
-        let texts: Vec<&str> = self.cells.iter().map(|cell| cell.text.as_str()).collect();
+        let mut texts: Vec<&str> = self.cells.iter().map(|cell| cell.text.as_str()).collect();
+        if texts.len() > 1 && bidi::is_right_to_left(&texts.concat()) {
+            texts.reverse();
+        }
         texts.join(" ")
     }
 }
@@ -110,7 +125,7 @@ pub(crate) struct Page {
 /// What a page is made of, in reading order.
 enum Item {
     Line(Line),
-    Table { rows: Vec<Vec<String>> },
+    Table(grid::Table),
 }
 
 /// A heading that the document itself lists: its page, level from 1, and text.
@@ -128,10 +143,12 @@ pub(crate) fn add_pages(
     bookmarks: &[Bookmark],
     mut after: impl FnMut(&mut Outline, u32),
 ) {
-    drop_repeated_margins(&mut pages);
+    margins::drop_repeated(&mut pages);
     let sizes = heading_sizes(&pages);
-    for page in pages {
-        let number = page.number;
+    let numbers: Vec<u32> = pages.iter().map(|page| page.number).collect();
+    let mut pages: Vec<Vec<Item>> = pages.into_iter().map(items).collect();
+    continued::join(&mut pages);
+    for (number, items) in numbers.into_iter().zip(pages) {
         outline.set_page(Some(number));
         let mut headings = Headings {
             sizes: &sizes,
@@ -140,12 +157,14 @@ pub(crate) fn add_pages(
                 .filter(|one| [0, number].contains(&one.page))
                 .collect(),
         };
-        let items = items(page);
         let mut start = 0;
         while start < items.len() {
             match &items[start] {
-                Item::Table { rows } => {
-                    outline.table(rows.clone());
+                Item::Table(table) => {
+                    for title in &table.titles {
+                        outline.paragraph(title);
+                    }
+                    outline.table(table.rows.clone());
                     start += 1;
                 }
                 Item::Line(first) => {
@@ -153,7 +172,7 @@ pub(crate) fn add_pages(
                     for item in &items[start + 1..] {
                         match item {
                             Item::Line(next) if is_same_paragraph(&lines, next) => lines.push(next),
-                            Item::Line(_) | Item::Table { .. } => break,
+                            Item::Line(_) | Item::Table(_) => break,
                         }
                     }
                     start += lines.len();
@@ -168,8 +187,10 @@ pub(crate) fn add_pages(
 
 /// Brings a page's lines into reading order and finds its tables.
 fn items(page: Page) -> Vec<Item> {
+    let (ruled, page_rest) = grid::ruled::tables(page.lines, &page.rules);
     let mut items = Vec::new();
-    let mut turns: Vec<u8> = page.lines.iter().map(|line| line.turn).collect();
+    let mut ruled = Some(ruled);
+    let mut turns: Vec<u8> = page_rest.lines.iter().map(|line| line.turn).collect();
     turns.dedup();
     // Text of one direction is laid out for itself; the directions follow each other as they are drawn.
     let mut seen = Vec::new();
@@ -178,17 +199,22 @@ fn items(page: Page) -> Vec<Item> {
             continue;
         }
         seen.push(turn);
-        let lines: Vec<Line> = page
+        let lines: Vec<Line> = page_rest
             .lines
             .iter()
             .filter(|l| l.turn == turn)
             .cloned()
             .collect();
-        let rules: &[Rule] = if turn == 0 { &page.rules } else { &[] };
-        let (tables, rest) = grid::tables(lines, rules);
+        let rules: &[Rule] = if turn == 0 { &page_rest.rules } else { &[] };
+        let (mut tables, rest) = grid::tables(lines, rules);
+        if turn == 0 {
+            tables.extend(ruled.take().into_iter().flatten());
+            tables.sort_by(|a, b| a.top.total_cmp(&b.top));
+        }
         let lines = order::sorted(rest, page.is_unordered);
         items.extend(with_tables(lines, tables));
     }
+    items.extend(ruled.take().into_iter().flatten().map(Item::Table));
     items
 }
 
@@ -200,11 +226,11 @@ fn with_tables(lines: Vec<Line>, tables: Vec<grid::Table>) -> Vec<Item> {
             Item::Line(line) => {
                 line.y > table.top && line.right() > table.left && line.left() < table.right
             }
-            Item::Table { .. } => false,
+            Item::Table(_) => false,
         });
         let at = at.unwrap_or(items.len());
         // Tables come from top to bottom; one that goes to the same place follows the one before.
-        items.insert(at, Item::Table { rows: table.rows });
+        items.insert(at, Item::Table(table));
     }
     items
 }
@@ -326,68 +352,5 @@ fn heading_sizes(pages: &[Page]) -> Vec<i64> {
     sizes
 }
 
-/// Drops lines at the top and bottom that most pages share, page numbers aside; the first of each stays.
-fn drop_repeated_margins(pages: &mut [Page]) {
-    if pages.len() < 3 {
-        return;
-    }
-    let mut n_pages: HashMap<String, usize> = HashMap::new();
-    for page in pages.iter() {
-        let mut seen: Vec<String> = margins(&page.lines)
-            .into_iter()
-            .map(|index| masked(&page.lines[index].text()))
-            .collect();
-        seen.sort();
-        seen.dedup();
-        for text in seen {
-            *n_pages.entry(text).or_default() += 1;
-        }
-    }
-    let enough = (pages.len() * 3).div_ceil(5).max(3);
-    let mut kept: HashSet<String> = HashSet::new();
-    for page in pages.iter_mut() {
-        let margins = margins(&page.lines);
-        let is_repeated = |(index, line): (usize, &Line)| {
-            let masked = masked(&line.text());
-            let at_margin = margins.contains(&index);
-            let is_often = n_pages.get(&masked).is_some_and(|&n| n >= enough);
-            (at_margin && is_often).then_some(masked)
-        };
-        let repeated: Vec<Option<String>> =
-            page.lines.iter().enumerate().map(is_repeated).collect();
-        // A page that is wholly like others is one that is there several times, unless it is empty but for its margins.
-        if repeated.len() >= MIN_BODY_LINES && repeated.iter().all(Option::is_some) {
-            continue;
-        }
-        let mut repeated = repeated.into_iter();
-        page.lines.retain(|_| {
-            let Some(masked) = repeated.next().flatten() else {
-                return true;
-            };
-            // What it says besides the page's number is said once.
-            let n_letters = masked.chars().filter(|c| c.is_alphabetic()).count();
-            n_letters >= MIN_MARGIN_LETTERS && kept.insert(masked)
-        });
-    }
-}
-
-/// Indexes of the highest and lowest lines.
-fn margins(lines: &[Line]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..lines.len()).collect();
-    order.sort_by(|&a, &b| lines[a].y.total_cmp(&lines[b].y));
-    if order.len() > 2 * MARGIN_LINES {
-        order.drain(MARGIN_LINES..order.len() - MARGIN_LINES);
-    }
-    order
-}
-
-fn masked(text: &str) -> String {
-    let digits_alike = text
-        .chars()
-        .map(|c| if c.is_ascii_digit() { '0' } else { c });
-    let mut masked: String = digits_alike.collect();
-    while masked.contains("00") {
-        masked = masked.replace("00", "0");
-    }
-    masked
-}
+#[cfg(test)]
+pub(crate) mod words;

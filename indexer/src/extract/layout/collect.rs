@@ -192,25 +192,10 @@ impl Run {
             last = Some(atom);
         }
         let blanks: Vec<&Atom> = self.atoms.iter().filter(|atom| atom.is_blank()).collect();
-        let mut cells: Vec<Cell> = cells
+        let cells: Vec<Cell> = cells
             .into_iter()
             .map(|atoms| self.cell(&atoms, &blanks))
             .collect();
-        if self.is_right_to_left && self.turn == 0 {
-            // Logical order of the cells is that of reading, but places keep the order of `left`.
-            let joined =
-                bidi::is_right_to_left(&cells.iter().map(|c| c.text.as_str()).collect::<String>());
-            if joined && cells.len() > 1 {
-                let texts: Vec<String> = cells.iter().rev().map(|cell| cell.text.clone()).collect();
-                let (left, right) = (cells[0].left, cells[cells.len() - 1].right);
-                cells = vec![Cell {
-                    text: texts.join(" "),
-                    left,
-                    right,
-                    spaces: Vec::new(),
-                }];
-            }
-        }
         Line {
             cells,
             y: self.y,

@@ -2,14 +2,20 @@
 
 mod columns;
 mod header;
+pub(super) mod ruled;
 mod run;
+mod signs;
 
-use super::{Cell, Line, Rule};
+use super::{Cell, Line, Rule, bidi};
+pub(super) use columns::are_aligned;
 use columns::place;
 use std::ops::Range;
 
 /// Fewest rows of a table.
 const MIN_ROWS: usize = 3;
+
+/// Fewest columns of a table of fewer rows.
+const MIN_COLUMNS_OF_PAIR: usize = 3;
 
 /// Mean characters of a cell above which aligned text is taken for columns of prose.
 const MAX_CELL_CHARS: usize = 40;
@@ -24,10 +30,16 @@ const MAX_NAME: usize = 400;
 const OVERHANG: f64 = 2.0;
 
 /// A table and its place.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Table {
+    /// The first one is the header.
     pub(super) rows: Vec<Vec<String>>,
+    /// What stands in rows of its own above the header.
+    pub(super) titles: Vec<String>,
+    /// The edges of the columns.
+    pub(super) columns: Vec<(f64, f64)>,
     pub(super) top: f64,
+    pub(super) bottom: f64,
     pub(super) left: f64,
     pub(super) right: f64,
 }
@@ -52,6 +64,10 @@ pub(super) fn tables(mut lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<L
     let mut start = 0;
     while start < rows.len() {
         let end = run::end(&rows, start);
+        if is_listing(&rows[start..end]) {
+            start = end;
+            continue;
+        }
         let mut begin = start;
         if let Some(above) = start.checked_sub(1)
             && !rows[above].lines.iter().any(|&line| taken[line])
@@ -75,7 +91,8 @@ pub(super) fn tables(mut lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<L
                 {
                     join_lines(&mut lines, &rows[start], &mut taken);
                 }
-                start += 1;
+                // What is no table over so many rows is none without the first of them either.
+                start = (start + 1).max(end.saturating_sub(2 * run::WINDOW));
             }
         }
     }
@@ -129,6 +146,7 @@ fn rows(lines: &[Line], rules: &[Rule]) -> Vec<Row> {
     }
     for row in &mut rows {
         row.cells.sort_by(|a, b| a.left.total_cmp(&b.left));
+        row.cells = signs::joined(std::mem::take(&mut row.cells));
         let crosses = |rule: &&Rule| {
             rule.is_vertical() && rule.from.1 < row.y && rule.to.1 > row.y - row.size * 0.5
         };
@@ -150,6 +168,12 @@ struct GridRow {
     /// The columns that cells over several of them stand over.
     wide: Vec<Range<usize>>,
     texts: Vec<String>,
+    /// Where its first cell begins.
+    left: f64,
+    /// Whether a rule runs between it and the row above.
+    is_ruled_off: bool,
+    /// Whether its first cell is underlined.
+    is_underlined: bool,
 }
 
 impl GridRow {
@@ -192,12 +216,13 @@ impl GridRow {
 impl Table {
     fn of(rows: &[Row], rules: &[Rule]) -> Option<Self> {
         let (n_above, columns) = columns::below_header(rows, MIN_ROWS)?;
+        let columns = columns::shared(columns, rows);
         if !is_tabular(rows, &columns) {
             return None;
         }
         let (left, right) = (columns.first()?.0, columns.last()?.1);
         let (first, last) = (rows.first()?, rows.last()?);
-        let borders = borders(rules, (left, right), (first.y, last.y));
+        let borders = borders(rules, (left, right), (first.y, last.y), rows);
         let spacing = Spacing::of(rows, &columns, &borders);
         let mut grid: Vec<GridRow> = Vec::new();
         for (at, row) in rows.iter().enumerate() {
@@ -224,20 +249,35 @@ impl Table {
             let above = grid.last().filter(|above| above.band == band);
             let goes_on = above.is_some_and(|above| match band {
                 0 if !borders.is_empty() => {
-                    is_header && is_part(&places, columns.len()) && !row.has_amount()
+                    let heads =
+                        places.iter().all(|place| place.start == 0) && above.texts[0].is_empty();
+                    let is_ruled_off = heads && row.is_ruled_off(&rows[at - 1], rules);
+                    let is_wrapped = is_part(&places, columns.len()) && !row.has_amount();
+                    is_header && is_wrapped && !is_ruled_off
                 }
                 _ => {
-                    let is_rest = is_rest(&cells, &places, &above.texts)
-                        && !(names_itself(&cells, &places) && spacing.is_usual(rows, at));
-                    borders.len() >= 2
-                        && (is_rest || (spacing.is_tight(rows, at) && is_wrap(&columns, rows, at)))
+                    let adds = is_rest(&cells, &places, &above.texts);
+                    let is_rest =
+                        adds && !(names_itself(&cells, &places) && spacing.is_usual(rows, at));
+                    let is_wrapped = adds
+                        && !row.has_amount()
+                        && places.iter().all(|place| place.start > 0)
+                        && spacing.is_close(rows, at);
+                    let is_boxed = borders.len() >= 2
+                        && (is_rest || (spacing.is_tight(rows, at) && is_wrap(&columns, rows, at)));
+                    let width = columns[0].1 - columns[0].0;
+                    is_boxed || is_wrapped || goes_on_below(&above.texts, rows, at, width)
                 }
             });
             if !goes_on {
+                let above = at.checked_sub(1).map(|above| &rows[above]);
                 grid.push(GridRow {
                     band,
                     texts: vec![String::new(); columns.len()],
-                    ..GridRow::default()
+                    left: row.cells[0].left,
+                    is_ruled_off: above.is_some_and(|above| row.is_ruled_off(above, rules)),
+                    is_underlined: row.is_underlined(rules),
+                    wide: Vec::new(),
                 });
             }
             if let Some(last) = grid.last_mut() {
@@ -246,10 +286,21 @@ impl Table {
                 }
             }
         }
-        let rows = header::join(grid);
+        let mut rows = header::join(grid);
+        let titles = header::titles(&mut rows);
+        let mut columns = columns;
+        let letters = rows.iter().flatten().map(String::as_str);
+        if bidi::is_right_to_left(&letters.collect::<String>()) {
+            rows.iter_mut().for_each(|row| row.reverse());
+            columns.reverse();
+        }
         (rows.len() >= 2).then_some(Self {
             rows,
-            top: first.y - first.size,
+            titles,
+            columns,
+            // Where the lines are set close, the one above is not further up than its letters.
+            top: first.y - first.size * 0.7,
+            bottom: last.y,
             left,
             right,
         })
@@ -259,7 +310,8 @@ impl Table {
 /// Whether rows that have cells beside each other are those of a table, not of prose in columns or of a list.
 fn is_tabular(rows: &[Row], columns: &[(f64, f64)]) -> bool {
     let n_full = rows.iter().filter(|row| row.cells.len() >= 2).count();
-    if rows.len() < MIN_ROWS || columns.len() < 2 || n_full * 2 < rows.len() {
+    let is_high = rows.len() >= MIN_ROWS || is_pair(rows);
+    if !is_high || columns.len() < 2 || n_full * 2 < rows.len() {
         return false;
     }
     let cells: Vec<&Cell> = rows.iter().flat_map(|row| &row.cells).collect();
@@ -272,6 +324,30 @@ fn is_tabular(rows: &[Row], columns: &[(f64, f64)]) -> bool {
             .iter()
             .all(|row| row.cells.len() < 2 || row.cells[0].text.chars().count() <= 3);
     !is_prose && !is_list
+}
+
+/// Whether most rows end as the lines of a program do.
+fn is_listing(rows: &[Row]) -> bool {
+    let is_code = |row: &&Row| {
+        let last = row.cells.last();
+        last.is_some_and(|cell| cell.text.ends_with([',', ';', '{', '}', '(']))
+    };
+    rows.len() >= MIN_ROWS && rows.iter().filter(is_code).count() * 2 >= rows.len()
+}
+
+/// Whether two rows close to each other have the same three columns or more: a header and the only row below it.
+fn is_pair(rows: &[Row]) -> bool {
+    let [above, below] = rows else {
+        return false;
+    };
+    let size = above.size.max(below.size);
+    above.cells.len() >= MIN_COLUMNS_OF_PAIR
+        && above.cells.len() == below.cells.len()
+        && below.y - above.y <= size * 2.2
+        && !above.cells.iter().any(|cell| is_figure(&cell.text))
+        && above.cells.iter().zip(&below.cells).all(|(one, other)| {
+            columns::are_aligned((one.left, one.right), (other.left, other.right), size * 0.3)
+        })
 }
 
 /// Whether a line fills at most half of the columns, as the further lines of a header do.
@@ -288,6 +364,20 @@ fn is_rest(cells: &[Cell], places: &[Range<usize>], above: &[String]) -> bool {
         !(above.is_empty() || is_figure(above) && is_figure(&cell.text))
     });
     adds && places.len() * 2 <= n_above
+}
+
+/// Whether a line has the rest of a label that stands alone close above it, as wide as the column.
+fn goes_on_below(texts: &[String], rows: &[Row], at: usize, width: f64) -> bool {
+    let ([label, others @ ..], Some(above)) = (texts, at.checked_sub(1)) else {
+        return false;
+    };
+    let cell = &rows[above].cells[0];
+    !label.is_empty()
+        && others.iter().all(String::is_empty)
+        && cell.right - cell.left >= width * 0.75
+        && rows[at].y - rows[above].y <= rows[at].size * 1.6
+        && rows[at].cells.len() >= 2
+        && rows[at].cells[0].text.starts_with(char::is_lowercase)
 }
 
 /// Whether a line has a label that does not read as the rest of the one above.
@@ -313,12 +403,47 @@ fn is_wrap(columns: &[(f64, f64)], rows: &[Row], at: usize) -> bool {
 }
 
 /// Whether a text is a number, an amount or a date: digits, and no letters.
-fn is_figure(text: &str) -> bool {
+pub(super) fn is_figure(text: &str) -> bool {
     text.chars().any(|c| c.is_ascii_digit()) && !text.chars().any(char::is_alphabetic)
 }
 
 fn is_year(text: &str) -> bool {
     text.len() == 4 && text.parse().is_ok_and(|year| (1900..2100).contains(&year))
+}
+
+impl Row {
+    /// Whether a rule runs between this row and the one above.
+    fn is_ruled_off(&self, above: &Self, rules: &[Rule]) -> bool {
+        let between = above.y - above.size * 0.2..self.y - self.size * 0.3;
+        let (left, right) = (
+            above.cells[0].left.min(self.cells[0].left),
+            above
+                .cells
+                .iter()
+                .map(|cell| cell.right)
+                .fold(0.0, f64::max),
+        );
+        rules.iter().any(|rule| {
+            rule.is_horizontal()
+                && between.contains(&rule.from.1)
+                && rule.to.0 - rule.from.0 >= self.size * 2.0
+                && rule.from.0 < right
+                && rule.to.0 > left
+        })
+    }
+
+    /// Whether the first cell is underlined.
+    fn is_underlined(&self, rules: &[Rule]) -> bool {
+        let first = Line {
+            cells: self.cells[..1].to_vec(),
+            y: self.y,
+            size: self.size,
+            turn: 0,
+        };
+        rules
+            .iter()
+            .any(|rule| rule.is_underline(std::slice::from_ref(&first)))
+    }
 }
 
 /// Whether a text is a figure that names no column, as a year or a number of a note does.
@@ -338,6 +463,8 @@ struct Spacing {
     across: Option<f64>,
     /// The smallest way between lines that both have a label and something beside it.
     labeled: Option<f64>,
+    /// The smallest way from any line to one that has a label and something beside it.
+    next: Option<f64>,
 }
 
 impl Spacing {
@@ -359,7 +486,16 @@ impl Spacing {
         Self {
             across: smallest(&crosses).filter(|_| is_boxed),
             labeled: smallest(&|above, below| is_labeled(above) && is_labeled(below)),
+            next: smallest(&|_, below| is_labeled(below)),
         }
+    }
+
+    /// Whether a line is nearer to the one above it than rows with labels are to what is above them.
+    fn is_close(&self, rows: &[Row], at: usize) -> bool {
+        let above = at.checked_sub(1).map(|above| rows[at].y - rows[above].y);
+        above
+            .zip(self.next)
+            .is_some_and(|(step, next)| step < next * 0.9)
     }
 
     /// Whether a line is as far below the one above it as rows with labels are from each other.
@@ -396,29 +532,47 @@ fn is_justified(rows: &[Row], columns: &[(f64, f64)]) -> bool {
     })
 }
 
-/// Returns the heights of the horizontal rules within a table that run through most of it.
-fn borders(rules: &[Rule], (left, right): (f64, f64), (top, bottom): (f64, f64)) -> Vec<f64> {
+/// Returns the heights of the horizontal rules within a table that run through most of it and underline nothing.
+fn borders(
+    rules: &[Rule],
+    (left, right): (f64, f64),
+    (top, bottom): (f64, f64),
+    rows: &[Row],
+) -> Vec<f64> {
+    let underlines = |rule: &Rule, row: &Row| {
+        let below = (rule.from.1 - row.y) / row.size;
+        (-0.1..0.3).contains(&below)
+            && row.cells.iter().any(|cell| {
+                rule.from.0 >= cell.left - OVERHANG && rule.to.0 <= cell.right + OVERHANG
+            })
+    };
     // A border may be drawn cell by cell: pieces of one height count together.
-    let mut pieces: Vec<(f64, f64)> = rules
+    let mut pieces: Vec<(f64, f64, f64)> = rules
         .iter()
         .filter(|rule| rule.is_horizontal() && rule.from.1 > top && rule.from.1 < bottom)
-        .map(|rule| {
-            let width = rule.to.0.min(right) - rule.from.0.max(left);
-            (rule.from.1, width.max(0.0))
+        .filter(|rule| {
+            // The row just above a rule.
+            let below = rows.partition_point(|row| row.y < rule.from.1 + row.size * 0.1);
+            !rows[..below]
+                .last()
+                .is_some_and(|row| underlines(rule, row))
         })
+        .map(|rule| (rule.from.1, rule.from.0.max(left), rule.to.0.min(right)))
         .collect();
     pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut borders: Vec<(f64, f64)> = Vec::new();
-    for (y, width) in pieces {
-        match borders.last_mut() {
-            Some(last) if y - last.0 < 2.5 => last.1 += width,
-            Some(_) | None => borders.push((y, width)),
-        }
-    }
-    borders
-        .into_iter()
-        .filter(|(_, width)| *width >= (right - left) * 0.6)
-        .map(|(y, _)| y)
+    pieces
+        .chunk_by_mut(|above, below| below.0 - above.0 < 2.5)
+        .filter_map(|pieces| {
+            let y = pieces[0].0;
+            pieces.sort_by(|a, b| a.1.total_cmp(&b.1));
+            // Twice drawn is drawn once.
+            let (mut width, mut end) = (0.0, left);
+            for &mut (_, from, to) in pieces {
+                width += (to - from.max(end)).max(0.0);
+                end = end.max(to);
+            }
+            (width >= (right - left) * 0.6).then_some(y)
+        })
         .collect()
 }
 

@@ -36,6 +36,31 @@ pub(super) fn columns(rows: &[Row]) -> Vec<(f64, f64)> {
     columns
 }
 
+/// Returns the columns but those in which nothing stands beside anything, such as that of a title in the middle.
+pub(super) fn shared(mut columns: Vec<(f64, f64)>, rows: &[Row]) -> Vec<(f64, f64)> {
+    let beside = rows.iter().filter(|row| row.cells.len() > 1);
+    let mut lefts: Vec<f64> = beside
+        .flat_map(|row| &row.cells)
+        .map(|cell| cell.left)
+        .collect();
+    lefts.sort_by(f64::total_cmp);
+    columns.retain(|&(left, right)| {
+        let first = lefts.partition_point(|one| *one < left - OVERHANG);
+        lefts.get(first).is_some_and(|one| *one <= right)
+    });
+    columns
+}
+
+/// Whether two stretches begin, end or have their middle at the same place.
+pub(in crate::extract::layout) fn are_aligned(
+    one: (f64, f64),
+    other: (f64, f64),
+    tolerance: f64,
+) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= tolerance;
+    near(one.0, other.0) || near(one.1, other.1) || near(one.0 + one.1, other.0 + other.1)
+}
+
 /// Returns the columns of a table and how many rows at its top were left out to find them: a header over several columns
 /// hides the gaps between them. At least `n_below` rows are not left out.
 pub(super) fn below_header(rows: &[Row], n_below: usize) -> Option<(usize, Vec<(f64, f64)>)> {
@@ -147,7 +172,17 @@ fn reach(columns: &[(f64, f64)], cell: &Cell) -> Range<usize> {
 pub(super) fn place(columns: &[(f64, f64)], cell: &Cell) -> usize {
     let begin = cell.left + OVERHANG.min((cell.right - cell.left).max(0.0) / 2.0);
     let column = columns.partition_point(|&(_, right)| right < begin);
-    column.min(columns.len() - 1)
+    let column = column.min(columns.len() - 1);
+    // What stands between two columns belongs to the nearer one.
+    let before = column
+        .checked_sub(1)
+        .map(|before| cell.left - columns[before].1);
+    match before {
+        Some(gap) if cell.right < columns[column].0 && gap < columns[column].0 - cell.right => {
+            column - 1
+        }
+        Some(_) | None => column,
+    }
 }
 
 impl Row {

@@ -2,7 +2,10 @@
 
 use super::super::{Cell, Rule};
 use super::run::MAX_ROW_GAP;
-use super::{GridRow, MAX_HEADER_ROWS, MIN_ROWS, Row, columns, is_amount};
+use super::{GridRow, MAX_HEADER_ROWS, MIN_ROWS, Row, columns, is_amount, is_figure};
+
+/// A label this much further to the right than the one above is indented.
+const MIN_INDENT: f64 = 4.0;
 
 /// Returns the cells of a line of one piece above a table, if it is part of its header: a name with a rule below it over
 /// several columns, or names that stand so close to each other that they seem to be one text.
@@ -34,7 +37,10 @@ pub(super) fn join(mut rows: Vec<GridRow>) -> Vec<Vec<String>> {
             n += 1;
             n_figures += usize::from(is_mostly_figure(cell));
         }
-        n_figures > 0 && n_figures * 2 >= n || row.texts.iter().any(|cell| is_amount(cell))
+        // "12 weeks" over "2.5 %" names a column: rows have labels.
+        let is_labeled = has_label(row);
+        is_labeled && n_figures > 0 && n_figures * 2 >= n
+            || row.texts.iter().any(|cell| is_amount(cell))
     };
     let n_plain = rows.iter().position(has_figures).unwrap_or(0);
     // A row that only tells apart what stands under one name, be it by figures such as years, is part of the header.
@@ -50,7 +56,7 @@ pub(super) fn join(mut rows: Vec<GridRow>) -> Vec<Vec<String>> {
     let is_full =
         |row: &GridRow| row.wide.is_empty() && row.texts.iter().all(|cell| !cell.is_empty());
     // A row without a label, such as that of the units, belongs to a header however full the row above is.
-    let has_label = |row: &GridRow| row.texts.first().is_some_and(|label| !label.is_empty());
+    let n = n - n_subtitles(&rows[..n], rows.get(n));
     let is_one = |above: &[GridRow], further: &[GridRow]| {
         !above.iter().any(is_full) || !further.iter().any(has_label)
     };
@@ -66,6 +72,50 @@ pub(super) fn join(mut rows: Vec<GridRow>) -> Vec<Vec<String>> {
         }
     }
     rows.into_iter().map(|row| row.texts).collect()
+}
+
+fn has_label(row: &GridRow) -> bool {
+    row.texts.first().is_some_and(|label| !label.is_empty())
+}
+
+/// Returns how many rows at the end of a header that names no labels are labels alone: they head the rows below. The
+/// header's own label is underlined, or stands over the labels without a rule between it and the names beside it.
+fn n_subtitles(rows: &[GridRow], below: Option<&GridRow>) -> usize {
+    let is_label_alone =
+        |row: &&GridRow| has_label(row) && row.texts.iter().skip(1).all(|text| text.is_empty());
+    let n = rows.iter().rev().take_while(is_label_alone).count();
+    let (names, labels) = rows.split_at(rows.len() - n);
+    let (Some(first), Some(last)) = (labels.first(), labels.last()) else {
+        return 0;
+    };
+    let is_header = names.is_empty() || names.iter().any(has_label) || first.is_underlined;
+    let heads = below.is_some_and(|below| below.left > last.left + MIN_INDENT);
+    if is_header || !(n > 1 || heads || first.is_ruled_off) {
+        return 0;
+    }
+    n
+}
+
+/// Takes the rows off a table's top that are titles or the fields of a form, above the first one that names every column.
+pub(super) fn titles(rows: &mut Vec<Vec<String>>) -> Vec<String> {
+    let is_full = |row: &Vec<String>| {
+        row.iter().skip(1).all(|text| !text.is_empty()) && !row.iter().any(|text| is_figure(text))
+    };
+    let is_form = |row: &Vec<String>| row.iter().any(|text| text.contains([':', '：']));
+    let is_title = |row: &Vec<String>| {
+        let n_filled = row.iter().filter(|text| !text.is_empty()).count();
+        n_filled == 1 || (row.len() > 2 && is_form(row))
+    };
+    let n = rows.iter().take_while(|row| is_title(row)).count();
+    if n > MAX_HEADER_ROWS || !rows.get(n).is_some_and(is_full) || n + 1 == rows.len() {
+        return Vec::new();
+    }
+    let text = |row: Vec<String>| {
+        let mut texts = row;
+        texts.retain(|text| !text.is_empty());
+        texts.join(" ")
+    };
+    rows.drain(..n).map(text).collect()
 }
 
 /// Whether a text is a figure with its unit or currency, not words with a figure among them.

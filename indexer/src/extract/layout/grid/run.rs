@@ -3,6 +3,12 @@
 use super::super::Cell;
 use super::{MIN_ROWS, OVERHANG, Row, columns, is_figure};
 
+/// Lines of one cell are not further apart than so many letter heights.
+const MAX_LINE_GAP: f64 = 1.5;
+
+/// Rows that tell where a table's columns are for the next one.
+pub(super) const WINDOW: usize = 64;
+
 /// Rows further apart than so many letter heights are not of one table.
 pub(super) const MAX_ROW_GAP: f64 = 3.2;
 
@@ -17,7 +23,10 @@ pub(super) fn end(rows: &[Row], start: usize) -> usize {
     while end < rows.len() {
         let (row, before) = (&rows[end], &rows[end - 1]);
         let step = row.y - before.y;
-        let next = n_columns_with(&rows[start..=end], n_columns);
+        // All rows of a long table would take a time that grows with its square.
+        let from = start.max(end.saturating_sub(WINDOW));
+        let table = &rows[from..end];
+        let next = n_columns_with(&rows[from..=end], n_columns);
         let is_narrow = row.cells.len() >= 2 || {
             let follows = rows
                 .get(end + 1)
@@ -28,20 +37,35 @@ pub(super) fn end(rows: &[Row], start: usize) -> usize {
             || next < 2
             || next < n_columns.min(3)
             || !is_narrow
-            || (next < n_columns && row.cells.len() >= 2 && stands_apart(&rows[start..end], row))
-            || is_ruled_elsewhere(&rows[start..end], row)
-            || is_title(&rows[start..end], row, rows.get(end + 1))
+            || (next < n_columns && row.cells.len() >= 2 && stands_apart(table, row))
+            || is_ruled_elsewhere(table, row)
+            || is_title(table, row, rows.get(end + 1))
         {
             break;
         }
         n_columns = next;
         end += 1;
     }
-    // What follows the last row of several cells is text below the table.
-    while end > start + 1 && rows[end - 1].cells.len() < 2 {
-        end -= 1;
-    }
-    end
+    // What follows the last row of several cells is text below the table, but for the rest of what stands beside its label.
+    let last = (start..end).rev().find(|&at| rows[at].cells.len() >= 2);
+    let last = last.unwrap_or(start);
+    let n_more = rows[last + 1..end]
+        .iter()
+        .enumerate()
+        .take_while(|(at, row)| goes_on(&rows[last], &rows[last + at], row))
+        .count();
+    last + 1 + n_more
+}
+
+/// Whether a line goes on below a cell of a table's last row that is not its label.
+fn goes_on(last: &Row, above: &Row, row: &Row) -> bool {
+    let beside = || last.cells.iter().skip(1);
+    row.y - above.y <= row.size * MAX_LINE_GAP
+        && row.cells.iter().all(|cell| {
+            beside().any(|beside| {
+                (beside.left - cell.left).abs() <= OVERHANG && !is_figure(&beside.text)
+            })
+        })
 }
 
 /// Returns how many columns rows have; a header over several columns is left out if it hides some of so many before.

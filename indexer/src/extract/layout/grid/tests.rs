@@ -1,3 +1,5 @@
+mod rows;
+
 use super::super::Space;
 use super::*;
 
@@ -162,9 +164,8 @@ fn a_page_header_far_above_is_no_row() {
 fn the_wrapped_cells_of_a_header_are_joined() {
     let joined = |rows: &[[&str; 3]]| {
         let row = |texts: &[&str; 3]| GridRow {
-            band: 0,
-            wide: Vec::new(),
             texts: texts.map(str::to_owned).to_vec(),
+            ..GridRow::default()
         };
         header::join(rows.iter().map(row).collect())
     };
@@ -210,9 +211,8 @@ fn the_first_amounts_end_a_header() {
         ["A1", "Bank", "fees of 3 days", "3"],
     ];
     let row = |texts: &[&str; 4]| GridRow {
-        band: 0,
-        wide: Vec::new(),
         texts: texts.map(str::to_owned).to_vec(),
+        ..GridRow::default()
     };
     let rows = header::join(rows.iter().map(row).collect());
     assert_eq!(rows.len(), 4);
