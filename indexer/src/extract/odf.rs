@@ -321,10 +321,20 @@ impl Walk {
         let mut rows: Vec<Row> = Vec::with_capacity(found.len());
         // For each column how many more rows the cell above covers.
         let mut below: Vec<usize> = Vec::new();
+        // The columns that cells of the row under way cover in rows below it, and in how many.
+        let mut next: Vec<(std::ops::Range<usize>, usize)> = Vec::new();
         for (index, element) in found.into_iter().enumerate() {
             let mut row = Row::new(index < n_header_rows);
             for cell in cells_of(element) {
-                self.push_cell(cell, rows.last(), &mut below, &mut row);
+                if cell.name == "covered-table-cell" {
+                    push_covered(cell, rows.last(), &mut below, &mut row);
+                } else {
+                    next.extend(self.push_cell(cell, &mut row));
+                }
+            }
+            for (columns, n_rows) in next.drain(..) {
+                below.resize(below.len().max(columns.end), 0);
+                below[columns].fill(n_rows);
             }
             rows.push(row);
         }
@@ -332,45 +342,23 @@ impl Walk {
         self.add_asides();
     }
 
+    /// Adds a cell; returns the columns that it covers in rows below, and in how many.
     fn push_cell(
         &mut self,
         cell: &Element,
-        above: Option<&Row>,
-        below: &mut Vec<usize>,
         row: &mut Row,
-    ) {
-        let number = |name| {
-            let value = cell
-                .attr(name)
-                .and_then(|value| value.parse::<usize>().ok());
-            value.unwrap_or(1)
-        };
-        let times = number("number-columns-repeated").clamp(1, MAX_COLUMNS);
-        if cell.name == "covered-table-cell" {
-            for _ in 0..times {
-                match below.get_mut(row.width()) {
-                    Some(left) if *left > 0 => {
-                        *left -= 1;
-                        row.push_above(above, 1);
-                    }
-                    Some(_) | None => row.push_left(),
-                }
-            }
-            return;
-        }
+    ) -> Option<(std::ops::Range<usize>, usize)> {
         self.is_shaded = self.styles.is_shaded(cell.attr("style-name"));
         let text = self.cell(cell);
         self.is_shaded = false;
-        let n_columns = number("number-columns-spanned").clamp(1, MAX_COLUMNS);
-        let n_rows = number("number-rows-spanned");
         let first = row.width();
-        if n_rows > 1 {
-            below.resize(below.len().max(first + n_columns), 0);
-            below[first..first + n_columns].fill(n_rows - 1);
-        }
-        for _ in 0..times {
+        for _ in 0..times_of(cell) {
             row.push(text.as_str(), 1);
         }
+        let columns =
+            first..first + number_of(cell, "number-columns-spanned").clamp(1, MAX_COLUMNS);
+        let n_rows = number_of(cell, "number-rows-spanned");
+        (n_rows > 1).then(|| (columns, n_rows - 1))
     }
 
     /// A cell's paragraphs on one line each, those of lists and tables within it too.
@@ -563,6 +551,29 @@ impl Walk {
         }
         out
     }
+}
+
+/// Adds places that a cell above or to the left covers.
+fn push_covered(cell: &Element, above: Option<&Row>, below: &mut [usize], row: &mut Row) {
+    for _ in 0..times_of(cell) {
+        match below.get_mut(row.width()) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                row.push_above(above, 1);
+            }
+            Some(_) | None => row.push_left(),
+        }
+    }
+}
+
+/// How often a cell of a text stands beside itself.
+fn times_of(cell: &Element) -> usize {
+    number_of(cell, "number-columns-repeated").clamp(1, MAX_COLUMNS)
+}
+
+fn number_of(cell: &Element, name: &str) -> usize {
+    let value = cell.attr(name).and_then(|value| value.parse().ok());
+    value.unwrap_or(1)
 }
 
 /// The rows that a table repeats on every page.
