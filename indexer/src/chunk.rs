@@ -357,8 +357,10 @@ fn table_header<'t>(first: &Unit, placed: &[Placed<'_>], text: &'t str) -> Optio
     let separator = separator.filter(|line| split::is_separator(&text[line.clone()]));
     let header = span.start + header.start..span.start + header.end;
     let end = separator.map_or(header.end, |separator| separator.end);
-    // The separator says nothing to a model.
-    (first.span.start >= end).then(|| &text[header])
+    let header_text = &text[header];
+    // The separator says nothing to a model, nor does a header without names.
+    let is_said = header_text.contains(|c: char| c != '|' && !c.is_whitespace());
+    (first.span.start >= end && is_said).then_some(header_text)
 }
 
 /// The headings that the chunk does not itself contain, then the table's header, within half the budget together.
@@ -374,11 +376,13 @@ fn context(path: &[String], own: &[&str], header: Option<&str>, budget: &Budget<
         first -= 1;
     }
     let path = above[first..].join(PATH_SEPARATOR);
-    let parts = [
-        budget.cut_context(&path),
-        budget.cut_context(header.unwrap_or_default()),
-    ];
-    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let path = budget.cut_context(&path);
+    // A header needs all the room there is: a column beyond it has no name.
+    let header = budget.cut_context_after(path, header.unwrap_or_default());
+    let parts: Vec<&str> = [path, header]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect();
     parts.join("\n")
 }
 

@@ -143,17 +143,31 @@ impl<'t> Budget<'t> {
     }
 
     pub(crate) fn fits_context(&self, part: &str) -> bool {
-        let max_tokens = self.context_tokens();
+        self.fits(part, self.context_tokens())
+    }
+
+    fn fits(&self, part: &str, max_tokens: usize) -> bool {
         part.len() <= max_tokens.saturating_mul(MAX_TOKEN_BYTES)
             && (self.counter.count)(part) <= max_tokens
     }
 
     /// The beginning of `part` that fits a quarter of the budget.
     pub(crate) fn cut_context<'p>(&self, part: &'p str) -> &'p str {
-        if self.fits_context(part) {
+        self.cut(part, self.context_tokens())
+    }
+
+    /// The beginning of `part` that fits half of the budget together with what comes before it in the context.
+    pub(crate) fn cut_context_after<'p>(&self, before: &str, part: &'p str) -> &'p str {
+        let taken = (self.counter.count)(before).saturating_sub(self.overhead);
+        let room = (self.room() / 4 * 2).saturating_sub(taken);
+        self.cut(part, room.max(1) + self.overhead)
+    }
+
+    fn cut<'p>(&self, part: &'p str, max_tokens: usize) -> &'p str {
+        if self.fits(part, max_tokens) {
             return part;
         }
-        &part[..long_prefix(part, self.context_tokens(), self.counter.count)]
+        &part[..long_prefix(part, max_tokens, self.counter.count)]
     }
 
     /// Whether the cutting is to end where it is.

@@ -240,6 +240,30 @@ fn contexts_stay_within_half_the_budget() {
     }
 }
 
+#[test]
+fn a_header_has_the_room_that_the_headings_leave() {
+    let table = |header: &str| {
+        let rows = "| x | y |\n".repeat(60);
+        block(
+            BlockKind::Table,
+            &format!("{header}\n| --- | --- |\n{rows}"),
+            &["H"],
+        )
+    };
+    // A third of the budget.
+    let header = format!("| {} | last |", "name ".repeat(24));
+    let got = chunk(&[table(&header)], &count, &config(100));
+    for chunk in &got.chunks[1..] {
+        assert_eq!(chunk.context, format!("H\n{header}"));
+    }
+    // Columns without names have nothing to say.
+    let got = chunk(&[table("| | |")], &count, &config(100));
+    assert!(got.chunks.len() > 2);
+    for chunk in &got.chunks {
+        assert_eq!(chunk.context, "H");
+    }
+}
+
 fn any_kind() -> impl Strategy<Value = BlockKind> {
     prop_oneof![
         (1..=6_u8).prop_map(BlockKind::Heading),

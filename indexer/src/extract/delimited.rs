@@ -1,8 +1,8 @@
-//! CSV and TSV: one table, its first record the header.
+//! CSV and TSV: one table, its first record the header, but for titles above it.
 
 use crate::document::Extracted;
 use crate::extract::outline::Outline;
-use crate::extract::table::Grid;
+use crate::extract::table::{Grid, Row};
 use crate::extract::text;
 
 const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
@@ -23,10 +23,10 @@ pub(crate) fn extract(bytes: &[u8], preferred: u8) -> Extracted {
         _ => (text, None),
     };
     let delimiter = declared.unwrap_or_else(|| sniff(text, preferred));
-    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for record in reader(text, delimiter).records() {
         match record {
-            Ok(record) => rows.push(record.iter().map(str::to_owned).collect()),
+            Ok(record) => rows.push(Row::of(record.iter())),
             Err(error) => outline.warn(format!("a record could not be read: {}", kind(&error))),
         }
     }
@@ -35,7 +35,7 @@ pub(crate) fn extract(bytes: &[u8], preferred: u8) -> Extracted {
         origin: (0, 0),
         last_column: rows
             .iter()
-            .map(Vec::len)
+            .map(Row::width)
             .max()
             .unwrap_or(1)
             .saturating_sub(1),
@@ -122,6 +122,18 @@ mod tests {
             only_table(&bytes),
             "| 名前 | 年齢 | 住所 |\n| --- | --- | --- |\n| 佐藤太郎 | 30 | 東京 |\n| 三木英子 | 25 | |"
         );
+    }
+
+    #[test]
+    fn a_title_is_no_header() {
+        let csv = "Ferries,,\n\nShip,Port,Seats\nAsahi,Kobe,120\nHikari,Oita,80\n";
+        let blocks = extract(csv.as_bytes(), b',').blocks;
+        let got: Vec<_> = blocks
+            .iter()
+            .map(|b| (b.text.as_str(), b.locator.range.as_deref()))
+            .collect();
+        let table = "| Ship | Port | Seats |\n| --- | --- | --- |\n| Asahi | Kobe | 120 |\n| Hikari | Oita | 80 |";
+        assert_eq!(got, [("Ferries", Some("A1:A1")), (table, Some("A2:C4"))]);
     }
 
     #[test]

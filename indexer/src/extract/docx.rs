@@ -12,6 +12,7 @@ use crate::extract::note;
 use crate::extract::ooxml::{Element, Node, Package, Relation};
 use crate::extract::outline::Outline;
 use crate::extract::pictures::Pictures;
+use crate::extract::table::Row;
 use look::{Declared, cell_background};
 use numbering::Numbering;
 use std::collections::HashMap;
@@ -315,13 +316,10 @@ impl Walk<'_> {
     }
 
     fn table(&mut self, table: &Element) {
-        let mut rows: Vec<Vec<String>> = Vec::new();
         let mut found = Vec::new();
         table.descendants_named("tr", &mut found);
-        let kept = found
-            .into_iter()
-            .filter(|row| row.at(&["trPr", "del"]).is_none());
-        let cells: Vec<Vec<&Element>> = kept.map(cells_of).collect();
+        found.retain(|row| row.at(&["trPr", "del"]).is_none());
+        let cells: Vec<Vec<&Element>> = found.iter().map(|row| cells_of(row)).collect();
         // A table of one column frames its content; its paragraphs and lists are worth more than the frame.
         let background = self.background;
         let is_styled = table.at(&["tblPr", "tblStyle"]).is_some();
@@ -334,40 +332,27 @@ impl Walk<'_> {
             self.background = background;
             return;
         }
-        for row in cells {
-            let mut texts: Vec<String> = Vec::new();
-            for cell in row {
-                let span = cell
-                    .at(&["tcPr", "gridSpan"])
-                    .and_then(|span| span.attr("val")?.parse().ok());
+        let mut rows: Vec<Row> = Vec::with_capacity(found.len());
+        for (element, cells) in found.into_iter().zip(cells) {
+            let mut row = Row::new(is_header(element));
+            push_missing(&mut row, element, "gridBefore");
+            for cell in cells {
+                let span = number_at(cell, &["tcPr", "gridSpan"]).unwrap_or(1);
                 let merge = cell
                     .at(&["tcPr", "vMerge"])
                     .map(|merge| merge.attr("val") == Some("restart"));
-                let text = match merge {
-                    Some(false) => rows
-                        .last()
-                        .and_then(|above| above.get(texts.len()))
-                        .cloned()
-                        .unwrap_or_default(),
-                    Some(true) | None => {
-                        self.background = cell_background(cell, around);
-                        self.cell(cell)
-                    }
-                };
-                let width = texts.len() + span.unwrap_or(1_usize).clamp(1, 64);
-                // Only a header must name every column; elsewhere a repetition would read as a second value.
-                let repeated = if rows.is_empty() {
-                    text.clone()
+                if merge == Some(false) {
+                    row.push_above(rows.last(), span);
                 } else {
-                    String::new()
-                };
-                texts.push(text);
-                texts.resize(width, repeated);
+                    self.background = cell_background(cell, around);
+                    row.push(self.cell(cell), span);
+                }
             }
-            rows.push(texts);
+            push_missing(&mut row, element, "gridAfter");
+            rows.push(row);
         }
         self.background = background;
-        self.outline.table(rows);
+        self.outline.table_of(&rows);
         self.add_asides();
     }
 
@@ -435,6 +420,25 @@ impl Walk<'_> {
         self.boxes.clear();
         self.shown.clear();
     }
+}
+
+/// Adds the columns of the grid that a row leaves out at one of its ends.
+fn push_missing(row: &mut Row, element: &Element, end: &str) {
+    for _ in 0..number_at(element, &["trPr", end]).unwrap_or(0) {
+        row.push("", 1);
+    }
+}
+
+/// A number of columns; more than a table has are an error.
+fn number_at(element: &Element, path: &[&str]) -> Option<usize> {
+    let number: usize = element.at(path)?.attr("val")?.parse().ok()?;
+    Some(number.min(64))
+}
+
+/// Whether a row is repeated on every page.
+fn is_header(row: &Element) -> bool {
+    row.at(&["trPr", "tblHeader"])
+        .is_some_and(|header| !matches!(header.attr("val"), Some("0" | "false" | "off")))
 }
 
 /// Cells of a row, those wrapped in content controls too.

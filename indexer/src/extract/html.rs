@@ -6,13 +6,14 @@ mod table;
 
 use crate::document::Extracted;
 use crate::extract::outline::Outline;
+use crate::extract::table::Row;
 use crate::extract::{clean, text};
 use encoding_rs::Encoding;
 use look::Looks;
 use parse::parse;
 use scraper::node::{Element, Node};
 use scraper::{Html, Selector};
-use table::data_tables;
+use table::{TableRow, data_tables};
 
 /// A main element must hold at least this share of the body's text to stand for the page.
 const MIN_MAIN_SHARE: usize = 30;
@@ -187,8 +188,9 @@ fn visit<'a>(root: NodeRef<'a>, looks: &Looks, f: &mut dyn FnMut(Visit<'a>)) {
                 Node::Element(element) => {
                     let around = open.last().copied().unwrap_or_default();
                     let look = looks.look(node.id(), element, around);
-                    if node != root && (look.is_hidden || is_beside(element)) {
-                        skipped_by = Some((node.id(), look.is_hidden && !is_beside(element)));
+                    let is_beside = is_beside(element) || is_icon_of_link(node, element);
+                    if node != root && (look.is_hidden || is_beside) {
+                        skipped_by = Some((node.id(), look.is_hidden && !is_beside));
                         continue;
                     }
                     open.push(look);
@@ -275,6 +277,22 @@ fn is_beside(element: &Element) -> bool {
         )
     });
     by_name || by_role || by_class || element.attr("aria-hidden") == Some("true")
+}
+
+/// Widest and highest picture, in pixels, that is an icon.
+const MAX_ICON: u32 = 20;
+
+/// Whether a picture is an icon to click on, such as a pencil: its alternative text says what the link does.
+fn is_icon_of_link(node: NodeRef<'_>, element: &Element) -> bool {
+    let is_small = |side| {
+        let size: Option<u32> = element.attr(side).and_then(|size| size.trim().parse().ok());
+        size.is_some_and(|size| size <= MAX_ICON)
+    };
+    let parent = node.parent().and_then(|parent| parent.value().as_element());
+    element.name() == "img"
+        && is_small("width")
+        && is_small("height")
+        && parent.is_some_and(|parent| parent.name() == "a")
 }
 
 fn is_block(name: &str) -> bool {
@@ -388,11 +406,34 @@ impl<'o> Walk<'o> {
             {
                 in_table -= 1;
                 if in_table == 0 {
-                    self.outline.table(std::mem::take(&mut rows));
+                    self.add_table(std::mem::take(&mut rows));
                 }
             }
         });
         self.flush();
+    }
+
+    /// Adds a table; one row of names and values is a sentence.
+    fn add_table(&mut self, rows: Vec<TableRow>) {
+        match &rows[..] {
+            [row] => {
+                let mut text = String::new();
+                for (is_name, cell) in &row.cells {
+                    let before = match (text.is_empty() || text.ends_with(": "), is_name) {
+                        (true, _) => "",
+                        (false, true) => "; ",
+                        (false, false) => ", ",
+                    };
+                    let after = if *is_name { ": " } else { "" };
+                    text.push_str(&format!("{before}{}{after}", cell.trim()));
+                }
+                self.outline.paragraph(text.trim_end());
+            }
+            _ => {
+                let rows: Vec<Row> = rows.into_iter().map(|row| row.row).collect();
+                self.outline.table_of(&rows);
+            }
+        }
     }
 
     fn take(&mut self, edge: Visit<'_>) {

@@ -6,6 +6,7 @@ use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::hidden::{Look, WHITE};
 use crate::extract::outline::Outline;
+use crate::extract::table::Row;
 use office_oxide::doc::DocError;
 use office_oxide::ir::{Element, HeaderFooter, InlineContent, List, Section, Table};
 use office_oxide::ppt::PptError;
@@ -152,7 +153,7 @@ impl Walk {
                 (rest.len() < elements.len()).then_some((at, rest))
             })?;
         let table = self.slide_tables.remove(at);
-        self.outline.table(table.rows);
+        self.outline.table_of(&table.rows);
         Some(rest)
     }
 
@@ -222,32 +223,26 @@ impl Walk {
             self.outline.paragraph(caption);
         }
         let was_in_table = std::mem::replace(&mut self.in_table, true);
-        let mut rows: Vec<Vec<String>> = Vec::new();
-        // Cells that span rows: column, rows left, text.
-        let mut spans: Vec<(usize, u32, String)> = Vec::new();
-        for row in &table.rows {
-            let mut texts: Vec<String> = Vec::new();
-            for cell in &row.cells {
-                fill(&mut texts, &mut spans);
-                let text = self.text_of(&cell.content, depth);
+        let mut rows: Vec<Row> = Vec::with_capacity(table.rows.len());
+        // For each column how many more rows the cell above covers.
+        let mut below: Vec<u32> = Vec::new();
+        for source in &table.rows {
+            let mut row = Row::new(source.is_header);
+            for cell in &source.cells {
+                push_covered(&mut row, rows.last(), &mut below);
+                let n_columns = cell.col_span.clamp(1, 64) as usize;
+                let first = row.width();
                 if cell.row_span > 1 {
-                    spans.push((texts.len(), cell.row_span - 1, text.clone()));
+                    below.resize(below.len().max(first + n_columns), 0);
+                    below[first..first + n_columns].fill(cell.row_span - 1);
                 }
-                // Only a header must name every column; elsewhere a repetition would read as a second value.
-                let repeated = if rows.is_empty() {
-                    text.clone()
-                } else {
-                    String::new()
-                };
-                texts.push(text);
-                let n_more = cell.col_span.clamp(1, 64) as usize - 1;
-                texts.extend(std::iter::repeat_n(repeated, n_more));
+                row.push(self.text_of(&cell.content, depth), n_columns);
             }
-            fill(&mut texts, &mut spans);
-            rows.push(texts);
+            push_covered(&mut row, rows.last(), &mut below);
+            rows.push(row);
         }
         self.in_table = was_in_table;
-        self.outline.table(rows);
+        self.outline.table_of(&rows);
     }
 
     /// The text of elements on one line each.
@@ -352,14 +347,10 @@ fn visible_lines(element: &Element) -> Option<Vec<String>> {
     Some(lines(&text).collect())
 }
 
-/// Puts the texts of cells that span rows into the columns they cover next.
-fn fill(texts: &mut Vec<String>, spans: &mut Vec<(usize, u32, String)>) {
-    while let Some((_, left, text)) = spans
-        .iter_mut()
-        .find(|(column, left, _)| *column == texts.len() && *left > 0)
-    {
+/// Goes on with the cells above that cover the columns which come next.
+fn push_covered(row: &mut Row, above: Option<&Row>, below: &mut [u32]) {
+    while let Some(left) = below.get_mut(row.width()).filter(|left| **left > 0) {
         *left -= 1;
-        texts.push(text.clone());
+        row.push_above(above, 1);
     }
-    spans.retain(|(_, left, _)| *left > 0);
 }

@@ -8,11 +8,15 @@ use crate::extract::hidden::Look;
 use crate::extract::note;
 use crate::extract::ooxml::{Element, Node, Package};
 use crate::extract::outline::Outline;
-use crate::extract::sheet::{self, Rows};
+use crate::extract::sheet::{self, Area, MAX_AREAS, Sheet};
+use crate::extract::table::Row;
 use styles::Styles;
 
 /// A cell or row with content that is said to repeat more often is repeated no more than this.
 const MAX_REPEATED: u32 = 200;
+
+/// A cell of a text that is said to repeat or to span more often does so no more than this.
+const MAX_COLUMNS: usize = 64;
 
 /// Extracts the document, whichever of the three it is.
 pub(crate) fn extract(bytes: &[u8], format: &'static str) -> Result<Extracted> {
@@ -302,9 +306,6 @@ impl Walk {
     }
 
     fn table(&mut self, table: &Element) {
-        let mut rows: Vec<Vec<String>> = Vec::new();
-        // Cells that span rows: column, rows left, text.
-        let mut spans: Vec<(usize, usize, String)> = Vec::new();
         let mut found = Vec::new();
         table.descendants_named("table-row", &mut found);
         let is_frame = found.iter().all(|row| cells_of(row).count() < 2);
@@ -316,41 +317,48 @@ impl Walk {
             }
             return;
         }
-        for row in found {
-            let mut texts: Vec<String> = Vec::new();
-            for cell in cells_of(row) {
-                let number = |name| {
-                    cell.attr(name)
-                        .and_then(|value| value.parse::<usize>().ok())
-                };
-                let column = texts.len();
+        let n_header_rows = header_rows(table).len();
+        let mut rows: Vec<Row> = Vec::with_capacity(found.len());
+        // For each column how many more rows the cell above covers.
+        let mut below: Vec<usize> = Vec::new();
+        // The columns that cells of the row under way cover in rows below it, and in how many.
+        let mut next: Vec<(std::ops::Range<usize>, usize)> = Vec::new();
+        for (index, element) in found.into_iter().enumerate() {
+            let mut row = Row::new(index < n_header_rows);
+            for cell in cells_of(element) {
                 if cell.name == "covered-table-cell" {
-                    let above = spans
-                        .iter_mut()
-                        .find(|(at, left, _)| *at == column && *left > 0);
-                    let text = above.map(|(_, left, text)| {
-                        *left -= 1;
-                        text.clone()
-                    });
-                    // Only a header must name every column; elsewhere a repetition would read as a second value.
-                    let beside = texts.last().filter(|_| rows.is_empty()).cloned();
-                    texts.push(text.or(beside).unwrap_or_default());
-                    continue;
+                    push_covered(cell, rows.last(), &mut below, &mut row);
+                } else {
+                    next.extend(self.push_cell(cell, &mut row));
                 }
-                self.is_shaded = self.styles.is_shaded(cell.attr("style-name"));
-                let text = self.cell(cell);
-                self.is_shaded = false;
-                let n_rows = number("number-rows-spanned").unwrap_or(1);
-                if n_rows > 1 {
-                    spans.push((column, n_rows - 1, text.clone()));
-                }
-                let times = number("number-columns-repeated").unwrap_or(1).min(64);
-                texts.extend(std::iter::repeat_n(text, times));
             }
-            rows.push(texts);
+            for (columns, n_rows) in next.drain(..) {
+                below.resize(below.len().max(columns.end), 0);
+                below[columns].fill(n_rows);
+            }
+            rows.push(row);
         }
-        self.outline.table(rows);
+        self.outline.table_of(&rows);
         self.add_asides();
+    }
+
+    /// Adds a cell; returns the columns that it covers in rows below, and in how many.
+    fn push_cell(
+        &mut self,
+        cell: &Element,
+        row: &mut Row,
+    ) -> Option<(std::ops::Range<usize>, usize)> {
+        self.is_shaded = self.styles.is_shaded(cell.attr("style-name"));
+        let text = self.cell(cell);
+        self.is_shaded = false;
+        let first = row.width();
+        for _ in 0..times_of(cell) {
+            row.push(text.as_str(), 1);
+        }
+        let columns =
+            first..first + number_of(cell, "number-columns-spanned").clamp(1, MAX_COLUMNS);
+        let n_rows = number_of(cell, "number-rows-spanned");
+        (n_rows > 1).then(|| (columns, n_rows - 1))
     }
 
     /// A cell's paragraphs on one line each, those of lists and tables within it too.
@@ -443,20 +451,21 @@ impl Walk {
                 self.outline.warn(sheet::hidden_sheet(name));
                 continue;
             }
-            let (rows, complete) = self.rows(table, &mut n_cells);
+            let (sheet, complete) = self.sheet(table, &mut n_cells);
             if !complete {
                 self.outline.warn(sheet::too_many_cells(name));
             }
-            sheet::add(&mut self.outline, name, rows);
+            sheet::add(&mut self.outline, name, sheet);
             self.add_asides();
         }
     }
 
     /// The cells with text of a sheet; the flag says whether they are all.
-    fn rows(&mut self, table: &Element, n_cells: &mut usize) -> (Rows, bool) {
-        let mut rows = Rows::new();
+    fn sheet(&mut self, table: &Element, n_cells: &mut usize) -> (Sheet, bool) {
+        let mut sheet = Sheet::default();
         let mut found = Vec::new();
         table.descendants_named("table-row", &mut found);
+        let last_header_row = header_rows(table).pop();
         let mut at = 0_u32;
         let mut is_cut = false;
         for row in found {
@@ -476,6 +485,16 @@ impl Walk {
                     for offset in 0..times.min(MAX_REPEATED) {
                         cells.insert(column.saturating_add(offset), text.clone());
                     }
+                    let n_columns = repeated(cell, "number-columns-spanned");
+                    let n_rows = repeated(cell, "number-rows-spanned");
+                    if n_columns.max(n_rows) > 1 && sheet.merged.len() < MAX_AREAS {
+                        sheet.merged.push(Area {
+                            top: at,
+                            left: column,
+                            bottom: at.saturating_add(n_rows - 1),
+                            right: column.saturating_add(n_columns - 1),
+                        });
+                    }
                 }
                 column = column.saturating_add(times);
             }
@@ -485,18 +504,26 @@ impl Walk {
                 for offset in 0..times.min(MAX_REPEATED) {
                     *n_cells += cells.len();
                     if *n_cells > sheet::MAX_CELLS {
-                        return (rows, false);
+                        return (sheet, false);
                     }
-                    rows.insert(at.saturating_add(offset), cells.clone());
+                    sheet.rows.insert(at.saturating_add(offset), cells.clone());
                 }
             }
             at = at.saturating_add(times);
+            if last_header_row.is_some_and(|last| std::ptr::eq(last, row)) {
+                sheet.headers.push(Area {
+                    top: at - 1,
+                    left: 0,
+                    bottom: at - 1,
+                    right: u32::MAX,
+                });
+            }
         }
         if is_cut {
             let name = table.attr("name").unwrap_or_default();
             self.outline.warn(format!("sheet `{name}`: what is repeated more than {MAX_REPEATED} times was read so often only"));
         }
-        (rows, true)
+        (sheet, true)
     }
 
     /// A cell as it is shown, but a date as ISO 8601.
@@ -524,6 +551,41 @@ impl Walk {
         }
         out
     }
+}
+
+/// Adds places that a cell above or to the left covers.
+fn push_covered(cell: &Element, above: Option<&Row>, below: &mut [usize], row: &mut Row) {
+    for _ in 0..times_of(cell) {
+        match below.get_mut(row.width()) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                row.push_above(above, 1);
+            }
+            Some(_) | None => row.push_left(),
+        }
+    }
+}
+
+/// How often a cell of a text stands beside itself.
+fn times_of(cell: &Element) -> usize {
+    number_of(cell, "number-columns-repeated").clamp(1, MAX_COLUMNS)
+}
+
+fn number_of(cell: &Element, name: &str) -> usize {
+    let value = cell.attr(name).and_then(|value| value.parse().ok());
+    value.unwrap_or(1)
+}
+
+/// The rows that a table repeats on every page.
+fn header_rows(table: &Element) -> Vec<&Element> {
+    const HEADER: &str = "table-header-rows";
+    let header = table
+        .child(HEADER)
+        .or_else(|| table.at(&["table-row-group", HEADER]));
+    let rows = header
+        .into_iter()
+        .flat_map(|header| header.children_named("table-row"));
+    rows.collect()
 }
 
 fn cells_of(row: &Element) -> impl Iterator<Item = &Element> {

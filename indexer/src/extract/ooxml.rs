@@ -110,6 +110,51 @@ impl<'b> Package<'b> {
         main.map_or_else(|| default.to_owned(), |relation| relation.target)
     }
 
+    /// What a part that [`Self::check_members`] has unpacked holds outside of an element, which may be far larger than the
+    /// rest; `None` if it cannot be unpacked, or the rest has more than `max_bytes`.
+    pub(crate) fn read_around(
+        &mut self,
+        name: &str,
+        element: &str,
+        max_bytes: usize,
+    ) -> Option<Element> {
+        let index = self.archive.index_for_name(name.trim_start_matches('/'))?;
+        let mut member = self.archive.by_index(index).ok()?;
+        let marks = [format!("<{element}"), format!("</{element}>")];
+        let (mut kept, mut window, mut is_within) = (Vec::new(), Vec::new(), false);
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            let n_read = member.read(&mut piece).ok()?;
+            window.extend_from_slice(&piece[..n_read]);
+            let mut start = 0;
+            loop {
+                let mark = marks[usize::from(is_within)].as_bytes();
+                let found = memchr::memmem::find(&window[start..], mark);
+                // The end of a piece may be the beginning of a mark.
+                let whole = window.len().saturating_sub(mark.len() - 1).max(start);
+                let end = found.map_or(if n_read == 0 { window.len() } else { whole }, |at| {
+                    start + at
+                });
+                if !is_within {
+                    kept.extend_from_slice(&window[start..end]);
+                }
+                start = end;
+                if found.is_none() {
+                    break;
+                }
+                start += mark.len();
+                is_within = !is_within;
+            }
+            window.drain(..start);
+            if kept.len() > max_bytes {
+                return None;
+            }
+            if n_read == 0 {
+                return parse(&kept, self.format, name).ok();
+            }
+        }
+    }
+
     /// Unpacks a part; `None` when the package has no such part.
     pub(crate) fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
         let name = name.trim_start_matches('/');

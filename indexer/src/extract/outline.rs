@@ -2,6 +2,7 @@
 
 use crate::date;
 use crate::document::{Block, BlockKind, Extracted, Locator, Warning};
+use crate::extract::table::{Parts, Row};
 use crate::extract::{clean, table};
 use crate::metadata::Metadata;
 
@@ -118,7 +119,26 @@ impl Outline {
 
     /// Adds a table whose first row is its header; one of a single column becomes paragraphs.
     pub(crate) fn table(&mut self, rows: Vec<Vec<String>>) {
-        match table::render(rows) {
+        self.push_table(table::render(None, rows));
+    }
+
+    /// Adds a table under the names of its columns, which are all empty where they have none.
+    pub(crate) fn table_under(&mut self, names: Vec<String>, rows: Vec<Vec<String>>) {
+        self.push_table(table::render(Some(names), rows));
+    }
+
+    /// Adds a table whose titles and header are among its first rows.
+    pub(crate) fn table_of(&mut self, rows: &[Row]) {
+        let parts = Parts::of(rows, true);
+        for (_, title) in &parts.titles {
+            self.paragraph(title);
+        }
+        let body = rows.get(parts.body..).unwrap_or_default();
+        self.table_under(parts.names, body.iter().map(Row::texts).collect());
+    }
+
+    fn push_table(&mut self, rendered: table::Rendered) {
+        match rendered {
             table::Rendered::Table(text) => self.push(BlockKind::Table, text),
             table::Rendered::Column(cells) => {
                 for cell in cells {

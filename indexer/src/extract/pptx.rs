@@ -9,6 +9,7 @@ use crate::extract::hidden::Look;
 use crate::extract::ooxml::{Element, Package, Relation};
 use crate::extract::outline::Outline;
 use crate::extract::pictures::Pictures;
+use crate::extract::table::Row;
 use look::Theme;
 
 /// Extracts the slides; a block's page is its slide's number.
@@ -147,7 +148,7 @@ fn add_shape(outline: &mut Outline, shape: &Element, painted: &Painted<'_>) {
     shape.descendants_named("tbl", &mut tables);
     for table in &tables {
         let rows = rows_of(outline, table, painted.theme);
-        outline.table(rows);
+        outline.table_of(&rows);
     }
     let Some(body) = shape.child("txBody") else {
         return;
@@ -201,41 +202,32 @@ fn add_notes(outline: &mut Outline, notes: &Element, painted: &Painted<'_>) {
     }
 }
 
-fn rows_of(outline: &mut Outline, table: &Element, theme: &Theme) -> Vec<Vec<String>> {
+fn rows_of(outline: &mut Outline, table: &Element, theme: &Theme) -> Vec<Row> {
     // The table's style may color its cells.
     let painted = Painted {
         look: Look::default(),
         theme,
     };
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for row in table.children_named("tr") {
-        let mut texts: Vec<String> = Vec::new();
-        for cell in row.children_named("tc") {
+    let mut rows: Vec<Row> = Vec::new();
+    for element in table.children_named("tr") {
+        let mut row = Row::default();
+        for cell in element.children_named("tc") {
             let is_set = |name| matches!(cell.attr(name), Some("1" | "true"));
-            let text = if is_set("hMerge") {
-                // Only a header must name every column; elsewhere a repetition would read as a second value.
-                if rows.is_empty() {
-                    texts.last().cloned().unwrap_or_default()
-                } else {
-                    String::new()
-                }
+            if is_set("hMerge") {
+                row.push_left();
             } else if is_set("vMerge") {
-                rows.last()
-                    .and_then(|above| above.get(texts.len()))
-                    .cloned()
-                    .unwrap_or_default()
+                row.push_above(rows.last(), 1);
             } else {
                 let mut paragraphs = Vec::new();
                 cell.descendants_named("p", &mut paragraphs);
-                paragraphs
+                let texts: Vec<String> = paragraphs
                     .into_iter()
                     .map(|paragraph| text_of(outline, paragraph, &painted))
-                    .collect::<Vec<_>>()
-                    .join("\n")
-            };
-            texts.push(text);
+                    .collect();
+                row.push(texts.join("\n"), 1);
+            }
         }
-        rows.push(texts);
+        rows.push(row);
     }
     rows
 }
@@ -379,5 +371,37 @@ mod tests {
             read(&(shape(black_box, "") + &shape("", &run(white, "w")))),
             (vec!["w".to_owned()], 0)
         );
+    }
+
+    #[test]
+    fn names_of_groups_are_joined_with_those_below() {
+        let cell = |attributes: &str, text: &str| {
+            format!("<a:tc {attributes}><a:p><a:r><a:t>{text}</a:t></a:r></a:p></a:tc>")
+        };
+        let table = format!(
+            "<p:graphicFrame><a:tbl><a:tr>{}{}<a:tc hMerge=\"1\"/></a:tr><a:tr>{}{}{}</a:tr><a:tr>{}{}{}</a:tr></a:tbl></p:graphicFrame>",
+            cell("", ""),
+            cell("gridSpan=\"2\"", "Class"),
+            cell("", ""),
+            cell("", "A"),
+            cell("", "B"),
+            cell("", "R1"),
+            cell("", "yes"),
+            cell("", "no"),
+        );
+        let bytes = package(&[
+            (
+                "ppt/presentation.xml",
+                "<p:presentation><p:sldIdLst><p:sldId id=\"256\" r:id=\"r\"/></p:sldIdLst></p:presentation>",
+            ),
+            (
+                "ppt/_rels/presentation.xml.rels",
+                "<R><Relationship Id=\"r\" Type=\"x/slide\" Target=\"slides/slide1.xml\"/></R>",
+            ),
+            ("ppt/slides/slide1.xml", &slide(&table)),
+        ]);
+        let blocks = extract(&bytes, &Tools::default()).unwrap().blocks;
+        let want = "| | Class · A | Class · B |\n| --- | --- | --- |\n| R1 | yes | no |";
+        assert_eq!(blocks[0].text, want);
     }
 }

@@ -270,6 +270,7 @@ impl Reader {
             "cbpat" => self.state.paragraph.is_shaded = number > 0,
             "intbl" => self.state.paragraph.in_table = true,
             "trowd" => self.rows.begin(),
+            "trhdr" => self.rows.is_header = true,
             "cellx" => self.rows.define_cell(),
             "clmrg" => self.rows.merged_beside = true,
             "clvmrg" => self.rows.merged_above = true,
@@ -522,7 +523,7 @@ impl Reader {
     fn end_table(&mut self) {
         let rows = self.rows.finish();
         if !rows.is_empty() {
-            self.outline.table(rows);
+            self.outline.table_of(&rows);
         }
     }
 

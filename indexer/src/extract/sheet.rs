@@ -1,15 +1,51 @@
 //! Sheets of any workbook: cells with text by row and column, laid out as tables.
 
+mod regions;
+
 use crate::extract::outline::Outline;
-use crate::extract::table::Grid;
+use crate::extract::table::{Grid, Row, has_figures};
 use calamine::ExcelDateTime;
+use regions::Region;
 use std::collections::BTreeMap;
 
 /// Most cells read from one sheet; more are reported as left out.
 pub(crate) const MAX_CELLS: usize = 2_000_000;
 
+/// Most areas of merged cells that are heeded in one sheet.
+pub(crate) const MAX_AREAS: usize = 100_000;
+
 /// The cells that have text. A far-off cell costs nothing.
 pub(crate) type Rows = BTreeMap<u32, BTreeMap<u32, String>>;
+
+/// A rectangle of cells, its last row and column included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Area {
+    pub(crate) top: u32,
+    pub(crate) left: u32,
+    pub(crate) bottom: u32,
+    pub(crate) right: u32,
+}
+
+impl From<calamine::Dimensions> for Area {
+    fn from(area: calamine::Dimensions) -> Self {
+        Self {
+            top: area.start.0,
+            left: area.start.1,
+            bottom: area.end.0,
+            right: area.end.1,
+        }
+    }
+}
+
+/// What a sheet holds.
+#[derive(Debug, Default)]
+pub(crate) struct Sheet {
+    pub(crate) rows: Rows,
+    /// Cells that are merged into their first one.
+    pub(crate) merged: Vec<Area>,
+    /// Areas of which the sheet says that their first row is the last one of a header.
+    pub(crate) headers: Vec<Area>,
+}
 
 /// The warning for a sheet that readers do not see: what is in it was not written for them.
 pub(crate) fn hidden_sheet(name: &str) -> String {
@@ -22,86 +58,145 @@ pub(crate) fn too_many_cells(name: &str) -> String {
 }
 
 /// Adds a sheet as a heading and its tables.
-pub(crate) fn add(outline: &mut Outline, name: &str, rows: Rows) {
-    if rows.is_empty() {
+pub(crate) fn add(outline: &mut Outline, name: &str, sheet: Sheet) {
+    if sheet.rows.is_empty() {
         return;
     }
     outline.heading(2, name);
-    for (first, mut block) in tables(rows) {
-        let mut top = first as usize;
-        // A title above a table is not its header.
-        while block.len() > 1 && block[0].len() == 1 && block[1].len() != 1 {
-            let title = block.remove(0);
-            if !title.is_empty() {
-                add_block(outline, name, top, &[title]);
-            }
-            top += 1;
-            while block.len() > 1 && block[0].is_empty() {
-                block.remove(0);
-                top += 1;
-            }
-        }
-        add_block(outline, name, top, &block);
+    let mut marks = Marks::new(sheet.merged, sheet.headers);
+    for region in regions::of(sheet.rows) {
+        add_region(outline, name, &region, &mut marks);
     }
 }
 
 /// Most cells that one table is laid out with, those without text counted.
 const MAX_LAID_OUT: usize = 20_000_000;
 
-fn add_block(outline: &mut Outline, name: &str, top: usize, block: &[BTreeMap<u32, String>]) {
-    let left = block
-        .iter()
-        .filter_map(|row| row.keys().next())
-        .min()
-        .copied()
-        .unwrap_or(0);
+fn add_region(outline: &mut Outline, name: &str, region: &Region, marks: &mut Marks) {
     // Columns far to the right of everything else are brought near: only those with text are laid out.
-    let mut columns: Vec<u32> = block.iter().flat_map(|row| row.keys().copied()).collect();
-    columns.sort_unstable();
-    columns.dedup();
+    let columns = region.columns();
     // Cells strewn over a sheet are no table.
-    if columns.len().saturating_mul(block.len()) > MAX_LAID_OUT {
-        for row in block {
+    if columns.len().saturating_mul(region.rows.len()) > MAX_LAID_OUT {
+        for row in &region.rows {
             let texts: Vec<&str> = row.values().map(String::as_str).collect();
             outline.paragraph(&texts.join(" "));
         }
         return;
     }
-    let rows = block.iter().map(|row| {
-        let cell = |column: &u32| row.get(column).cloned().unwrap_or_default();
-        columns.iter().map(cell).collect()
-    });
     let grid = Grid {
         sheet: Some(name.to_owned()),
-        origin: (top, left as usize),
+        origin: (
+            region.top as usize,
+            columns.first().map_or(0, |&column| column as usize),
+        ),
         last_column: columns.last().map_or(0, |&column| column as usize),
-        rows: rows.collect(),
+        rows: marks.lay_out(region, &columns),
     };
     grid.add_to(outline);
 }
 
-/// Parts a sheet at its empty rows. Rows that begin with a number after such a gap go on with the table above.
-fn tables(rows: Rows) -> Vec<(u32, Vec<BTreeMap<u32, String>>)> {
-    let mut found: Vec<(u32, Vec<BTreeMap<u32, String>>)> = Vec::new();
-    let mut next = None;
-    for (at, row) in rows {
-        let is_data = row.values().any(|cell| cell.parse::<f64>().is_ok());
-        match found.last_mut() {
-            Some((first, table)) if next == Some(at) || (is_data && table.len() > 1) => {
-                // Empty rows are kept within a table, so that ranges count right.
-                let height = (at - *first) as usize;
-                if height <= table.len() + 100 {
-                    table.resize(height, BTreeMap::new());
-                    table.push(row);
-                } else {
-                    found.push((at, vec![row]));
+/// How the text of a place that is not empty came there.
+#[derive(Debug, Clone, Copy)]
+enum Covered {
+    FromLeft,
+    FromAbove,
+}
+
+/// What a sheet says about the arrangement of its cells.
+struct Marks {
+    /// By their first rows.
+    merged: Vec<Area>,
+    headers: Vec<Area>,
+    /// How many places may still be covered: areas can lie upon each other.
+    n_left: usize,
+}
+
+impl Marks {
+    fn new(mut merged: Vec<Area>, mut headers: Vec<Area>) -> Self {
+        for areas in [&mut merged, &mut headers] {
+            areas.truncate(MAX_AREAS);
+            areas.sort_by_key(|area| area.top);
+        }
+        Self {
+            merged,
+            headers,
+            n_left: MAX_CELLS,
+        }
+    }
+
+    /// The rows of a region, in these columns only.
+    fn lay_out(&mut self, region: &Region, columns: &[u32]) -> Vec<Row> {
+        let covered = self.covered(region, columns);
+        let mut rows: Vec<Row> = Vec::with_capacity(region.rows.len());
+        for (index, cells) in region.rows.iter().enumerate() {
+            let mut row = Row::default();
+            for (at, column) in columns.iter().enumerate() {
+                match (cells.get(column), covered.get(&(index, at))) {
+                    (Some(text), _) => row.push(text.as_str(), 1),
+                    (None, Some(Covered::FromLeft)) => row.push_left(),
+                    (None, Some(Covered::FromAbove)) => row.push_above(rows.last(), 1),
+                    (None, None) => row.push("", 1),
                 }
             }
-            Some(_) | None => found.push((at, vec![row])),
+            rows.push(row);
         }
-        next = Some(at + 1);
+        self.set_headers(region, columns, &mut rows);
+        rows
     }
-    found
+
+    /// The places that merged cells cover, by row and column of the layout.
+    fn covered(&mut self, region: &Region, columns: &[u32]) -> BTreeMap<(usize, usize), Covered> {
+        let mut covered = BTreeMap::new();
+        for area in within(&self.merged, region) {
+            let first = columns.partition_point(|&column| column < area.left);
+            let end = columns.partition_point(|&column| column <= area.right);
+            if first >= end || columns[first] != area.left {
+                continue;
+            }
+            let top = (area.top - region.top) as usize;
+            let bottom = (area.bottom - region.top) as usize;
+            for (index, cells) in region.rows.iter().enumerate().take(bottom + 1).skip(top) {
+                // A row without a cell of its own says nothing.
+                if cells.is_empty() {
+                    continue;
+                }
+                for column in first..end {
+                    if self.n_left == 0 {
+                        return covered;
+                    }
+                    self.n_left -= 1;
+                    if column > first {
+                        covered.insert((index, column), Covered::FromLeft);
+                    } else if index > top {
+                        covered.insert((index, column), Covered::FromAbove);
+                    }
+                }
+            }
+        }
+        covered
+    }
+
+    /// Says of the rows that the sheet says it of that they are the last one of a header.
+    fn set_headers(&self, region: &Region, columns: &[u32], rows: &mut [Row]) {
+        let (Some(&left), Some(&right)) = (columns.first(), columns.last()) else {
+            return;
+        };
+        for area in within(&self.headers, region) {
+            let Some(row) = rows.get_mut((area.top - region.top) as usize) else {
+                continue;
+            };
+            let is_here = area.left <= right && left <= area.right;
+            // What stands alone may be a title, and panes may be frozen anywhere.
+            row.is_header |= is_here && !row.is_single() && !has_figures(row);
+        }
+    }
+}
+
+/// The areas that begin in a region's rows.
+fn within<'a>(areas: &'a [Area], region: &Region) -> impl Iterator<Item = &'a Area> + use<'a> {
+    let first = areas.partition_point(|area| area.top < region.top);
+    let end = areas.partition_point(|area| area.top <= region.bottom());
+    areas[first..end.max(first)].iter()
 }
 
 /// The shortest text of the 15 digits that Excel keeps.

@@ -1,7 +1,12 @@
 //! Tables as Markdown, and grids of cells (sheets, CSV) as tables of bounded height.
 
+mod header;
+mod row;
+
 use crate::extract::clean;
 use crate::extract::outline::Outline;
+pub(crate) use header::{Parts, has_figures};
+pub(crate) use row::Row;
 
 /// Data rows in one table block of a grid, so that its range still points at a place one can see.
 const ROWS_PER_BLOCK: usize = 40;
@@ -14,13 +19,15 @@ pub(crate) enum Rendered {
     Column(Vec<String>),
 }
 
-/// Renders rows of cells, the first being the header. Rows and columns without text are dropped.
-pub(crate) fn render(rows: Vec<Vec<String>>) -> Rendered {
-    let mut rows: Vec<Vec<String>> = rows
-        .into_iter()
-        .map(|row| row.iter().map(|cell| clean::inline(cell)).collect())
-        .filter(|row: &Vec<String>| row.iter().any(|cell| !cell.is_empty()))
-        .collect();
+/// Renders a header and the rows below it. Rows and columns without text are dropped, but not a header: one without text
+/// says that the columns have no names. Without `header` the first row with text is one.
+pub(crate) fn render(header: Option<Vec<String>>, rows: Vec<Vec<String>>) -> Rendered {
+    let clean =
+        |row: Vec<String>| -> Vec<String> { row.iter().map(|cell| clean::inline(cell)).collect() };
+    let has_text = |row: &Vec<String>| row.iter().any(|cell| !cell.is_empty());
+    let header = header.map(clean);
+    let body = rows.into_iter().map(clean).filter(has_text);
+    let rows: Vec<Vec<String>> = header.into_iter().chain(body).collect();
     let width = rows.iter().map(Vec::len).max().unwrap_or(0);
     let kept: Vec<usize> = (0..width)
         .filter(|&col| {
@@ -29,7 +36,7 @@ pub(crate) fn render(rows: Vec<Vec<String>>) -> Rendered {
         })
         .collect();
     if kept.len() < 2 {
-        let cells = rows.drain(..).flatten().filter(|cell| !cell.is_empty());
+        let cells = rows.into_iter().flatten().filter(|cell| !cell.is_empty());
         return Rendered::Column(cells.collect());
     }
     let mut out = String::new();
@@ -71,38 +78,39 @@ pub(crate) struct Grid {
     pub(crate) origin: (usize, usize),
     /// Its last column; columns without text may have been left out of `rows`.
     pub(crate) last_column: usize,
-    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) rows: Vec<Row>,
 }
 
 impl Grid {
-    /// Adds the grid as one or more tables, each with the header row and its range (`Sheet1!A1:F20`).
+    /// Adds the grid's titles as paragraphs, the rest as one or more tables, each with the header and its range
+    /// (`Sheet1!A1:F20`).
     pub(crate) fn add_to(self, outline: &mut Outline) {
         let (top, left) = self.origin;
-        let mut rows = self.rows.into_iter();
-        let Some(header) = rows.next() else { return };
-        let body: Vec<Vec<String>> = rows.collect();
-        let groups: Vec<&[Vec<String>]> = if body.is_empty() {
-            vec![&[]]
-        } else {
-            body.chunks(ROWS_PER_BLOCK).collect()
-        };
-        let mut first = top;
-        for (index, group) in groups.into_iter().enumerate() {
-            let last = top + index * ROWS_PER_BLOCK + group.len();
-            let range = format!(
-                "{}:{}",
-                cell_name(first, left),
-                cell_name(last, self.last_column)
-            );
+        let parts = Parts::of(&self.rows, false);
+        let set_range = |outline: &mut Outline, first: usize, last: usize, column: usize| {
+            let range = format!("{}:{}", cell_name(first, left), cell_name(last, column));
             outline.set_range(Some(match &self.sheet {
                 Some(sheet) => format!("{sheet}!{range}"),
                 None => range,
             }));
-            let mut table = Vec::with_capacity(group.len() + 1);
-            table.push(header.clone());
-            table.extend_from_slice(group);
-            outline.table(table);
-            first = last + 1;
+        };
+        for (row, title) in &parts.titles {
+            set_range(outline, top + row, top + row, left);
+            outline.paragraph(title);
+        }
+        let body = self.rows.get(parts.body..).unwrap_or_default();
+        let groups: Vec<&[Row]> = if body.is_empty() {
+            vec![&[]]
+        } else {
+            body.chunks(ROWS_PER_BLOCK).collect()
+        };
+        let (mut first, mut next) = (top + parts.header, top + parts.body);
+        for group in groups {
+            next += group.len();
+            set_range(outline, first, next.saturating_sub(1), self.last_column);
+            let rows = group.iter().map(Row::texts).collect();
+            outline.table_under(parts.names.clone(), rows);
+            first = next;
         }
         outline.set_range(None);
     }
@@ -152,7 +160,7 @@ mod tests {
             row(&["", " "]),
             row(&["1", "", "2\n3"]),
         ];
-        let Rendered::Table(text) = render(rows) else {
+        let Rendered::Table(text) = render(None, rows) else {
             panic!("not a table")
         };
         assert_eq!(text, "| a | b\\|c |\n| --- | --- |\n| 1 | 2 3 |");
@@ -160,7 +168,8 @@ mod tests {
 
     #[test]
     fn high_grids_repeat_their_header() {
-        let rows = (0..100).map(|i| row(&[&format!("k{i}"), "v"])).collect();
+        let rows = (0..100).map(|i| Row::of([format!("k{i}"), "v".to_owned()]));
+        let rows = rows.collect();
         let mut outline = Outline::default();
         Grid {
             sheet: Some("S".to_owned()),

@@ -3,7 +3,7 @@
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::outline::Outline;
-use crate::extract::sheet::{self, MAX_CELLS, Rows, date_time, number};
+use crate::extract::sheet::{self, Area, MAX_AREAS, MAX_CELLS, Rows, Sheet, date_time, number};
 use calamine::{Data, Reader, SheetVisible, Xls, XlsError};
 use std::io::Cursor;
 
@@ -49,7 +49,20 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
                     .insert(left + column, text);
             }
         }
-        sheet::add(&mut outline, &name, rows);
+        let merged = workbook
+            .merge_cells_by_sheet_name(&name)
+            .unwrap_or_default();
+        let merged = merged.into_iter().take(MAX_AREAS).map(Area::from).collect();
+        let headers = Vec::new();
+        sheet::add(
+            &mut outline,
+            &name,
+            Sheet {
+                rows,
+                merged,
+                headers,
+            },
+        );
     }
     Ok(outline.finish())
 }

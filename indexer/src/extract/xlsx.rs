@@ -1,10 +1,12 @@
 //! Excel workbooks: each sheet a heading and its tables.
 
+mod marks;
+
 use crate::document::Extracted;
 use crate::error::{Error, Result};
 use crate::extract::ooxml::Package;
 use crate::extract::outline::Outline;
-use crate::extract::sheet::{self, MAX_CELLS, Rows, date_time, number};
+use crate::extract::sheet::{self, MAX_CELLS, Rows, Sheet, date_time, number};
 use calamine::{DataRef, Reader, SheetVisible, Xlsx};
 use std::io::Cursor;
 
@@ -21,6 +23,7 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
         reason: error.to_string(),
     };
     let mut workbook = Xlsx::new(Cursor::new(bytes)).map_err(malformed)?;
+    let parts = marks::sheet_parts(&mut package);
     for calamine::Sheet { name, visible, .. } in workbook.sheets_metadata().to_vec() {
         if visible != SheetVisible::Visible {
             outline.warn(sheet::hidden_sheet(&name));
@@ -31,7 +34,18 @@ pub(crate) fn extract(bytes: &[u8]) -> Result<Extracted> {
                 if !complete {
                     outline.warn(sheet::too_many_cells(&name));
                 }
-                sheet::add(&mut outline, &name, rows);
+                let part = parts.get(&name);
+                let marks = part.and_then(|part| marks::read(&mut package, part));
+                let (merged, headers) = marks.unwrap_or_default();
+                sheet::add(
+                    &mut outline,
+                    &name,
+                    Sheet {
+                        rows,
+                        merged,
+                        headers,
+                    },
+                );
             }
             Err(calamine::XlsxError::NotAWorksheet(_)) => {}
             Err(error) => outline.warn(format!("sheet `{name}` could not be read: {error}")),
@@ -84,6 +98,11 @@ mod tests {
 
     /// A workbook of one sheet with these rows of XML.
     pub(crate) fn workbook(rows: &str) -> Vec<u8> {
+        workbook_with("", rows, "")
+    }
+
+    /// One with more of the sheet's part before and after its rows.
+    fn workbook_with(before: &str, rows: &str, after: &str) -> Vec<u8> {
         let relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
         let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
         package(&[
@@ -108,7 +127,9 @@ mod tests {
             ),
             (
                 "xl/worksheets/sheet1.xml",
-                &format!("<worksheet xmlns=\"{main}\"><sheetData>{rows}</sheetData></worksheet>"),
+                &format!(
+                    "<worksheet xmlns=\"{main}\">{before}<sheetData>{rows}</sheetData>{after}</worksheet>"
+                ),
             ),
         ])
     }
@@ -162,5 +183,152 @@ mod tests {
         assert_eq!(number(0.1 + 0.2), "0.3");
         assert_eq!(number(1e15), "1000000000000000");
         assert_eq!(number(-12.5), "-12.5");
+    }
+
+    /// Rows of XML from texts and numbers with `|` between them; the first is row 1, in column A.
+    fn sheet_rows(lines: &[&str]) -> String {
+        let mut rows = String::new();
+        for (number, line) in (1..).zip(lines) {
+            rows.push_str(&format!("<row r=\"{number}\">"));
+            for (column, cell) in ('A'..).zip(line.split('|').map(str::trim)) {
+                let at = format!("{column}{number}");
+                rows.push_str(&match cell.parse::<f64>() {
+                    _ if cell.is_empty() => String::new(),
+                    Ok(number) => format!("<c r=\"{at}\"><v>{number}</v></c>"),
+                    Err(_) => text_cell(&at, cell),
+                });
+            }
+            rows.push_str("</row>");
+        }
+        rows
+    }
+
+    /// The texts of all blocks but the sheet's heading, with their ranges.
+    fn read(bytes: &[u8]) -> Vec<(String, String)> {
+        let blocks = extract(bytes).unwrap().blocks.into_iter().skip(1);
+        let range =
+            |block: &crate::document::Block| block.locator.range.clone().unwrap_or_default();
+        blocks
+            .map(|block| (range(&block).replace("売上!", ""), block.text))
+            .collect()
+    }
+
+    fn table(names: &str, rows: &[&str]) -> String {
+        let rule = vec!["---"; names.matches('|').count() - 1].join(" | ");
+        format!("{names}\n| {rule} |\n{}", rows.join("\n"))
+    }
+
+    #[test]
+    fn merged_cells_name_all_of_their_columns_and_rows() {
+        let rows = sheet_rows(&[
+            "Fleet",
+            " | Seats | | Port",
+            " | 2022 | 2023",
+            "Asahi | 1 | 2 | Kobe",
+            "Hikari | 3 | 4 | ",
+        ]);
+        let merged = "<mergeCells><mergeCell ref=\"A1:D1\"/><mergeCell ref=\"B2:C2\"/><mergeCell ref=\"D2:D3\"/><mergeCell ref=\"D4:D5\"/></mergeCells>";
+        let want = table(
+            "| | Seats · 2022 | Seats · 2023 | Port |",
+            &["| Asahi | 1 | 2 | Kobe |", "| Hikari | 3 | 4 | Kobe |"],
+        );
+        let got = read(&workbook_with("", &rows, merged));
+        assert_eq!(
+            got,
+            [
+                ("A1:A1".to_owned(), "Fleet".to_owned()),
+                ("A2:D5".to_owned(), want)
+            ]
+        );
+        // Areas that lie upon each other, reach far or say nonsense do no harm.
+        let areas = "<mergeCell ref=\"A1:XFD1048576\"/>".repeat(20_000);
+        let odd = format!(
+            "<mergeCells>{areas}<mergeCell ref=\"x\"/><mergeCell ref=\"B9:A1\"/><mergeCell/></mergeCells>"
+        );
+        assert!(!read(&workbook_with("", &rows, &odd)).is_empty());
+    }
+
+    #[test]
+    fn panes_filters_and_groups_without_merged_cells_make_headers() {
+        let lines = [
+            "Owner | Mori",
+            "As of | May",
+            "Item | Price",
+            "text | yen",
+            "Pen | red",
+            "Rod | blue",
+        ];
+        let pane =
+            "<sheetViews><sheetView><pane ySplit=\"3\" state=\"frozen\"/></sheetView></sheetViews>";
+        let filter = "<autoFilter ref=\"A3:B6\"/>";
+        let want = [
+            ("A1:A1".to_owned(), "Owner Mori".to_owned()),
+            ("A2:A2".to_owned(), "As of May".to_owned()),
+            (
+                "A3:B6".to_owned(),
+                table(
+                    "| Item | Price |",
+                    &["| text | yen |", "| Pen | red |", "| Rod | blue |"],
+                ),
+            ),
+        ];
+        let rows = sheet_rows(&lines);
+        assert_eq!(read(&workbook_with(pane, &rows, "")), want);
+        assert_eq!(read(&workbook_with("", &rows, filter)), want);
+        assert_ne!(read(&workbook(&rows)), want);
+        let groups = sheet_rows(&[
+            "CHF | | 2023 | | 2022",
+            " | Sales | Cost | Sales | Cost",
+            "",
+            "Kobe | 1 | 2 | 3 | 4",
+        ]);
+        let names = "| CHF | 2023 · Sales | 2023 · Cost | 2022 · Sales | 2022 · Cost |";
+        assert_eq!(
+            read(&workbook(&groups)),
+            [(
+                "A1:E4".to_owned(),
+                table(names, &["| Kobe | 1 | 2 | 3 | 4 |"])
+            )]
+        );
+    }
+
+    #[test]
+    fn a_lone_header_belongs_to_the_rows_after_a_gap() {
+        let rows = sheet_rows(&["Squares", "", "Number | Square", "", "1 | 1", "2 | 4"]);
+        let want = table("| Number | Square |", &["| 1 | 1 |", "| 2 | 4 |"]);
+        let got = read(&workbook(&rows));
+        assert_eq!(got[1], ("A3:B6".to_owned(), want));
+        let others = sheet_rows(&["Number | Square", "", "1 | 1 | 1", "2 | 4 | 8"]);
+        assert_eq!(read(&workbook(&others)).len(), 2);
+    }
+
+    #[test]
+    fn tables_side_by_side_are_parted_but_not_at_columns_that_make_room() {
+        let rows = sheet_rows(&[
+            "a | b",
+            "1 | 2",
+            "3 | 4 | | c | d",
+            "5 | 6 | | 7 | 8",
+            " | | | 9 | 10",
+        ]);
+        let left = table("| a | b |", &["| 1 | 2 |", "| 3 | 4 |", "| 5 | 6 |"]);
+        let right = table("| c | d |", &["| 7 | 8 |", "| 9 | 10 |"]);
+        let want = [("A1:B4".to_owned(), left), ("D3:E5".to_owned(), right)];
+        assert_eq!(read(&workbook(&rows)), want);
+        let same = sheet_rows(&["a | b | | a | b", "x | 2 | | y | 3"]);
+        assert_eq!(read(&workbook(&same)).len(), 2);
+        let room = sheet_rows(&[
+            "Item | in | | out | rest",
+            "Pen | 1 | | 2 | 3",
+            "Rod | | | 4 | ",
+            "Cap | 5 | | | 6",
+        ]);
+        let rows = [
+            "| Pen | 1 | 2 | 3 |",
+            "| Rod | | 4 | |",
+            "| Cap | 5 | | 6 |",
+        ];
+        let want = table("| Item | in | out | rest |", &rows);
+        assert_eq!(read(&workbook(&room)), [("A1:E4".to_owned(), want)]);
     }
 }

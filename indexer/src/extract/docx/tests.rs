@@ -171,6 +171,39 @@ fn merged_cells_are_repeated() {
 }
 
 #[test]
+fn rows_may_begin_late_and_repeat_as_headers() {
+    let cell = |properties: &str, text: &str| {
+        format!(
+            "<w:tc><w:tcPr>{properties}</w:tcPr>{}</w:tc>",
+            paragraph("", text)
+        )
+    };
+    let late = format!(
+        "<w:tbl><w:tr>{}{}{}</w:tr><w:tr><w:trPr><w:gridBefore w:val=\"2\"/></w:trPr>{}</w:tr>\
+        <w:tr><w:trPr><w:gridBefore w:val=\"1\"/><w:gridAfter w:val=\"1\"/></w:trPr>{}</w:tr></w:tbl>",
+        cell("", "a"),
+        cell("", "b"),
+        cell("<w:vMerge w:val=\"restart\"/>", "tall"),
+        cell("<w:vMerge/>", ""),
+        cell("", "below b"),
+    );
+    let want = "| a | b | tall |\n| --- | --- | --- |\n| | | tall |\n| | below b | |";
+    assert_eq!(blocks(&late), [(BlockKind::Table, want.to_owned())]);
+    let header = "<w:trPr><w:tblHeader/></w:trPr>";
+    let repeated = format!(
+        "<w:tbl><w:tr>{header}{}{}</w:tr><w:tr>{header}{}{}</w:tr><w:tr>{}{}</w:tr></w:tbl>",
+        cell("", "Price"),
+        cell("", "Weight"),
+        cell("", "yen"),
+        cell("", "kg"),
+        cell("", "low"),
+        cell("", "high"),
+    );
+    let want = "| Price · yen | Weight · kg |\n| --- | --- |\n| low | high |";
+    assert_eq!(blocks(&repeated), [(BlockKind::Table, want.to_owned())]);
+}
+
+#[test]
 fn text_boxes_follow_their_paragraph_once() {
     let body = "<w:p><w:r><w:t>text</w:t></w:r><w:r><mc:AlternateContent><mc:Choice><w:txbxContent><w:p><w:r><w:t>boxed</w:t>\
         </w:r></w:p></w:txbxContent></mc:Choice><mc:Fallback><w:txbxContent><w:p><w:r><w:t>boxed</w:t></w:r></w:p>\

@@ -129,3 +129,89 @@ fn navigation_by_class_is_no_content() {
         ["text"]
     );
 }
+
+#[test]
+fn rows_of_a_header_are_one_and_sections_stay_rows() {
+    let head = "<table><thead><tr><th rowspan=2>Port<th colspan=2>Seats</tr><tr><th>2022<th>2023</tr></thead>\
+        <tr><th colspan=3>North</tr><tr><td>Otaru<td>1<td>2</tr></table>";
+    assert_eq!(
+        texts(head),
+        [
+            "| Port | Seats · 2022 | Seats · 2023 |\n| --- | --- | --- |\n| North | | |\n| Otaru | 1 | 2 |"
+        ]
+    );
+    let sections = "<table><tr><td colspan=3>Part I</tr><tr><td>1.<td>Rules<td>4</tr><tr><td>2.<td>Fees<td>9</tr>\
+        <tr><td colspan=3>Part II</tr><tr><td>3.<td>Law<td>12</tr></table>";
+    assert_eq!(
+        texts(sections),
+        [
+            "Part I",
+            "| | | |\n| --- | --- | --- |\n| 1. | Rules | 4 |\n| 2. | Fees | 9 |\n| Part II | | |\n| 3. | Law | 12 |"
+        ]
+    );
+}
+
+#[test]
+fn one_row_of_names_and_values_stays_together() {
+    assert_eq!(
+        texts("<table><tr><th>Port</th><td>Kobe</td></tr></table>"),
+        ["Port: Kobe"]
+    );
+    assert_eq!(
+        texts("<table><tr><th>Port<td>Kobe<td>Oita<th>Open<td>daily</tr></table>"),
+        ["Port: Kobe, Oita; Open: daily"]
+    );
+    assert_eq!(
+        texts("<table><tr><td>menu<td>page</tr></table>"),
+        ["menu", "page"]
+    );
+    let page = format!(
+        "<table><tr><th>menu<td><p>{}</p><p>b</p></tr></table>",
+        "a ".repeat(600)
+    );
+    assert_eq!(texts(&page).len(), 3);
+}
+
+#[test]
+fn a_table_in_a_cell_of_data_is_its_text() {
+    let inner = "<table><tr><th>k<th>v</tr><tr><td>1<td>2</tr></table>";
+    let data = format!(
+        "<table><thead><tr><th colspan=2>Trips</tr></thead><tr><td>far<td>yes</tr><tr><td>near<td>as in {inner} here</tr></table><p>end</p>"
+    );
+    assert_eq!(
+        texts(&data),
+        [
+            "| Trips | Trips |\n| --- | --- |\n| far | yes |\n| near | as in k, v; 1, 2 here |",
+            "end"
+        ]
+    );
+    // What is too much for a cell lays out a page.
+    let page = format!(
+        "<table><thead><tr><th>a<th>b</tr></thead><tr><td>left<td>{inner}{}</tr></table>",
+        inner.replace('1', &"x".repeat(1200))
+    );
+    assert!(texts(&page).contains(&"| k | v |\n| --- | --- |\n| 1 | 2 |".to_owned()));
+    let deep = format!("{}x", "<table><tr><th>a<th>b</tr><tr><td>c<td>".repeat(200));
+    assert!(!texts(&deep).is_empty());
+}
+
+#[test]
+fn pictures_are_named_once_and_icons_to_click_on_not_at_all() {
+    let html = "<table><tr><th>a<th>b</tr><tr><td><img alt=Duck width=15 height=15><td>c <a href=x><img alt='Edit this' width=15 height=15></a></tr></table>\
+        <p><a href=x><img alt=Map width=300 height=200></a></p>";
+    assert_eq!(
+        texts(html),
+        ["| a | b |\n| --- | --- |\n| Duck | c |", "Map"]
+    );
+}
+
+#[test]
+fn cells_that_cover_much_are_bounded() {
+    let wide = format!(
+        "<table><tr>{}</tr>{}</table>",
+        "<td colspan=100 rowspan=100>x".repeat(1000),
+        "<tr>".repeat(99)
+    );
+    let blocks = extract(wide.as_bytes()).blocks;
+    assert!(blocks.iter().map(|block| block.text.len()).sum::<usize>() < 20_000_000);
+}

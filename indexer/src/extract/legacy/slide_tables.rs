@@ -4,6 +4,7 @@
 //! cell is a text box at its place, each border a line. `office_oxide` makes tables of complete grids only, so those with
 //! merged cells are put together here, and take the place of the paragraphs that their texts would be.
 
+use crate::extract::table::Row;
 use office_oxide::cfb::CfbReader;
 use std::io::Cursor;
 use std::ops::Range;
@@ -30,8 +31,7 @@ const JITTER: i32 = 4;
 pub(crate) struct SlideTable {
     /// The lines of its cells in the order of the file, empty ones left out.
     pub(super) lines: Vec<String>,
-    /// Its cells. The text of a merged one stands in every row that it covers, and in every column of the header.
-    pub(super) rows: Vec<Vec<String>>,
+    pub(super) rows: Vec<Row>,
 }
 
 /// Returns the tables of a presentation; none when it cannot be read, which is for the reader of its text to say.
@@ -99,35 +99,33 @@ fn table(group: &[u8]) -> Option<SlideTable> {
     }
     let across = |cell: &TextBox| covered(&columns, cell.left, cell.right);
     let down = |cell: &TextBox| covered(&rows, cell.top, cell.bottom);
-    // Below a cell over several columns another row tells these apart.
-    let is_wide = |row: &usize| {
-        boxes
-            .iter()
-            .any(|cell| down(cell).contains(row) && across(cell).len() > 1)
-    };
-    let n_header_rows = 1 + (0..rows.len()).take_while(is_wide).count();
-    let mut grid: Vec<Vec<Option<&str>>> = vec![vec![None; columns.len()]; rows.len()];
-    for cell in &boxes {
-        let across = across(cell);
+    // Which cell covers each place.
+    let mut grid: Vec<Vec<Option<usize>>> = vec![vec![None; columns.len()]; rows.len()];
+    for (index, cell) in boxes.iter().enumerate() {
         for row in down(cell) {
-            for column in across.clone() {
-                let is_shown = column == across.start || row < n_header_rows;
-                let slot = &mut grid[row][column];
-                if slot.is_some() {
+            for column in across(cell) {
+                if grid[row][column].replace(index).is_some() {
                     return None;
                 }
-                *slot = Some(if is_shown { &cell.text } else { "" });
             }
         }
     }
-    let texts = |row: Vec<Option<&str>>| {
-        row.into_iter()
-            .map(|text| text.unwrap_or("").to_owned())
-            .collect()
-    };
+    let mut laid_out: Vec<Row> = Vec::with_capacity(rows.len());
+    for (at, places) in grid.iter().enumerate() {
+        let mut row = Row::default();
+        for (column, place) in places.iter().enumerate() {
+            match place.and_then(|index| boxes.get(index)) {
+                None => row.push("", 1),
+                Some(cell) if across(cell).start < column => row.push_left(),
+                Some(cell) if down(cell).start < at => row.push_above(laid_out.last(), 1),
+                Some(cell) => row.push(cell.text.as_str(), 1),
+            }
+        }
+        laid_out.push(row);
+    }
     Some(SlideTable {
         lines: boxes.iter().flat_map(|cell| lines(&cell.text)).collect(),
-        rows: grid.into_iter().map(texts).collect(),
+        rows: laid_out,
     })
 }
 
@@ -220,6 +218,7 @@ fn covered(starts: &[i32], from: i32, to: i32) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::extract::outline::Outline;
 
     fn record(kind: u16, version: u16, body: &[u8]) -> Vec<u8> {
         let length = u32::try_from(body.len()).unwrap();
@@ -272,15 +271,10 @@ mod tests {
     #[test]
     fn merged_cells_keep_their_rows_and_name_their_columns() {
         let [table] = in_stream(&slide(1, &shapes())).try_into().unwrap();
-        assert_eq!(
-            table.rows,
-            [
-                ["", "売上", "売上"],
-                ["", "2023", "2024"],
-                ["Tokyo\noffice", "1", "2"],
-                ["Tokyo\noffice", "both", ""],
-            ]
-        );
+        let mut outline = Outline::default();
+        outline.table_of(&table.rows);
+        let want = "| | 売上 · 2023 | 売上 · 2024 |\n| --- | --- | --- |\n| Tokyo office | 1 | 2 |\n| Tokyo office | both | |";
+        assert_eq!(outline.finish().blocks[0].text, want);
         let lines = ["売上", "2023", "2024", "Tokyo", "office", "1", "2", "both"];
         assert_eq!(table.lines, lines);
     }

@@ -147,6 +147,57 @@ fn sheets_are_tables_however_often_cells_are_said_to_repeat() {
 }
 
 #[test]
+fn header_rows_are_one_in_texts_and_sheets() {
+    let cell = |attributes: &str, text: &str| {
+        format!("<table:table-cell {attributes}><text:p>{text}</text:p></table:table-cell>")
+    };
+    let table = format!(
+        "<table:table table:name='T'><table:table-header-rows><table:table-row>{}{}<table:covered-table-cell/></table:table-row>\
+        <table:table-row><table:covered-table-cell/>{}{}</table:table-row></table:table-header-rows>\
+        <table:table-row>{}{}<table:covered-table-cell/></table:table-row></table:table>",
+        cell("table:number-rows-spanned='2'", "Port"),
+        cell("table:number-columns-spanned='2'", "Open"),
+        cell("", "from"),
+        cell("", "to"),
+        cell("", "Kobe"),
+        cell("table:number-columns-spanned='2'", "always"),
+    );
+    let want = "| Port | Open · from | Open · to |\n| --- | --- | --- |\n| Kobe | always | |";
+    let text = read(&document("text", "", &table), "a.odt");
+    assert_eq!(texts(&text), [(BlockKind::Table, want)]);
+    let sheet = read(&document("spreadsheet", "", &table), "a.ods");
+    assert_eq!(texts(&sheet)[1], (BlockKind::Table, want));
+}
+
+#[test]
+fn cells_over_rows_and_columns_end_where_they_say() {
+    let cell = |attributes: &str, text: &str| {
+        format!("<table:table-cell {attributes}><text:p>{text}</text:p></table:table-cell>")
+    };
+    let covered = "<table:covered-table-cell/>";
+    let table = format!(
+        "<table:table><table:table-row>{}{}{}</table:table-row><table:table-row>{}{}{covered}</table:table-row>\
+        <table:table-row>{}<table:covered-table-cell table:number-columns-repeated='2'/></table:table-row><table:table-row>{}{}{}</table:table-row></table:table>",
+        cell("", "a"),
+        cell("", "b"),
+        cell("", "c"),
+        cell("", "1"),
+        cell(
+            "table:number-columns-spanned='2' table:number-rows-spanned='2'",
+            "block"
+        ),
+        cell("", "2"),
+        cell("", "3"),
+        cell("", "x"),
+        cell("", "y"),
+    );
+    let want =
+        "| a | b | c |\n| --- | --- | --- |\n| 1 | block | |\n| 2 | block | |\n| 3 | x | y |";
+    let text = read(&document("text", "", &table), "a.odt");
+    assert_eq!(texts(&text), [(BlockKind::Table, want)]);
+}
+
+#[test]
 fn a_password_is_said() {
     let bytes = package(&[
         ("mimetype", "application/vnd.oasis.opendocument.text"),

@@ -1,23 +1,27 @@
 //! Tables of RTF, and its tables of encodings.
 
+use crate::extract::table::Row;
 use encoding_rs::Encoding;
 
 /// Rows as they are gathered. RTF has no tables, only rows that follow each other.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    rows: Vec<Vec<String>>,
-    row: Vec<String>,
+    rows: Vec<Row>,
+    row: Row,
     /// For each cell defined: whether it belongs to the one beside it, and to the one above it.
     cells: Vec<(bool, bool)>,
     /// Said of the cell that is defined next.
     pub(crate) merged_beside: bool,
     pub(crate) merged_above: bool,
+    /// Said of the row that is under way: whether it is repeated on every page.
+    pub(crate) is_header: bool,
 }
 
 impl Rows {
     pub(crate) fn begin(&mut self) {
         self.cells.clear();
         (self.merged_beside, self.merged_above) = (false, false);
+        self.is_header = false;
     }
 
     pub(crate) fn define_cell(&mut self) {
@@ -31,26 +35,28 @@ impl Rows {
     }
 
     pub(crate) fn push_cell(&mut self, text: String) {
-        let (beside, above) = self.cells.get(self.row.len()).copied().unwrap_or_default();
-        let text = if above && text.is_empty() {
-            let cell = self.rows.last().and_then(|row| row.get(self.row.len()));
-            cell.cloned().unwrap_or_default()
-        } else if beside && text.is_empty() && self.rows.is_empty() {
-            // Only a header must name every column; elsewhere a repetition would read as a second value.
-            self.row.last().cloned().unwrap_or_default()
+        let (beside, above) = self
+            .cells
+            .get(self.row.width())
+            .copied()
+            .unwrap_or_default();
+        if above && text.is_empty() {
+            self.row.push_above(self.rows.last(), 1);
+        } else if beside && text.is_empty() {
+            self.row.push_left();
         } else {
-            text
-        };
-        self.row.push(text);
+            self.row.push(text, 1);
+        }
     }
 
     pub(crate) fn end_row(&mut self) {
-        if !self.row.is_empty() {
+        if self.row.width() > 0 {
+            self.row.is_header = self.is_header;
             self.rows.push(std::mem::take(&mut self.row));
         }
     }
 
-    pub(crate) fn finish(&mut self) -> Vec<Vec<String>> {
+    pub(crate) fn finish(&mut self) -> Vec<Row> {
         self.end_row();
         std::mem::take(&mut self.rows)
     }

@@ -50,6 +50,15 @@ fn structure_is_kept() {
 }
 
 #[test]
+fn repeated_rows_are_one_header() {
+    let rtf = r"{\rtf1\trowd\trhdr\clvmgf\cellx1000\clmgf\cellx2000\clmrg\cellx3000\pard\intbl Port\cell Open\cell\cell\row
+\trowd\trhdr\clvmrg\cellx1000\cellx2000\cellx3000\pard\intbl\cell from\cell to\cell\row
+\trowd\cellx1000\cellx2000\cellx3000\pard\intbl Kobe\cell May\cell July\cell\row\pard After\par}";
+    let table = "| Port | Open · from | Open · to |\n| --- | --- | --- |\n| Kobe | May | July |";
+    assert_eq!(texts(rtf)[0], (BlockKind::Table, table.to_owned()));
+}
+
+#[test]
 fn white_and_tiny_text_is_left_out() {
     let rtf = r"{\rtf1{\colortbl;\red255\green255\blue255;\red0\green0\blue0;}\pard seen {\cf1 white} {\fs2 tiny} {\cf1\highlight2 on black}\par}";
     assert_eq!(
