@@ -107,10 +107,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the collections by name. */
+        /** Lists the collections that the caller may read, by name. */
         get: operations["list_collections"];
         put?: never;
-        /** Creates a collection. */
+        /** Creates a collection. A user who creates one is an editor of it. */
         post: operations["create_collection"];
         delete?: never;
         options?: never;
@@ -177,6 +177,27 @@ export interface paths {
         post?: never;
         /** Deletes the document of an external id; it is gone from search at once. */
         delete: operations["delete_pushed_document"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/collections/{name}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists whom a collection is for. */
+        get: operations["list_members"];
+        /**
+         * Replaces whom a collection is for. For others it does not exist, from their next request on.
+         * @description Without any member it is only for those who may read everything.
+         */
+        put: operations["put_members"];
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -282,6 +303,27 @@ export interface paths {
          * @description Searches go by it when this returns. Nothing is extracted or embedded again.
          */
         patch: operations["change_document"];
+        trace?: never;
+    };
+    "/api/v1/documents/{id}/acl": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns who may read a document. */
+        get: operations["get_acl"];
+        /**
+         * Changes who may read a document and what lies in it, from their next request on. Nothing is embedded again.
+         * @description What lies in another document has that one's readers, and no ACL of its own to change.
+         */
+        put: operations["put_acl"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/documents/{id}/children": {
@@ -1404,6 +1446,13 @@ export interface components {
             /** @description Unique name. */
             name: string;
         };
+        /** @description A group that a collection is for. */
+        CollectionMember: {
+            /** @description Name of the group; `everyone` are all who sign in, `user:alice` is one person. */
+            group: string;
+            /** @description What it may do. */
+            role: components["schemas"]["MemberRole"];
+        };
         /** @description Text, or parts of it. */
         Content: string | components["schemas"]["ChatContentPart"][];
         /** @description A conversation, without its messages. */
@@ -1527,6 +1576,13 @@ export interface components {
             version: number;
             /** @description Parts that could not be read. */
             warnings: string[];
+        };
+        /** @description Who may read a document: whoever is in one of its readers and in none of its denied groups. */
+        DocumentAcl: {
+            /** @description Groups that may not, whatever other groups let them. */
+            denied?: string[];
+            /** @description Groups that may read it; without any nobody may, save who may read everything. */
+            readers: string[];
         };
         /** @description What to change about a document. */
         DocumentChange: {
@@ -2152,7 +2208,7 @@ export interface components {
             /** @description Id of a document: where did it end, and why? */
             document?: string | null;
             filter?: components["schemas"]["SearchFilter"] | null;
-            /** @description Search as a member of these groups; as yourself when absent. */
+            /** @description Search as one who is in exactly these groups; as yourself when absent. All who sign in are in `everyone`. */
             groups?: string[] | null;
             /** @description Hits that are wanted, 1 to 100; `retrieval.limit` when absent. */
             limit?: number | null;
@@ -2999,6 +3055,8 @@ export interface components {
                  * @description When it was added.
                  */
                 created_at: string;
+                /** @description Groups that may not, whatever the readers say. */
+                denied?: string[];
                 /** @description Why the last scan did not succeed. */
                 error: string | null;
                 /** @description Nothing that fits one of these patterns. */
@@ -3155,6 +3213,11 @@ export interface components {
             /** @description The key: send it as `Authorization: Bearer …`. */
             key: string;
         };
+        /**
+         * @description What a member of a collection may do there.
+         * @enum {string}
+         */
+        MemberRole: "reader" | "editor";
         /** @description Who belongs to a group from now on. */
         Members: {
             /** @description Ids or logins of users. */
@@ -3232,6 +3295,8 @@ export interface components {
         };
         /** @description What to create. */
         NewCollection: {
+            /** @description Whom it is for; everyone may read it when absent. Without any member it is only for those who may read everything. */
+            members?: components["schemas"]["CollectionMember"][] | null;
             /** @description 1 to 64 letters, digits, `-`, `_` or `.`. */
             name: string;
         };
@@ -3275,6 +3340,8 @@ export interface components {
         NewSource: {
             /** @description The collection that its documents go to, made if missing. */
             collection: string;
+            /** @description Groups that may not, whatever the readers say; none when absent. */
+            denied?: string[] | null;
             /** @description Nothing that fits one of these patterns. */
             exclude?: string[];
             /** @description Only what fits one of these patterns; all when there is none. */
@@ -3835,6 +3902,8 @@ export interface components {
              * @description When it was added.
              */
             created_at: string;
+            /** @description Groups that may not, whatever the readers say. */
+            denied?: string[];
             /** @description Why the last scan did not succeed. */
             error: string | null;
             /** @description Nothing that fits one of these patterns. */
@@ -3975,10 +4044,20 @@ export interface components {
         UploadForm: {
             /** @description Name of the collection, made if missing. Comes first. */
             collection: string;
+            /**
+             * @description Groups that may not read them, whatever their readers say, as a JSON list, until the next such part. Without one it
+             *     stays as it is; a new document denies nobody.
+             */
+            denied?: string[] | null;
             /** @description One part per file. */
             file: string[];
             metadata?: components["schemas"]["MetadataChange"] | null;
             priority?: components["schemas"]["JobPriority"] | null;
+            /**
+             * @description Groups that may read the files that follow, as a JSON list, until the next such part. Without one it stays as it is;
+             *     a new document can be read by everyone.
+             */
+            readers?: string[] | null;
             /** @description Source of the next file, instead of its file name. */
             source?: string | null;
         };
@@ -5121,6 +5200,11 @@ export interface operations {
                 metadata?: string;
                 /** @description Groups that may read it, as a JSON list. When absent it stays as it is; a new document can be read by everyone. */
                 readers?: string;
+                /**
+                 * @description Groups that may not read it, whatever its readers say, as a JSON list. When absent it stays as it is; a new document
+                 *     denies nobody.
+                 */
+                denied?: string;
                 /** @description Which jobs its job goes before; `normal` when absent. */
                 priority?: components["schemas"]["JobPriority"];
             };
@@ -5218,6 +5302,126 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The collection's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionMember"][];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The collection's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CollectionMember"][];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionMember"][];
+                };
             };
             /** @description Invalid request. */
             400: {
@@ -5750,6 +5954,126 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Document"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_acl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentAcl"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_acl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DocumentAcl"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentAcl"];
                 };
             };
             /** @description Invalid request. */
