@@ -21,6 +21,7 @@ mod dictionary;
 mod disk_full;
 mod disk_read_only;
 mod documents;
+mod editors;
 mod eval;
 mod eval_answers;
 mod eval_languages;
