@@ -54,6 +54,15 @@ impl Principal {
         &self.id
     }
 
+    /// Returns how this principal was recognized, as the audit log says it.
+    #[must_use]
+    pub fn authentication(&self) -> &'static str {
+        match self.kind {
+            Kind::Admin => "api_key",
+            Kind::Local => "local_token",
+        }
+    }
+
     /// Fails unless this principal may change how kura is set up, and read what only its operators may.
     ///
     /// # Errors

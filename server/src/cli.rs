@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    admin, ask, config, dictionary, doctor, eval, explain, extract, ingest, jobs, models, quality,
-    search, serve, sync, verify,
+    admin, ask, audit, config, dictionary, doctor, eval, explain, extract, ingest, jobs, models,
+    quality, search, serve, sync, verify,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -67,6 +67,8 @@ pub enum Command {
     Dictionary(dictionary::Args),
     /// Compare catalog, original files and indexes.
     Verify(verify::Args),
+    /// Show, check and export the record of who did what.
+    Audit(audit::Args),
     /// Rebuild what can be rebuilt.
     Admin(admin::Args),
     /// Measure quality on labelled data.

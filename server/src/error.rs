@@ -78,6 +78,8 @@ pub enum Code {
     StorageFull,
     /// Generation was asked for, but no generator is loaded.
     NoGenerator,
+    /// The audit log cannot be written, so nothing may be changed or shown.
+    AuditUnavailable,
     /// A part of kura is not ready.
     Unavailable,
     /// A failure of kura itself; the log knows more.
@@ -86,7 +88,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Unauthorized,
         Self::UnknownCollection,
         Self::UnknownDocument,
@@ -114,6 +116,7 @@ impl Code {
         Self::Timeout,
         Self::StorageFull,
         Self::NoGenerator,
+        Self::AuditUnavailable,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -213,6 +216,11 @@ impl Code {
                 "Storage full",
             ),
             Self::NoGenerator => ("no_generator", StatusCode::CONFLICT, "No generator"),
+            Self::AuditUnavailable => (
+                "audit_unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Audit log unavailable",
+            ),
             Self::Unavailable => (
                 "unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -239,7 +247,7 @@ impl Code {
     }
 
     /// Returns the code for a bare status that some layer produced.
-    fn of_status(status: StatusCode) -> Self {
+    pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
             StatusCode::NOT_FOUND => Self::NotFound,
@@ -335,7 +343,10 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static("Bearer realm=\"kura\""),
             );
         }
-        if matches!(self.code, Code::Overloaded | Code::Unavailable) {
+        if matches!(
+            self.code,
+            Code::Overloaded | Code::AuditUnavailable | Code::Unavailable
+        ) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -467,6 +478,7 @@ fn bare_detail(status: StatusCode) -> &'static str {
         | Code::InputTooLong
         | Code::StorageFull
         | Code::NoGenerator
+        | Code::AuditUnavailable
         | Code::Unavailable
         | Code::Internal => "the request could not be answered",
     }

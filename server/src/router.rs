@@ -2,7 +2,7 @@
 
 use crate::app::{App, AppState};
 use crate::error::{self, ApiError, Code};
-use crate::{auth, cohere, openai, openapi, routes, telemetry, web};
+use crate::{audit, auth, cohere, openai, openapi, routes, telemetry, web};
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -40,7 +40,13 @@ pub fn router(app: AppState) -> Router {
     let guarded = guarded
         .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
         .merge(uploads.layer(upload_limit))
-        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require));
+        .route_layer(middleware::from_fn(audit::layer::identify))
+        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require))
+        // Around it, so that who is turned away is recorded, too.
+        .route_layer(middleware::from_fn_with_state(
+            app.clone(),
+            audit::layer::record,
+        ));
     let routes = open
         .merge(guarded)
         .route(
@@ -57,7 +63,9 @@ pub fn router(app: AppState) -> Router {
 /// When the listener fails.
 pub async fn serve(app: AppState, listener: tokio::net::TcpListener) -> std::io::Result<()> {
     let stopping = app.stopping.clone();
-    axum::serve(listener, router(app))
+    // The address is for the audit log.
+    let service = router(app).into_make_service_with_connect_info::<std::net::SocketAddr>();
+    axum::serve(listener, service)
         .with_graceful_shutdown(stopping.cancelled_owned())
         .await
 }
@@ -142,6 +150,14 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(openai::chat::create_chat_completion))
         .routes(routes!(cohere::rerank_v1))
         .routes(routes!(cohere::rerank_v2))
+        .routes(routes!(routes::audit::list_audit_records))
+        .routes(routes!(routes::audit::get_audit_head))
+        .routes(routes!(routes::audit::verify_audit_log))
+        .routes(routes!(routes::audit::list_audit_holds))
+        .routes(routes!(
+            routes::audit::add_audit_hold,
+            routes::audit::release_audit_hold
+        ))
         .routes(routes!(routes::health::metrics))
         .routes(routes!(routes::verify::verify_data))
 }

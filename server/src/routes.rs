@@ -3,6 +3,7 @@
 //! Wire types live beside their handlers; they are separate from the core types and made from them by `From`.
 
 pub mod ask;
+pub mod audit;
 pub mod collections;
 pub mod conversations;
 pub mod dictionaries;

@@ -2,6 +2,7 @@
 
 use super::{Json, List, ListQuery, Path, Problems, Query};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use axum::extract::State;
@@ -75,8 +76,10 @@ pub async fn list_collections(
 pub async fn create_collection(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Json(new): Json<NewCollection>,
 ) -> Result<(StatusCode, axum::Json<Collection>), ApiError> {
+    audited.target("collection", &new.name);
     match app.pipeline.collection(&new.name).await {
         Ok(_) => {
             return Err(ApiError::new(

@@ -5,6 +5,7 @@ use super::jobs::{Job, Priority};
 use super::metadata::{Metadata, MetadataChange};
 use super::{List, ListQuery, Path, Problems, Query, document_id, list_limit, resolve};
 use crate::app::{App, AppState};
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use axum::extract::{FromRequest as _, Multipart, Request, State};
@@ -197,9 +198,13 @@ impl From<AddOutcome> for Outcome {
 pub async fn list_documents(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Query(query): Query<DocumentsQuery>,
 ) -> Result<axum::Json<List<Document>>, ApiError> {
     let limit = list_limit(query.limit)?;
+    if let Some(name) = &query.collection {
+        audited.target("collection", name);
+    }
     let names = query.collection.map(|name| vec![name]);
     let collections = resolve(&app, names.as_deref()).await?;
     let page = app
@@ -212,6 +217,7 @@ pub async fn list_documents(
             limit,
         )
         .await?;
+    audited.items(page.items.len());
     Ok(axum::Json(List {
         items: page.items.into_iter().map(Into::into).collect(),
         next_cursor: page.next,
@@ -228,10 +234,12 @@ pub async fn list_documents(
 pub async fn upload_documents(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     request: Request,
 ) -> Result<(StatusCode, axum::Json<Uploads>), ApiError> {
     let form = Multipart::from_request(request, &app).await?;
     let (collection, files) = read_form(form).await?;
+    audited.target("collection", &collection);
     let collection = app.pipeline.create_collection(&collection).await?;
     let mut items = Vec::with_capacity(files.len());
     for file in files {
@@ -246,9 +254,22 @@ pub async fn upload_documents(
         let priority = catalog::Priority::from(file.priority);
         let added = app.pipeline.add_document_with(new, priority).await?;
         app.jobs.notify();
-        items.push(upload(&app, added).await?);
+        let item = upload(&app, added).await?;
+        audited.add("documents", item.audited());
+        items.push(item);
     }
     Ok((StatusCode::ACCEPTED, axum::Json(Uploads { items })))
+}
+
+impl Upload {
+    /// Returns what the audit log says of it.
+    pub(crate) fn audited(&self) -> serde_json::Value {
+        serde_json::json!({
+            "document": self.document.id,
+            "version": self.document.version,
+            "outcome": self.outcome,
+        })
+    }
 }
 
 /// Says what became of an added file.
@@ -287,6 +308,7 @@ pub async fn get_document(
 pub async fn list_children(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<Document>>, ApiError> {
@@ -295,6 +317,7 @@ pub async fn list_children(
         .pipeline
         .children(id, &principal.access(), query.cursor.as_deref(), limit)
         .await?;
+    audited.items(page.items.len());
     Ok(axum::Json(List {
         items: page.items.into_iter().map(Into::into).collect(),
         next_cursor: page.next,
@@ -326,11 +349,13 @@ pub async fn delete_document(
 pub async fn get_document_text(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<axum::Json<DocumentText>, ApiError> {
     let (id, access) = (document_id(&id)?, principal.access());
     let document = app.pipeline.document(id, &access).await?;
     let (version, text) = app.pipeline.visible_text(id, &access).await?;
+    audited.detail("version", version);
     Ok(axum::Json(DocumentText {
         document: document.id.to_string(),
         title: document.title,
@@ -346,11 +371,13 @@ pub async fn get_document_text(
 pub async fn get_document_content(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<(HeaderMap, Vec<u8>), ApiError> {
     let (id, access) = (document_id(&id)?, principal.access());
     let document = app.pipeline.document(id, &access).await?;
     let bytes = app.pipeline.document_bytes(id, &access).await?;
+    audited.detail("version", document.version);
     let mut headers = HeaderMap::new();
     for (name, value) in [
         (header::CONTENT_TYPE, document.media_type.clone()),

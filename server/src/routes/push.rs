@@ -4,6 +4,7 @@ use super::documents::{self, Document, Upload, declared, read_metadata, upload};
 use super::jobs::Priority;
 use super::{Path, Problems, Query};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::ApiError;
 use axum::body::Bytes;
@@ -51,6 +52,7 @@ pub struct PutQuery {
 pub async fn put_document(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path((name, external_id)): Path<(String, String)>,
     Query(query): Query<PutQuery>,
     headers: HeaderMap,
@@ -90,7 +92,10 @@ pub async fn put_document(
     } else {
         StatusCode::OK
     };
-    Ok((status, axum::Json(upload(&app, added).await?)))
+    let item = upload(&app, added).await?;
+    audited.target("document", &item.document.id);
+    audited.add("documents", item.audited());
+    Ok((status, axum::Json(item)))
 }
 
 /// Returns the document of an external id.
@@ -124,6 +129,7 @@ pub async fn get_pushed_document(
 pub async fn delete_pushed_document(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path((name, external_id)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let collection = app.pipeline.collection(&name).await?.id;
@@ -133,6 +139,7 @@ pub async fn delete_pushed_document(
         .pipeline
         .document_of_source(collection, &source, &access)
         .await?;
+    audited.target("document", &document.id.to_string());
     app.pipeline.delete_document(document.id, &access).await?;
     app.withdraw_stale_answers().await?;
     Ok(StatusCode::NO_CONTENT)
