@@ -552,8 +552,8 @@ impl From<kura_indexer::Error> for ApiError {
                 return Self {
                     code: Code::Unavailable,
                     detail: "the disk that holds the data directory takes no changes: it fails or has become read-only. \
-                             See the system's log, repair and mount it again, and start kura anew. Searches go on, and \
-                             nothing already stored is harmed"
+                             See the system's log, repair and mount it again, and start kura anew. Nothing already \
+                             stored is harmed"
                         .to_owned(),
                     cause: Some(chain(&error).into()),
                 };

@@ -9,6 +9,7 @@ use super::record::{self, Draft, GENESIS, Outcome, Who};
 use super::segments::{self, Segment};
 use anyhow::{Context as _, bail, ensure};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// Most holds at a time; their names must fit into the head.
 const MAX_HOLDS: usize = 32;
+/// Bytes that the last segment owns ahead of its end: thousands of records.
+const ROOM: u64 = 4 << 20;
 /// Longest name of a hold.
 const MAX_HOLD_NAME: usize = 64;
 
@@ -62,6 +65,45 @@ struct Last {
     end: u64,
     /// The day of its first record.
     day: Date,
+    /// Up to where the file owns its blocks.
+    room: u64,
+    /// Whether an attempt that failed may have left something behind the end.
+    dirty: bool,
+}
+
+impl Last {
+    fn new(file: File, end: u64, day: Date) -> Self {
+        Self {
+            file,
+            end,
+            day,
+            room: end,
+            dirty: true,
+        }
+    }
+
+    /// Writes and fsyncs lines at the end, which stays where it is until the head says otherwise.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.dirty {
+            self.file.set_len(self.end)?;
+            self.room = self.end;
+        }
+        self.dirty = true;
+        self.reserve();
+        self.file.write_all_at(bytes, self.end)?;
+        self.file.sync_data()
+    }
+
+    /// Takes blocks ahead, so that there is something left to write to when the disk is full.
+    fn reserve(&mut self) {
+        if self.room > self.end + ROOM / 2 {
+            return;
+        }
+        // Where the disk is full, or cannot do this, writing shows how far it goes.
+        if fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.end, ROOM).is_ok() {
+            self.room = self.end + ROOM;
+        }
+    }
 }
 
 /// Returns where the log of a data directory lies.
@@ -236,16 +278,14 @@ impl Store {
         head.commit += 1;
         change(&mut head);
         if let Some((_, at)) = drafts.first() {
-            let last = self.last_for(at.to_zoned(TimeZone::UTC).date())?;
-            // What an attempt that failed has left.
-            last.file.set_len(last.end)?;
-            last.file.write_all_at(bytes.as_bytes(), last.end)?;
-            last.file.sync_data()?;
+            let day = at.to_zoned(TimeZone::UTC).date();
+            self.last_for(day)?.write(bytes.as_bytes())?;
         }
         self.head_file.write(&head, &self.key)?;
         self.head = head;
         if let Some(last) = &mut self.last {
             last.end += bytes.len() as u64;
+            last.dirty = false;
         }
         Ok(())
     }
@@ -253,17 +293,14 @@ impl Store {
     /// Returns the segment that the next record goes to.
     fn last_for(&mut self, day: Date) -> io::Result<&mut Last> {
         let limit = self.options.segment_bytes;
-        let is_full = |last: &Last| last.end > 0 && (last.end >= limit || last.day != day);
-        match self.last.take_if(|last| is_full(last)) {
-            None if self.last.is_some() => {}
-            _ => {
-                let segment = Segment::new(&self.dir, self.head.seq + 1);
-                let file = open_segment(&segment.path)?;
-                sync_dir(&self.dir)?;
-                if self.segments.last() != Some(&segment) {
-                    self.segments.push(segment);
+        let is_due = |last: &Last| last.end > 0 && (last.end >= limit || last.day != day);
+        if self.last.as_ref().is_none_or(is_due) {
+            match self.begin_segment(day) {
+                Ok(last) => self.last = Some(last),
+                // On a full disk the old one still has room of its own.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && self.last.is_some() => {
                 }
-                self.last = Some(Last { file, end: 0, day });
+                Err(error) => return Err(error),
             }
         }
         let last = self
@@ -272,6 +309,27 @@ impl Store {
             .ok_or_else(|| io::Error::other("the audit log has no segment"))?;
         if last.end == 0 {
             last.day = day;
+        }
+        Ok(last)
+    }
+
+    /// Begins a segment, with room for its records.
+    fn begin_segment(&mut self, day: Date) -> io::Result<Last> {
+        let segment = Segment::new(&self.dir, self.head.seq + 1);
+        let mut last = Last::new(open_segment(&segment.path)?, 0, day);
+        last.file.set_len(0)?;
+        last.dirty = false;
+        match fallocate(&last.file, FallocateFlags::KEEP_SIZE, 0, ROOM) {
+            Ok(()) => last.room = ROOM,
+            Err(rustix::io::Errno::NOSPC) => {
+                fs_err::remove_file(&segment.path)?;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Err(_) => {}
+        }
+        sync_dir(&self.dir)?;
+        if self.segments.last() != Some(&segment) {
+            self.segments.push(segment);
         }
         Ok(last)
     }
@@ -315,11 +373,8 @@ impl Store {
                 end = Some((record.seq, record.hash));
             }
             if is_last {
-                self.last = Some(Last {
-                    file: open_segment(&segment.path)?,
-                    end: size as u64,
-                    day: day.unwrap_or_default(),
-                });
+                let file = open_segment(&segment.path)?;
+                self.last = Some(Last::new(file, size as u64, day.unwrap_or_default()));
             }
         }
         let reached = end.filter(|(seq, _)| *seq >= known);

@@ -134,7 +134,10 @@ fn tamper(files: &Files, random: &mut StdRng, kind: usize) -> (Files, u64, Strin
     match kind {
         0 => {
             let bytes = &mut changed[at].1;
-            let (byte, bit) = (random.random_range(0..bytes.len()), random.random_range(0..8));
+            let (byte, bit) = (
+                random.random_range(0..bytes.len()),
+                random.random_range(0..8),
+            );
             bytes[byte] ^= 1 << bit;
             let what = format!("bit {bit} of byte {byte} of record {seq}");
             (files.with_lines(&changed), seq, what)
@@ -143,7 +146,11 @@ fn tamper(files: &Files, random: &mut StdRng, kind: usize) -> (Files, u64, Strin
             let forged = text(at).replacen("\"result\":\"success\"", "\"result\":\"refused\"", 1);
             assert_ne!(forged, text(at));
             changed[at].1 = rehashed(&forged, None).0.into_bytes();
-            (files.with_lines(&changed), seq, format!("record {seq} changed, its hash made anew"))
+            (
+                files.with_lines(&changed),
+                seq,
+                format!("record {seq} changed, its hash made anew"),
+            )
         }
         2 => {
             let mut forged = text(at).replacen("d-", "x-", 1);
@@ -156,12 +163,20 @@ fn tamper(files: &Files, random: &mut StdRng, kind: usize) -> (Files, u64, Strin
                     forged = text(next + 1);
                 }
             }
-            (files.with_lines(&changed), seq, format!("record {seq} changed, the chain made anew"))
+            (
+                files.with_lines(&changed),
+                seq,
+                format!("record {seq} changed, the chain made anew"),
+            )
         }
         3 => {
             let n = random.random_range(1..=3).min(lines.len() - at);
             changed.drain(at..at + n);
-            (files.with_lines(&changed), seq, format!("{n} records from {seq} deleted"))
+            (
+                files.with_lines(&changed),
+                seq,
+                format!("{n} records from {seq} deleted"),
+            )
         }
         4 => {
             let from = random.random_range(0..lines.len());
@@ -169,23 +184,39 @@ fn tamper(files: &Files, random: &mut StdRng, kind: usize) -> (Files, u64, Strin
             // Before a record that has this number anyway it would be the record itself.
             let expected = if from == at { seq + 1 } else { seq };
             changed.insert(at, (place, lines[from].1.clone()));
-            (files.with_lines(&changed), expected, format!("record {} inserted before {seq}", from + 1))
+            (
+                files.with_lines(&changed),
+                expected,
+                format!("record {} inserted before {seq}", from + 1),
+            )
         }
         5 => {
             let place = changed[at].0.clone();
             changed.insert(at + 1, (place, lines[at].1.clone()));
-            (files.with_lines(&changed), seq + 1, format!("record {seq} twice"))
+            (
+                files.with_lines(&changed),
+                seq + 1,
+                format!("record {seq} twice"),
+            )
         }
         6 => {
             let other = (at + random.random_range(1..lines.len())) % lines.len();
             let (a, b) = (changed[at].1.clone(), changed[other].1.clone());
             (changed[at].1, changed[other].1) = (b, a);
             let first = at.min(other) as u64 + 1;
-            (files.with_lines(&changed), first, format!("records {seq} and {} exchanged", other + 1))
+            (
+                files.with_lines(&changed),
+                first,
+                format!("records {seq} and {} exchanged", other + 1),
+            )
         }
         7 => {
             changed.truncate(at);
-            (files.with_lines(&changed), seq, format!("cut off before record {seq}"))
+            (
+                files.with_lines(&changed),
+                seq,
+                format!("cut off before record {seq}"),
+            )
         }
         8 => {
             // In the middle of a line.
@@ -200,23 +231,42 @@ fn tamper(files: &Files, random: &mut StdRng, kind: usize) -> (Files, u64, Strin
             let mut paths = files.segments();
             paths.shuffle(random);
             let mut swapped = files.clone();
-            swapped.0.insert(paths[0].clone(), files.0[&paths[1]].clone());
-            swapped.0.insert(paths[1].clone(), files.0[&paths[0]].clone());
+            swapped
+                .0
+                .insert(paths[0].clone(), files.0[&paths[1]].clone());
+            swapped
+                .0
+                .insert(paths[1].clone(), files.0[&paths[0]].clone());
             let first = paths[0].clone().min(paths[1].clone());
             let seq = lines.iter().position(|(path, _)| *path == first).unwrap() as u64 + 1;
-            (swapped, seq, format!("{} and {} exchanged", paths[0].display(), paths[1].display()))
+            (
+                swapped,
+                seq,
+                format!(
+                    "{} and {} exchanged",
+                    paths[0].display(),
+                    paths[1].display()
+                ),
+            )
         }
         10 => {
             let mut paths = files.segments();
             paths.shuffle(random);
             let mut without = files.clone();
             without.0.remove(&paths[0]);
-            let seq = lines.iter().position(|(path, _)| *path == paths[0]).unwrap() as u64 + 1;
+            let seq = lines
+                .iter()
+                .position(|(path, _)| *path == paths[0])
+                .unwrap() as u64
+                + 1;
             (without, seq, format!("{} deleted", paths[0].display()))
         }
         _ => {
             // A record that whoever has no key makes up, with the chain as it should be.
-            let (prev, place) = (record::open(&text(at), None).unwrap(), changed[at].0.clone());
+            let (prev, place) = (
+                record::open(&text(at), None).unwrap(),
+                changed[at].0.clone(),
+            );
             let (line, _) = record::seal(
                 &draft(at as u64),
                 prev.seq + 1,
@@ -227,7 +277,11 @@ fn tamper(files: &Files, random: &mut StdRng, kind: usize) -> (Files, u64, Strin
             .unwrap();
             changed.truncate(at + 1);
             changed.push((place, line.trim_end().as_bytes().to_vec()));
-            (files.with_lines(&changed), seq + 1, format!("a forged record after {seq}"))
+            (
+                files.with_lines(&changed),
+                seq + 1,
+                format!("a forged record after {seq}"),
+            )
         }
     }
 }
@@ -263,7 +317,10 @@ fn every_tampering_is_found_and_located() {
         by_kind[kind] += 1;
         // No server goes on writing a log that was cut short.
         if [7, 8].contains(&kind) {
-            assert!(Store::open(data_dir, SMALL).is_err(), "tampering {n}: {what}");
+            assert!(
+                Store::open(data_dir, SMALL).is_err(),
+                "tampering {n}: {what}"
+            );
         }
     }
     assert!(by_kind.iter().all(|n| *n > 80), "{by_kind:?}");
@@ -377,7 +434,11 @@ fn retention_drops_whole_segments_and_leaves_a_bridge_unless_held() {
         ..SMALL
     };
     let mut store = Store::open(data_dir, options).unwrap();
-    let day = |n: i64| now().checked_sub(SignedDuration::from_hours(24 * n)).unwrap();
+    let day = |n: i64| {
+        now()
+            .checked_sub(SignedDuration::from_hours(24 * n))
+            .unwrap()
+    };
     for age in (0..60).rev() {
         let written: Vec<_> = (0..5).map(|n| (draft(n), day(age))).collect();
         store.append(&written).unwrap();
@@ -461,7 +522,10 @@ async fn many_at_once_share_commits_and_none_is_lost() {
         recorded.await.unwrap().unwrap();
     }
     assert_eq!(log.head().seq, 500);
-    let head = head::read(&head_path(&dir(temp.path())), &key::Key::read(temp.path()).unwrap().unwrap());
+    let head = head::read(
+        &head_path(&dir(temp.path())),
+        &key::Key::read(temp.path()).unwrap().unwrap(),
+    );
     let commits = head.unwrap().unwrap().head.commit;
     assert!(commits < 400, "{commits} commits");
     log.enqueue(draft(1));

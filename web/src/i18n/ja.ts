@@ -213,6 +213,7 @@ export const ja: Messages = {
       overloaded: "サーバーが混み合っています",
       storage_full: "保存容量がいっぱいです",
       no_generator: "言語モデルがインストールされていません",
+      audit_unavailable: "監査ログに記録できないため、実行できません",
       internal: "サーバー内部で問題が起きました",
     },
   },
