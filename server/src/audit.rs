@@ -132,11 +132,11 @@ impl AuditLog {
     /// Fails while nothing can be recorded.
     ///
     /// # Errors
-    /// `audit_unavailable`.
-    pub fn require(&self) -> Result<(), ApiError> {
+    /// Then, with the reason.
+    pub fn require(&self) -> Result<(), Unavailable> {
         match self.trouble() {
             None => Ok(()),
-            Some(trouble) => Err(Unavailable(trouble).into()),
+            Some(trouble) => Err(Unavailable(trouble)),
         }
     }
 
@@ -246,13 +246,12 @@ impl Drop for AuditLog {
 }
 
 impl From<Unavailable> for ApiError {
-    fn from(error: Unavailable) -> Self {
+    /// The reason names files of the server, so that only its log has it; there it is once, not for every request.
+    fn from(_: Unavailable) -> Self {
         Self::new(
             Code::AuditUnavailable,
-            format!(
-                "{error}. Nothing is changed or shown that cannot be recorded: free some space, or see what \
-                 `kura audit verify` says"
-            ),
+            "the audit log cannot be written, and nothing is changed or shown that cannot be recorded; the server's log \
+             says why. Free some space, or see what `kura audit verify` says",
         )
     }
 }

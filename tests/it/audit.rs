@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use ureq::http::Method;
 
-const QUESTION: &str = "How many days of paid leave do zebrafinch employees get?";
+const QUESTION: &str = "How many days of paid leave do employees get?";
+/// With a word that nothing else has.
+const ODD: &str = "How many days of paid leave do zebrafinch employees get?";
 const FACT: &str = "Employees get twenty days of paid leave.";
 const JSON: &str = "application/json";
 
@@ -618,15 +620,15 @@ fn questions_are_kept_only_where_the_operator_wants_it() {
     for content in [false, true] {
         let app = TestApp::with(fake_models(&[]), |config| config.audit.content = content);
         app.add("hr", "leave.md", FACT.as_bytes());
-        app.search(QUESTION);
-        app.ask(QUESTION);
-        app.ask_events(&json!({ "question": QUESTION }));
+        app.search(ODD);
+        app.ask(ODD);
+        app.ask_events(&json!({ "question": ODD }));
         let chat =
-            json!({ "model": "kura", "messages": [{ "role": "user", "content": QUESTION }] });
+            json!({ "model": "kura", "messages": [{ "role": "user", "content": ODD }] });
         assert_eq!(app.client.post("/v1/chat/completions", &chat).status, 200);
         assert_eq!(
             app.client
-                .post("/api/v1/search/explain", &json!({ "query": QUESTION }))
+                .post("/api/v1/search/explain", &json!({ "query": ODD }))
                 .status,
             200
         );

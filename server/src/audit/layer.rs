@@ -166,10 +166,12 @@ impl Audited {
         let Some(draft) = ticket.take(outcome) else {
             return Ok(());
         };
+        // Nothing was done or shown for those.
+        let is_turned_away = is_turned_away(&draft.outcome);
         let recorded = ticket.log.record(draft).await;
         match ticket.class {
-            Class::Mutating | Class::Reading => recorded,
-            Class::Administrative | Class::Unrecorded => Ok(()),
+            Class::Mutating | Class::Reading if !is_turned_away => recorded,
+            Class::Mutating | Class::Reading | Class::Administrative | Class::Unrecorded => Ok(()),
         }
     }
 
@@ -177,7 +179,7 @@ impl Audited {
     fn require(&self) -> Result<(), ApiError> {
         match &self.0 {
             Some(ticket) if matches!(ticket.class, Class::Mutating | Class::Reading) => {
-                ticket.log.require()
+                Ok(ticket.log.require()?)
             }
             _ => Ok(()),
         }
@@ -200,7 +202,7 @@ impl Ticket {
     /// Takes the draft, if it is to be recorded and was not.
     fn take(&self, outcome: Outcome) -> Option<Draft> {
         let mut draft = self.progress().draft.take()?;
-        if outcome.status == Some(StatusCode::UNAUTHORIZED.as_u16()) {
+        if is_turned_away(&outcome) {
             let peer = draft.peer.as_deref();
             let admitted = self.log.shared.refusals().admit(Instant::now(), peer);
             if !admitted {
@@ -289,6 +291,11 @@ pub async fn identify(request: Request, next: Next) -> Response {
         }
     }
     next.run(request).await
+}
+
+/// Whether someone had no valid key.
+fn is_turned_away(outcome: &Outcome) -> bool {
+    outcome.status == Some(StatusCode::UNAUTHORIZED.as_u16())
 }
 
 fn n_of(name: &str) -> String {

@@ -543,9 +543,10 @@ async fn a_log_that_cannot_be_written_refuses_and_recovers() {
     fs_err::create_dir(&blocked).unwrap();
     assert!(log.record(draft(1)).await.is_err());
     assert!(log.trouble().is_some());
-    let refused = log.require().unwrap_err();
+    let refused = ApiError::from(log.require().unwrap_err());
     assert_eq!(refused.code, Code::AuditUnavailable);
-    assert!(refused.detail.contains("cannot be written"), "{refused}");
+    assert!(!refused.detail.contains("jsonl"), "{refused}");
+    assert!(log.require().unwrap_err().to_string().contains("jsonl"));
     assert_eq!(refused.code.status(), 503);
 
     fs_err::remove_dir(&blocked).unwrap();

@@ -119,7 +119,12 @@ pub(super) async fn audited<T>(
     action: &str,
     work: impl AsyncFnOnce(&Audited) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    log.require()?;
+    log.require().map_err(|unavailable| {
+        Hinted::new(
+            unavailable.to_string(),
+            "free some space, or see what `kura audit verify` says",
+        )
+    })?;
     let draft = Draft::new(Who::local_operator(), action, Ended::cut_off());
     let audited = Audited::begin(Arc::clone(log), Class::Mutating, draft);
     let done = work(&audited).await;
