@@ -623,8 +623,7 @@ fn questions_are_kept_only_where_the_operator_wants_it() {
         app.search(ODD);
         app.ask(ODD);
         app.ask_events(&json!({ "question": ODD }));
-        let chat =
-            json!({ "model": "kura", "messages": [{ "role": "user", "content": ODD }] });
+        let chat = json!({ "model": "kura", "messages": [{ "role": "user", "content": ODD }] });
         assert_eq!(app.client.post("/v1/chat/completions", &chat).status, 200);
         assert_eq!(
             app.client

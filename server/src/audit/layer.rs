@@ -185,6 +185,13 @@ impl Audited {
         }
     }
 
+    /// Leaves no record: nothing was done.
+    fn discard(&self) {
+        if let Some(ticket) = &self.0 {
+            ticket.progress().draft = None;
+        }
+    }
+
     fn change(&self, change: impl FnOnce(&mut Draft)) {
         if let Some(ticket) = &self.0
             && let Some(draft) = &mut ticket.progress().draft
@@ -241,6 +248,10 @@ pub async fn record(
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("", MatchedPath::as_str);
     let Some(operation) = operations::find(request.method(), path) else {
+        // No handler is asked: should there be one, it does not run unrecorded.
+        if operations::has_path(path) {
+            return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        }
         let cause = format!(
             "{} {path} is not in the table of the audit log",
             request.method()
@@ -286,6 +297,8 @@ pub async fn identify(request: Request, next: Next) -> Response {
         let who = Who::new(principal.id(), principal.authentication());
         audited.change(|draft| draft.who = who);
         if let Err(refused) = audited.require() {
+            // Kept until the disk takes them again, those would fill the memory.
+            audited.discard();
             metrics::counter!("kura_audit_refused_total").increment(1);
             return refused.into_response();
         }

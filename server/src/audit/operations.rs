@@ -119,6 +119,11 @@ pub fn find(method: &Method, path: &str) -> Option<&'static Operation> {
         .find(|operation| operation.method == method && operation.path == path)
 }
 
+/// Returns whether a path is in the table, with whatever method.
+pub(super) fn has_path(path: &str) -> bool {
+    OPERATIONS.iter().any(|operation| operation.path == path)
+}
+
 /// Returns what a path parameter names: `/documents/{id}` a document.
 pub(super) fn kind_of<'a>(path: &'a str, parameter: &'a str) -> &'a str {
     if !matches!(parameter, "id" | "name") {
