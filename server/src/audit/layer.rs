@@ -1,9 +1,9 @@
 //! The one place that records requests.
 //!
-//! [`record`] stands around the check of the key and [`identify`] within it, before that of permissions. A handler finds an [`Audited`] among the
-//! request's extensions, and adds what only it knows. Whatever becomes of the request, it leaves one record: when the
-//! handler is done; for a streamed answer when its citations are known; and when it is cut off, because the last
-//! [`Audited`] of a request records what nobody else has.
+//! [`record`] stands around the check of the key and [`identify`] within it, before that of permissions. A handler finds
+//! an [`Audited`] among the request's extensions, and adds what only it knows. Whatever becomes of the request, it leaves
+//! one record: when the handler is done; for a streamed answer when its citations are known; and when it is cut off,
+//! because the last [`Audited`] of a request records what nobody else has.
 
 use super::operations::{self, Class};
 use super::record::{self, Draft, Ending, Outcome, Who};

@@ -76,10 +76,8 @@ impl Accounts {
         match self {
             Self::Local(local) => {
                 let add = async |audited: &Audited| {
-                    audited.detail("role", new.role.as_str());
-                    audited.detail("groups", new.groups.as_slice());
                     let user = local.identity.add_user(new.into()).await?;
-                    users::note(audited, &user);
+                    users::note_new(audited, &user);
                     Ok(user.into())
                 };
                 local.audited("user.create", add).await

@@ -93,11 +93,11 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
                 Backend::Local(local) => {
                     let create = async |audited: &Audited| {
                         audited.target("collection", &name);
-                        note_members(audited, given.as_deref().unwrap_or_default());
                         let members = match &given {
                             Some(given) => members(given)?,
                             None => vec![Member::everyone()],
                         };
+                        note_members(audited, given.as_deref().unwrap_or_default());
                         Ok(local.new_collection(&name, members).await?)
                     };
                     local.audited("collection.create", create).await?.into()
@@ -126,8 +126,8 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
                     if let Some(given) = given.given() {
                         let set = async |audited: &Audited| {
                             audited.target("collection", &collection);
-                            note_members(audited, &given);
                             let members = members(&given)?;
+                            note_members(audited, &given);
                             Ok(local.set_members(&collection, members, &access).await?)
                         };
                         local.audited("collection.members.set", set).await?;

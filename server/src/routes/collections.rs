@@ -86,11 +86,11 @@ pub async fn create_collection(
     Json(new): Json<NewCollection>,
 ) -> Result<(StatusCode, axum::Json<Collection>), ApiError> {
     audited.target("collection", &new.name);
-    permissions::note_members(&audited, new.members.as_deref().unwrap_or_default());
     let mut members = match &new.members {
         Some(given) => permissions::members(given)?,
         None => vec![Member::everyone()],
     };
+    permissions::note_members(&audited, new.members.as_deref().unwrap_or_default());
     if let Some(group) = principal.own_group() {
         members.retain(|member| member.group != group);
         members.push(Member {

@@ -175,10 +175,8 @@ pub async fn create_user(
     audited: Audited,
     Json(new): Json<NewUser>,
 ) -> Result<(StatusCode, axum::Json<User>), ApiError> {
-    audited.detail("role", new.role.as_str());
-    audited.detail("groups", new.groups.as_slice());
     let user = app.identity.add_user(new.into()).await?;
-    note(&audited, &user);
+    note_new(&audited, &user);
     tracing::info!(principal.id = principal.id(), user.id = %user.id, "a user was added");
     Ok((StatusCode::CREATED, axum::Json(user.into())))
 }
@@ -272,6 +270,13 @@ impl UserChange {
             }
         }
     }
+}
+
+/// Notes whom it makes.
+pub(crate) fn note_new(audited: &Audited, user: &identity::User) {
+    note(audited, user);
+    audited.detail("role", user.role.as_str());
+    audited.detail("groups", user.groups.as_slice());
 }
 
 /// Notes which user it is about.
