@@ -100,6 +100,92 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the records of the audit log, the latest first. */
+        get: operations["list_audit_records"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/head": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns the end of the audit log, to be kept elsewhere. */
+        get: operations["get_audit_head"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the holds. */
+        get: operations["list_audit_holds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/holds/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Adds a hold: from now on no record is dropped. Adding one that is there changes nothing. */
+        put: operations["add_audit_hold"];
+        post?: never;
+        /** Releases a hold. */
+        delete: operations["release_audit_hold"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Checks every record of the audit log and its end. What is wrong is in `findings`. */
+        get: operations["verify_audit_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/collections": {
         parameters: {
             query?: never;
@@ -107,10 +193,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the collections by name. */
+        /** Lists the collections that the caller may read, by name. */
         get: operations["list_collections"];
         put?: never;
-        /** Creates a collection. */
+        /** Creates a collection. A user who creates one is an editor of it. */
         post: operations["create_collection"];
         delete?: never;
         options?: never;
@@ -177,6 +263,27 @@ export interface paths {
         post?: never;
         /** Deletes the document of an external id; it is gone from search at once. */
         delete: operations["delete_pushed_document"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/collections/{name}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists whom a collection is for. */
+        get: operations["list_members"];
+        /**
+         * Replaces whom a collection is for. For others it does not exist, from their next request on.
+         * @description Without any member it is only for those who may read everything.
+         */
+        put: operations["put_members"];
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -282,6 +389,27 @@ export interface paths {
          * @description Searches go by it when this returns. Nothing is extracted or embedded again.
          */
         patch: operations["change_document"];
+        trace?: never;
+    };
+    "/api/v1/documents/{id}/acl": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns who may read a document. */
+        get: operations["get_acl"];
+        /**
+         * Changes who may read a document and what lies in it, from their next request on. Nothing is embedded again.
+         * @description What lies in another document has that one's readers, and no ACL of its own to change.
+         */
+        put: operations["put_acl"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/documents/{id}/children": {
@@ -1214,6 +1342,119 @@ export interface components {
             /** @description Last, instead. */
             failed: components["schemas"]["Problem"];
         };
+        /** @description Something that is not as it was written. */
+        AuditFinding: {
+            /** @description The file, and the line from 1 where it is one. */
+            place: string;
+            /**
+             * Format: int64
+             * @description The number of the record that is bad or missing; absent where it is no record.
+             */
+            seq: number | null;
+            /** @description What is wrong. */
+            trouble: string;
+        };
+        /** @description The end of the audit log. Kept elsewhere, it shows later whether the log was cut short or replaced. */
+        AuditHead: {
+            /** @description Both as `kura audit verify --head` takes them. */
+            anchor: string;
+            /** @description Its hash. */
+            hash: string;
+            /**
+             * Format: int64
+             * @description Number of the last record; 0 when there is none.
+             */
+            seq: number;
+        };
+        /** @description A hold: while there is one, no record is dropped, however old. */
+        AuditHold: {
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description How something ended, with HTTP's and kura's word for it. */
+        AuditOutcome: {
+            /** @description The problem's code, if there was one. */
+            code?: string | null;
+            /** @description How. */
+            result: components["schemas"]["AuditResult"];
+            /**
+             * Format: int32
+             * @description HTTP status, of requests.
+             */
+            status?: number | null;
+        };
+        /** @description A record of the audit log. The order of the fields is part of the format. */
+        AuditRecord: {
+            /** @description What was done or tried, like `document.read`. Names never change. */
+            action: string;
+            /**
+             * Format: date-time
+             * @description When it was recorded.
+             */
+            at: string;
+            /** @description How that is known: `session`, `api_key`, `local_token`, `process`, `source`, `kura` or `none`. */
+            authentication: string;
+            /** @description The id of the session or of the user's API key. */
+            credential?: string | null;
+            /** @description More about it, such as the chunks that were shown. */
+            details?: Record<string, never>;
+            /** @description SHA-256 of the record and `prev_hash`, in lower-case hex. */
+            hash: string;
+            /** @description HMAC-SHA-256 of `hash` under the key of the log, in lower-case hex. */
+            mac: string;
+            /** @description The login, or what stands for it. */
+            name?: string | null;
+            /** @description How it ended. */
+            outcome: components["schemas"]["AuditOutcome"];
+            /** @description The address that the request came from. */
+            peer?: string | null;
+            /** @description `hash` of the record before. */
+            prev_hash: string;
+            /** @description Who; absent when nobody was recognized. */
+            principal?: string | null;
+            /** @description The request's id, which responses and the server's log have, too. */
+            request?: string | null;
+            /** @description A user's role at that time. */
+            role?: string | null;
+            /**
+             * Format: int64
+             * @description From 1, without gaps.
+             */
+            seq: number;
+            /** @description To what: kinds of things (`collection`, `document`, `conversation`, …) with their ids. */
+            target?: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * @description How something ended.
+         * @enum {string}
+         */
+        AuditResult: "success" | "refused" | "failed" | "cut_off";
+        /** @description What was found. */
+        AuditVerification: {
+            /** @description What is wrong, the first bad record first; empty when all is well. */
+            findings: components["schemas"]["AuditFinding"][];
+            /**
+             * Format: int64
+             * @description The first record that is kept; earlier ones were dropped by retention.
+             */
+            first_seq: number;
+            /** @description Its hash. */
+            last_hash: string;
+            /**
+             * Format: int64
+             * @description The last sound record; 0 when there is none.
+             */
+            last_seq: number;
+            /**
+             * Format: int64
+             * @description Records that are sound, from the first on.
+             */
+            n_records: number;
+            /** @description What is no harm and good to know. */
+            notes: string[];
+        };
         BTreeMap: {
             [key: string]: number;
         };
@@ -1337,6 +1578,8 @@ export interface components {
         };
         /** @description The parts of kura: `ok`, `none` (not configured or not installed) or `failed`. */
         Checks: {
+            /** @description The audit log; while it fails nothing is changed or shown. */
+            audit: string;
             /** @description The catalog. */
             catalog: string;
             /** @description The embedder. */
@@ -1381,7 +1624,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "invalid_credentials" | "code_required" | "too_many_attempts" | "forbidden" | "unknown_user" | "user_exists" | "unknown_group" | "group_exists" | "unknown_api_key" | "unknown_session" | "unknown_collection" | "unknown_document" | "part_of_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
+        Code: "unauthorized" | "invalid_credentials" | "code_required" | "too_many_attempts" | "forbidden" | "unknown_user" | "user_exists" | "unknown_group" | "group_exists" | "unknown_api_key" | "unknown_session" | "unknown_collection" | "unknown_document" | "part_of_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "audit_unavailable" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -1403,6 +1646,13 @@ export interface components {
             n_documents: number;
             /** @description Unique name. */
             name: string;
+        };
+        /** @description A group that a collection is for. */
+        CollectionMember: {
+            /** @description Name of the group; `everyone` are all who sign in, `user:alice` is one person. */
+            group: string;
+            /** @description What it may do. */
+            role: components["schemas"]["MemberRole"];
         };
         /** @description Text, or parts of it. */
         Content: string | components["schemas"]["ChatContentPart"][];
@@ -1527,6 +1777,13 @@ export interface components {
             version: number;
             /** @description Parts that could not be read. */
             warnings: string[];
+        };
+        /** @description Who may read a document: whoever is in one of its readers and in none of its denied groups. */
+        DocumentAcl: {
+            /** @description Groups that may not, whatever other groups let them. */
+            denied?: string[];
+            /** @description Groups that may read it; without any nobody may, save who may read everything. */
+            readers: string[];
         };
         /** @description What to change about a document. */
         DocumentChange: {
@@ -2152,7 +2409,7 @@ export interface components {
             /** @description Id of a document: where did it end, and why? */
             document?: string | null;
             filter?: components["schemas"]["SearchFilter"] | null;
-            /** @description Search as a member of these groups; as yourself when absent. */
+            /** @description Search as one who is in exactly these groups; as yourself when absent. All who sign in are in `everyone`. */
             groups?: string[] | null;
             /** @description Hits that are wanted, 1 to 100; `retrieval.limit` when absent. */
             limit?: number | null;
@@ -2712,6 +2969,64 @@ export interface components {
             next_cursor: string | null;
         };
         /** @description One page of a list. */
+        List_AuditHold: {
+            /** @description The items. */
+            items: {
+                /** @description Its name. */
+                name: string;
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        List_AuditRecord: {
+            /** @description The items. */
+            items: {
+                /** @description What was done or tried, like `document.read`. Names never change. */
+                action: string;
+                /**
+                 * Format: date-time
+                 * @description When it was recorded.
+                 */
+                at: string;
+                /** @description How that is known: `session`, `api_key`, `local_token`, `process`, `source`, `kura` or `none`. */
+                authentication: string;
+                /** @description The id of the session or of the user's API key. */
+                credential?: string | null;
+                /** @description More about it, such as the chunks that were shown. */
+                details?: Record<string, never>;
+                /** @description SHA-256 of the record and `prev_hash`, in lower-case hex. */
+                hash: string;
+                /** @description HMAC-SHA-256 of `hash` under the key of the log, in lower-case hex. */
+                mac: string;
+                /** @description The login, or what stands for it. */
+                name?: string | null;
+                /** @description How it ended. */
+                outcome: components["schemas"]["AuditOutcome"];
+                /** @description The address that the request came from. */
+                peer?: string | null;
+                /** @description `hash` of the record before. */
+                prev_hash: string;
+                /** @description Who; absent when nobody was recognized. */
+                principal?: string | null;
+                /** @description The request's id, which responses and the server's log have, too. */
+                request?: string | null;
+                /** @description A user's role at that time. */
+                role?: string | null;
+                /**
+                 * Format: int64
+                 * @description From 1, without gaps.
+                 */
+                seq: number;
+                /** @description To what: kinds of things (`collection`, `document`, `conversation`, …) with their ids. */
+                target?: {
+                    [key: string]: string;
+                };
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
         List_Collection: {
             /** @description The items. */
             items: {
@@ -2999,6 +3314,8 @@ export interface components {
                  * @description When it was added.
                  */
                 created_at: string;
+                /** @description Groups that may not, whatever the readers say. */
+                denied?: string[];
                 /** @description Why the last scan did not succeed. */
                 error: string | null;
                 /** @description Nothing that fits one of these patterns. */
@@ -3155,6 +3472,11 @@ export interface components {
             /** @description The key: send it as `Authorization: Bearer …`. */
             key: string;
         };
+        /**
+         * @description What a member of a collection may do there.
+         * @enum {string}
+         */
+        MemberRole: "reader" | "editor";
         /** @description Who belongs to a group from now on. */
         Members: {
             /** @description Ids or logins of users. */
@@ -3232,6 +3554,8 @@ export interface components {
         };
         /** @description What to create. */
         NewCollection: {
+            /** @description Whom it is for; everyone may read it when absent. Without any member it is only for those who may read everything. */
+            members?: components["schemas"]["CollectionMember"][] | null;
             /** @description 1 to 64 letters, digits, `-`, `_` or `.`. */
             name: string;
         };
@@ -3275,6 +3599,8 @@ export interface components {
         NewSource: {
             /** @description The collection that its documents go to, made if missing. */
             collection: string;
+            /** @description Groups that may not, whatever the readers say; none when absent. */
+            denied?: string[] | null;
             /** @description Nothing that fits one of these patterns. */
             exclude?: string[];
             /** @description Only what fits one of these patterns; all when there is none. */
@@ -3835,6 +4161,8 @@ export interface components {
              * @description When it was added.
              */
             created_at: string;
+            /** @description Groups that may not, whatever the readers say. */
+            denied?: string[];
             /** @description Why the last scan did not succeed. */
             error: string | null;
             /** @description Nothing that fits one of these patterns. */
@@ -3975,10 +4303,20 @@ export interface components {
         UploadForm: {
             /** @description Name of the collection, made if missing. Comes first. */
             collection: string;
+            /**
+             * @description Groups that may not read them, whatever their readers say, as a JSON list, until the next such part. Without one it
+             *     stays as it is; a new document denies nobody.
+             */
+            denied?: string[] | null;
             /** @description One part per file. */
             file: string[];
             metadata?: components["schemas"]["MetadataChange"] | null;
             priority?: components["schemas"]["JobPriority"] | null;
+            /**
+             * @description Groups that may read the files that follow, as a JSON list, until the next such part. Without one it stays as it is;
+             *     a new document can be read by everyone.
+             */
+            readers?: string[] | null;
             /** @description Source of the next file, instead of its file name. */
             source?: string | null;
         };
@@ -4635,6 +4973,361 @@ export interface operations {
             };
         };
     };
+    list_audit_records: {
+        parameters: {
+            query?: {
+                /** @description Recorded at this time (RFC 3339) or later. */
+                from?: string;
+                /** @description Recorded before this time (RFC 3339). */
+                to?: string;
+                /** @description By this principal: its id or its login. */
+                principal?: string;
+                /** @description This action, or all that begin with it and a dot: `document` is all about documents. */
+                action?: string;
+                /** @description To the thing with this id, of whatever kind. */
+                target?: string;
+                /** @description Ended like this. */
+                result?: components["schemas"]["AuditResult"];
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_AuditRecord"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_head: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditHead"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_audit_holds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_AuditHold"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_audit_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The hold's name: letters, digits, `-`, `_` and `.` */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditHold"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_audit_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The hold's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Released */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verify_audit_log: {
+        parameters: {
+            query?: {
+                /** @description `anchor` of an earlier head, `SEQ:HASH`. */
+                head?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerification"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_collections: {
         parameters: {
             query?: {
@@ -5121,6 +5814,11 @@ export interface operations {
                 metadata?: string;
                 /** @description Groups that may read it, as a JSON list. When absent it stays as it is; a new document can be read by everyone. */
                 readers?: string;
+                /**
+                 * @description Groups that may not read it, whatever its readers say, as a JSON list. When absent it stays as it is; a new document
+                 *     denies nobody.
+                 */
+                denied?: string;
                 /** @description Which jobs its job goes before; `normal` when absent. */
                 priority?: components["schemas"]["JobPriority"];
             };
@@ -5218,6 +5916,126 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The collection's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionMember"][];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The collection's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CollectionMember"][];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionMember"][];
+                };
             };
             /** @description Invalid request. */
             400: {
@@ -5750,6 +6568,126 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Document"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_acl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentAcl"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_acl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DocumentAcl"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentAcl"];
                 };
             };
             /** @description Invalid request. */
