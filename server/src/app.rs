@@ -1,6 +1,7 @@
 //! [`App`]: everything a request needs, built once from [`Config`].
 
 use crate::answer::Assistant;
+use crate::audit::AuditLog;
 use crate::auth::{ApiKeys, Created};
 use crate::config::{Config, RetrievalConfig, SandboxName};
 use crate::conversations::Conversations;
@@ -44,6 +45,8 @@ pub struct App {
     pub identity: Identity,
     /// Slows down guessing of passwords.
     pub throttle: Throttle,
+    /// Who did what.
+    pub audit: Arc<AuditLog>,
     /// Past conversations.
     pub conversations: Conversations,
     /// Measurements of quality.
@@ -99,12 +102,14 @@ impl App {
         let metrics = telemetry::metrics()?;
         // Last, so that a start that fails has not made a key that nobody saw.
         let Created { keys, admin, local } = ApiKeys::open(&config.data_dir)?;
+        let audit = open_audit_log(&config).await?;
         let app = Arc::new(Self {
             pipeline,
             assistant,
             keys,
             identity,
             throttle: Throttle::default(),
+            audit,
             conversations,
             evaluations,
             jobs: Jobs::default(),
@@ -162,6 +167,16 @@ impl App {
             .collect();
         self.conversations.withdraw(stale).await
     }
+}
+
+/// Opens the audit log of the configured data directory.
+///
+/// # Errors
+/// Only when the runtime is stopping; a log that cannot be used says so itself.
+pub async fn open_audit_log(config: &Config) -> anyhow::Result<Arc<AuditLog>> {
+    let (data_dir, audit) = (config.data_dir.clone(), config.audit.clone());
+    let opening = tokio::task::spawn_blocking(move || AuditLog::open(&data_dir, &audit));
+    Ok(Arc::new(opening.await?))
 }
 
 /// Loads the configured embedder.

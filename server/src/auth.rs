@@ -169,6 +169,26 @@ impl Principal {
         }
     }
 
+    /// Returns how this principal was recognized, as the audit log says it.
+    #[must_use]
+    pub fn authentication(&self) -> &'static str {
+        match &self.kind {
+            Kind::BreakGlass => "api_key",
+            Kind::Local => "local_token",
+            Kind::Account(account) => match account.way {
+                Way::Session { .. } => "session",
+                Way::Key(_) => "api_key",
+            },
+        }
+    }
+
+    /// Returns the id of the session or of the user's API key.
+    #[must_use]
+    pub fn credential(&self) -> Option<Uuid> {
+        let session = self.session().map(|(session, _)| session.id);
+        session.or_else(|| self.key().map(|key| key.id))
+    }
+
     /// Returns whether this principal may do what needs `permission`.
     #[must_use]
     pub fn may(&self, permission: Permission) -> bool {

@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    admin, ask, collections, config, dictionary, doctor, eval, explain, extract, groups, ingest,
-    jobs, keys, models, quality, search, serve, sync, users, verify,
+    admin, ask, audit, collections, config, dictionary, doctor, eval, explain, extract, groups,
+    ingest, jobs, keys, models, quality, search, serve, sync, users, verify,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -75,6 +75,8 @@ pub enum Command {
     Keys(keys::Args),
     /// Compare catalog, original files and indexes.
     Verify(verify::Args),
+    /// Show, check and export the record of who did what.
+    Audit(audit::Args),
     /// Rebuild what can be rebuilt.
     Admin(admin::Args),
     /// Measure quality on labelled data.

@@ -495,6 +495,32 @@ impl Client {
         self.delete(&dictionary_path(collection))
     }
 
+    /// Adds a hold on the audit log.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn add_audit_hold(&self, name: &str) -> anyhow::Result<()> {
+        let response = self
+            .agent
+            .put(format!("{}{}", self.url, hold_path(name)))
+            .header("authorization", self.authorization())
+            .send_empty()
+            .with_context(|| self.silent())?;
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(refused(response))
+        }
+    }
+
+    /// Releases a hold on the audit log.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn release_audit_hold(&self, name: &str) -> anyhow::Result<()> {
+        self.delete(&hold_path(name))
+    }
+
     fn get(&self, path: &str) -> anyhow::Result<Response<Body>> {
         self.agent
             .get(format!("{}{path}", self.url))
@@ -540,6 +566,10 @@ fn source_path(name: &str) -> String {
 
 fn members_path(collection: &str) -> String {
     format!("/api/v1/collections/{}/members", escape(collection))
+}
+
+fn hold_path(name: &str) -> String {
+    format!("/api/v1/audit/holds/{}", escape(name))
 }
 
 fn dictionary_path(collection: &str) -> String {

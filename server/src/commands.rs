@@ -12,6 +12,7 @@ macro_rules! say {
 mod accounts;
 pub mod admin;
 pub mod ask;
+pub mod audit;
 mod backend;
 pub mod collections;
 pub mod config;
@@ -112,10 +113,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Doctor(args) => runtime()?.block_on(doctor::run(&flags, &args)),
         Command::Serve(_) => {
             let (config, runtime) = (configured(&flags)?, runtime()?);
-            let outcome = runtime.block_on(serve::run(config));
+            let ended = runtime.block_on(serve::run(config));
             // Work that is still going on may take minutes, and is taken up again at the next start.
             runtime.shutdown_timeout(Duration::from_secs(1));
-            outcome
+            let audit = ended?;
+            // What was cut off just now is on record, too.
+            futures::executor::block_on(audit.flush());
+            Ok(Outcome::Success)
         }
         Command::Ingest(args) => runtime()?.block_on(ingest::run(configured(&flags)?, args)),
         Command::Jobs(args) => runtime()?.block_on(jobs::run(configured(&flags)?, args)),
@@ -133,6 +137,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
             runtime()?.block_on(extract::run(&config, &args))
         }
         Command::Models(args) => models::run(&configured(&flags)?, args),
+        Command::Audit(args) => runtime()?.block_on(audit::run(configured(&flags)?, args)),
         Command::Admin(args) => runtime()?.block_on(admin::run(configured(&flags)?, args)),
         Command::Dictionary(args) => {
             runtime()?.block_on(dictionary::run(configured(&flags)?, args))
@@ -163,6 +168,7 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         | Command::Config(_)
         | Command::Doctor(_)
         | Command::Admin(_)
+        | Command::Audit(_)
         | Command::Dictionary(_)
         | Command::Users(_)
         | Command::Groups(_)

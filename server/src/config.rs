@@ -44,6 +44,8 @@ pub struct Config {
     pub retrieval: RetrievalConfig,
     /// How answers are written.
     pub answer: AnswerConfig,
+    /// What is recorded of what people do.
+    pub audit: AuditConfig,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -271,6 +273,16 @@ impl RetrievalConfig {
             recency_half_life_days: self.recency_half_life_days,
         }
     }
+}
+
+/// What is recorded of what people do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditConfig {
+    /// Whether questions are kept as they were asked.
+    pub content: bool,
+    /// Days after which records are dropped; 0: never.
+    pub retention_days: u32,
 }
 
 /// What is logged.

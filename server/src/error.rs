@@ -98,6 +98,8 @@ pub enum Code {
     StorageFull,
     /// Generation was asked for, but no generator is loaded.
     NoGenerator,
+    /// The audit log cannot be written, so nothing may be changed or shown.
+    AuditUnavailable,
     /// A part of kura is not ready.
     Unavailable,
     /// A failure of kura itself; the log knows more.
@@ -106,7 +108,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Unauthorized,
         Self::InvalidCredentials,
         Self::CodeRequired,
@@ -144,6 +146,7 @@ impl Code {
         Self::Timeout,
         Self::StorageFull,
         Self::NoGenerator,
+        Self::AuditUnavailable,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -261,6 +264,11 @@ impl Code {
                 "Storage full",
             ),
             Self::NoGenerator => ("no_generator", StatusCode::CONFLICT, "No generator"),
+            Self::AuditUnavailable => (
+                "audit_unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Audit log unavailable",
+            ),
             Self::Unavailable => (
                 "unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -287,7 +295,7 @@ impl Code {
     }
 
     /// Returns the code for a bare status that some layer produced.
-    fn of_status(status: StatusCode) -> Self {
+    pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
             StatusCode::FORBIDDEN => Self::Forbidden,
@@ -389,7 +397,10 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static("Bearer realm=\"kura\""),
             );
         }
-        let is_passing = matches!(self.code, Code::Overloaded | Code::Unavailable);
+        let is_passing = matches!(
+            self.code,
+            Code::Overloaded | Code::AuditUnavailable | Code::Unavailable
+        );
         if let Some(seconds) = self.retry_after.or(is_passing.then_some(1)) {
             response
                 .headers_mut()
@@ -533,6 +544,7 @@ fn bare_detail(status: StatusCode) -> &'static str {
         | Code::InputTooLong
         | Code::StorageFull
         | Code::NoGenerator
+        | Code::AuditUnavailable
         | Code::Unavailable
         | Code::Internal => "the request could not be answered",
     }
@@ -609,8 +621,8 @@ impl From<kura_indexer::Error> for ApiError {
                 return Self {
                     code: Code::Unavailable,
                     detail: "the disk that holds the data directory takes no changes: it fails or has become read-only. \
-                             See the system's log, repair and mount it again, and start kura anew. Searches go on, and \
-                             nothing already stored is harmed"
+                             See the system's log, repair and mount it again, and start kura anew. Nothing already \
+                             stored is harmed"
                         .to_owned(),
                     cause: Some(chain(&error).into()),
                     retry_after: None,

@@ -2,7 +2,7 @@
 
 use crate::app::{App, AppState};
 use crate::error::{self, ApiError, Code};
-use crate::{auth, cohere, openai, openapi, routes, telemetry, web};
+use crate::{audit, auth, cohere, openai, openapi, routes, telemetry, web};
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -36,7 +36,13 @@ pub fn router(app: AppState) -> Router {
     let (guarded, document) = guarded().split_for_parts();
     let (uploads, upload_document) = uploads().split_for_parts();
     let (open, open_document) = open().split_for_parts();
-    let document = Arc::new(merged([document, upload_document, open_document]));
+    let (sign_in, sign_in_document) = sign_in().split_for_parts();
+    let document = Arc::new(merged([
+        document,
+        upload_document,
+        open_document,
+        sign_in_document,
+    ]));
 
     let guarded = guarded
         .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
@@ -45,8 +51,21 @@ pub fn router(app: AppState) -> Router {
             app.clone(),
             auth::permission::authorize,
         ))
-        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require));
+        .route_layer(middleware::from_fn(audit::layer::identify))
+        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require))
+        // Around them, so that who is turned away is recorded, too.
+        .route_layer(middleware::from_fn_with_state(
+            app.clone(),
+            audit::layer::record,
+        ));
+    let sign_in = sign_in
+        .route_layer(middleware::from_fn(audit::layer::identify))
+        .route_layer(middleware::from_fn_with_state(
+            app.clone(),
+            audit::layer::record,
+        ));
     let routes = open
+        .merge(sign_in)
         .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
         .merge(guarded)
         .route(
@@ -63,6 +82,7 @@ pub fn router(app: AppState) -> Router {
 /// When the listener fails.
 pub async fn serve(app: AppState, listener: tokio::net::TcpListener) -> std::io::Result<()> {
     let stopping = app.stopping.clone();
+    // The address is for the audit log, and for slowing down who guesses passwords.
     let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service)
         .with_graceful_shutdown(stopping.cancelled_owned())
@@ -76,6 +96,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         guarded().into_openapi(),
         uploads().into_openapi(),
         open().into_openapi(),
+        sign_in().into_openapi(),
     ])
 }
 
@@ -157,6 +178,14 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(openai::chat::create_chat_completion))
         .routes(routes!(cohere::rerank_v1))
         .routes(routes!(cohere::rerank_v2))
+        .routes(routes!(routes::audit::list_audit_records))
+        .routes(routes!(routes::audit::get_audit_head))
+        .routes(routes!(routes::audit::verify_audit_log))
+        .routes(routes!(routes::audit::list_audit_holds))
+        .routes(routes!(
+            routes::audit::add_audit_hold,
+            routes::audit::release_audit_hold
+        ))
         .routes(routes!(routes::health::metrics))
         .routes(routes!(routes::verify::verify_data))
         .routes(routes!(
@@ -222,10 +251,14 @@ fn open() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(routes::health::healthz))
         .routes(routes!(routes::health::readyz))
-        .routes(routes!(routes::session::create_session))
 }
 
-fn merged(parts: [utoipa::openapi::OpenApi; 3]) -> utoipa::openapi::OpenApi {
+/// Signing in: nobody is recognized yet, and every attempt is on record.
+fn sign_in() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(routes::session::create_session))
+}
+
+fn merged(parts: [utoipa::openapi::OpenApi; 4]) -> utoipa::openapi::OpenApi {
     let mut document = openapi::Document::openapi();
     for part in parts {
         document.merge(part);

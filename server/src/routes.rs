@@ -4,6 +4,7 @@
 
 pub mod api_keys;
 pub mod ask;
+pub mod audit;
 pub mod collections;
 pub mod conversations;
 pub mod dictionaries;

@@ -13,6 +13,7 @@ mod watch;
 pub mod web;
 
 use crate::app::AppState;
+use crate::audit::{Draft, Outcome, Who};
 use crate::config::Config;
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -385,6 +386,8 @@ async fn follow(
 
 /// Scans on a task of its own, so that a panic ends the scan and nothing else.
 async fn run(app: &AppState, source: &Source, request: ScanRequest) -> anyhow::Result<ScanReport> {
+    // What could not be recorded is not done.
+    app.audit.require()?;
     let started = Instant::now();
     let task = crate::jobs::Abort(tokio::spawn({
         let (app, source) = (Arc::clone(app), source.clone());
@@ -405,11 +408,29 @@ async fn run(app: &AppState, source: &Source, request: ScanRequest) -> anyhow::R
     histogram!("kura_sync_scan_duration_seconds").record(started.elapsed().as_secs_f64());
     if let Ok(report) = &scanned {
         record(source, report);
+        if report.changed_anything() {
+            app.audit.record(audited(source, report)).await?;
+        }
         if report.deleted > 0 {
             app.withdraw_stale_answers().await?;
         }
     }
     scanned
+}
+
+/// Returns what the audit log says of a scan.
+fn audited(source: &Source, report: &ScanReport) -> Draft {
+    let outcome = match report.error {
+        None => Outcome::success(),
+        Some(_) => Outcome::failed("stale"),
+    };
+    Draft::new(Who::source(&source.name), "source.scan", outcome)
+        .target("source", &source.name)
+        .target("collection", &source.collection_name)
+        .detail("added", report.added)
+        .detail("replaced", report.replaced)
+        .detail("renamed", report.renamed)
+        .detail("deleted", report.deleted)
 }
 
 fn record(source: &Source, report: &ScanReport) {

@@ -176,6 +176,23 @@ fn describe() {
         Unit::Seconds,
         "time of a search by stage"
     );
+    describe_counter!(
+        "kura_audit_records_total",
+        "records of the audit log made durable"
+    );
+    describe_counter!(
+        "kura_audit_refused_total",
+        "requests refused because the audit log cannot be written"
+    );
+    describe_gauge!(
+        "kura_audit_unavailable",
+        "1 while the audit log cannot be written"
+    );
+    describe_histogram!(
+        "kura_audit_commit_duration_seconds",
+        Unit::Seconds,
+        "time to make waiting records durable"
+    );
     describe_counter!("kura_answers_total", "answers by outcome and mode");
     describe_counter!(
         "kura_feedback_total",

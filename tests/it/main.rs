@@ -7,6 +7,7 @@
 )]
 
 mod ask;
+mod audit;
 mod auth;
 mod bombs;
 mod canaries;

@@ -53,6 +53,12 @@ fn power_cuts_lose_nothing_that_was_acknowledged() {
         });
         // The server had files open; now nobody has.
         let powered = dark.unwrap().power_on();
+        // What the audit log has acknowledged to its head is there, before anything is put right.
+        let verified = kura
+            .command_at(&data, ["audit", "verify"])
+            .output()
+            .unwrap();
+        assert!(verified.status.success(), "{verified:?}");
         let server = kura.serve_at(&data);
         ledger.check(&server.client, &before);
         assert!(server.stop());

@@ -2,8 +2,8 @@
 
 use crate::app::AppState;
 use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -16,11 +16,21 @@ impl FromRequestParts<AppState> for Peer {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Infallible> {
-        let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let connected = connected.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
-        let forwarded = forwarded(&parts.headers, app.config.auth.proxies);
-        Ok(Self(forwarded.unwrap_or(connected).to_canonical()))
+        let peer = address(&parts.extensions, &parts.headers, app.config.auth.proxies);
+        Ok(Self(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
     }
+}
+
+/// Returns the address of who sent a request, as far as it is known.
+pub(crate) fn address(
+    extensions: &Extensions,
+    headers: &HeaderMap,
+    proxies: usize,
+) -> Option<IpAddr> {
+    let connected = extensions.get::<ConnectInfo<SocketAddr>>();
+    let connected = connected.map(|info| info.0.ip());
+    let address = forwarded(headers, proxies).or(connected)?;
+    Some(address.to_canonical())
 }
 
 fn forwarded(headers: &HeaderMap, proxies: usize) -> Option<IpAddr> {

@@ -45,7 +45,7 @@ pub enum Permission {
     Diagnose,
     /// To read the audit log.
     ReadAudit,
-    /// What only the operator may: it shows what people asked.
+    /// What only the operator may: to see what people asked, and to keep the audit log from being dropped.
     Operate,
 }
 
@@ -374,6 +374,18 @@ const TABLE: &[Rule] = {
             R::Everything,
         ),
         rule(POST, "/api/v1/verify", P::Diagnose, R::Everything),
+        // What was done here, and by whom.
+        rule(GET, "/api/v1/audit", P::ReadAudit, R::Everything),
+        rule(GET, "/api/v1/audit/head", P::ReadAudit, R::Everything),
+        rule(GET, "/api/v1/audit/verify", P::ReadAudit, R::Everything),
+        rule(GET, "/api/v1/audit/holds", P::ReadAudit, R::Everything),
+        rule(PUT, "/api/v1/audit/holds/{name}", P::Operate, R::Everything),
+        rule(
+            DELETE,
+            "/api/v1/audit/holds/{name}",
+            P::Operate,
+            R::Everything,
+        ),
     ]
 };
 
@@ -442,14 +454,21 @@ pub async fn authorize(
 
 /// Refuses what the table does not know: a wrong method of a known path, or a route that someone forgot.
 fn unknown(method: &Method, path: &str) -> Response {
+    wrong_method(path).unwrap_or_else(|| {
+        tracing::error!("no permission is set for {method} {path}, so nobody may use it");
+        ApiError::new(Code::Forbidden, "nobody may use this address").into_response()
+    })
+}
+
+/// Returns the refusal of a method that a known path does not have; `None` for an unknown path.
+pub(crate) fn wrong_method(path: &str) -> Option<Response> {
     let methods: Vec<&str> = TABLE
         .iter()
         .filter(|rule| rule.path == path)
         .map(|rule| rule.method.as_str())
         .collect();
     if methods.is_empty() {
-        tracing::error!("no permission is set for {method} {path}, so nobody may use it");
-        return ApiError::new(Code::Forbidden, "nobody may use this address").into_response();
+        return None;
     }
     let error = ApiError::new(
         Code::MethodNotAllowed,
@@ -459,7 +478,7 @@ fn unknown(method: &Method, path: &str) -> Response {
     if let Ok(allow) = HeaderValue::try_from(methods.join(", ")) {
         response.headers_mut().insert(header::ALLOW, allow);
     }
-    response
+    Some(response)
 }
 
 /// Fails unless a document lies where the principal's key reaches. Its access list is the handler's business.

@@ -1,8 +1,9 @@
 //! `kura admin`
 
-use super::backend::blocking;
+use super::backend::{audited, blocking};
 use super::{Outcome, print_json, progress_bar};
 use crate::app;
+use crate::audit::Audited;
 use crate::config::Config;
 use kura_indexer::Pipeline;
 
@@ -34,11 +35,17 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     let loading = config.clone();
     let embedder = blocking(move || app::load_embedder(&loading)).await?;
     let bar = progress_bar("{spinner} reindexing {wide_bar} {pos}/{len} {eta}");
-    let reindexed = Pipeline::reindex(&config.data_dir, embedder, &|done, all| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
-    })
-    .await;
+    let log = app::open_audit_log(&config).await?;
+    let reindex = async |audited: &Audited| {
+        let progress = |done, all| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        };
+        let n = Pipeline::reindex(&config.data_dir, embedder, &progress).await?;
+        audited.items(n);
+        Ok(n)
+    };
+    let reindexed = audited(&log, "index.rebuild", reindex).await;
     bar.finish_and_clear();
     let n_documents = reindexed?;
     if json {

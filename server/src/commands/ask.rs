@@ -6,6 +6,7 @@ use super::search::place;
 use super::{Hinted, Outcome, print_json, progress_bar};
 use crate::answer::{self, AnswerError, AnswerEvent, AnswerMode, Question};
 use crate::app;
+use crate::audit::Audited;
 use crate::config::Config;
 use crate::routes::ask::{AnswerBody, AskRequest, FlagKind, Mode};
 use crate::routes::filter::to_core;
@@ -58,7 +59,16 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         Backend::Local(pipeline) => {
             let mode = mode.map_or(config.answer.mode, AnswerMode::from);
             let filter = to_core(filter.as_ref())?;
-            local(&config, pipeline, args.question, collections, filter, mode).await
+            let ask = async |audited: &Audited| {
+                audited.asked("question", &args.question, collections.as_deref());
+                let pipeline = Arc::clone(&pipeline);
+                let answer = local(&config, pipeline, args.question, collections, filter, mode);
+                let answer = answer.await?;
+                let cited = answer.citations.iter().map(|cited| cited.chunk.clone());
+                audited.detail("cited", cited.collect::<Vec<_>>());
+                Ok(answer)
+            };
+            pipeline.audited("question.ask", ask).await
         }
         Backend::Server(client) => {
             let request = AskRequest {

@@ -2,16 +2,20 @@
 
 use super::Hinted;
 use crate::app;
+use crate::audit::operations::Class;
+use crate::audit::{AuditLog, Audited, Draft, Outcome as Ended, Who};
 use crate::client::Client;
 use crate::config::Config;
 use crate::run_file;
 use anyhow::Context as _;
 use kura_indexer::{IndexModels, Pipeline};
+use std::ops::Deref;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 pub(super) enum Backend {
     /// This process has the data directory.
-    Local(Arc<Pipeline>),
+    Local(Local),
     /// That server has it.
     Server(Client),
 }
@@ -44,7 +48,7 @@ impl Backend {
                 let embedder = blocking(move || app::load_embedder(&loading)).await?;
                 let index = app::index_config(config);
                 let pipeline = Pipeline::open_as_is(&config.data_dir, embedder, index).await?;
-                Ok(Self::Local(pipeline))
+                Ok(Self::Local(Local::new(config, pipeline)))
             }
         }
     }
@@ -58,7 +62,8 @@ impl Backend {
         }
         let loading = config.clone();
         let models = blocking(move || load(&loading)).await?;
-        Ok(Self::Local(app::open_pipeline(config, models).await?))
+        let pipeline = app::open_pipeline(config, models).await?;
+        Ok(Self::Local(Local::new(config, pipeline)))
     }
 
     /// Returns the server that holds the data directory, if one does.
@@ -70,6 +75,66 @@ impl Backend {
         }
         Ok(server)
     }
+}
+
+/// The data directory, in this process.
+pub(super) struct Local {
+    pipeline: Arc<Pipeline>,
+    config: Box<Config>,
+    audit: OnceCell<Arc<AuditLog>>,
+}
+
+impl Deref for Local {
+    type Target = Arc<Pipeline>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.pipeline
+    }
+}
+
+impl Local {
+    fn new(config: &Config, pipeline: Arc<Pipeline>) -> Self {
+        Self {
+            pipeline,
+            config: Box::new(config.clone()),
+            audit: OnceCell::new(),
+        }
+    }
+
+    /// Does what changes or shows something, and records it under `action`; it is on record when this returns. Nothing
+    /// is done while nothing can be recorded.
+    pub(super) async fn audited<T>(
+        &self,
+        action: &str,
+        work: impl AsyncFnOnce(&Audited) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let open = || app::open_audit_log(&self.config);
+        let log = self.audit.get_or_try_init(open).await?;
+        audited(log, action, work).await
+    }
+}
+
+/// Does what changes or shows something on behalf of the operator, and records it.
+pub(super) async fn audited<T>(
+    log: &Arc<AuditLog>,
+    action: &str,
+    work: impl AsyncFnOnce(&Audited) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    log.require().map_err(|unavailable| {
+        Hinted::new(
+            unavailable.to_string(),
+            "free some space, or see what `kura audit verify` says",
+        )
+    })?;
+    let draft = Draft::new(Who::local_operator(), action, Ended::cut_off());
+    let audited = Audited::begin(Arc::clone(log), Class::Mutating, draft);
+    let done = work(&audited).await;
+    let ended = match &done {
+        Ok(_) => Ended::success(),
+        Err(_) => Ended::failed("error"),
+    };
+    audited.finish(ended).await?;
+    done
 }
 
 /// Runs blocking work on the pool for it.

@@ -2,9 +2,10 @@
 
 use super::backend::{Backend, blocking};
 use super::{Outcome, print_json};
+use crate::audit::Audited;
 use crate::config::Config;
 use crate::routes::collections::{Collection, NewCollection};
-use crate::routes::permissions::{CollectionMember, MemberRole, members};
+use crate::routes::permissions::{CollectionMember, MemberRole, members, note_members};
 use clap::ValueEnum as _;
 use kura_indexer::{AccessFilter, Member};
 
@@ -89,12 +90,17 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         } => {
             let given = given.given();
             let collection = match backend {
-                Backend::Local(pipeline) => {
-                    let members = match &given {
-                        Some(given) => members(given)?,
-                        None => vec![Member::everyone()],
+                Backend::Local(local) => {
+                    let create = async |audited: &Audited| {
+                        audited.target("collection", &name);
+                        let members = match &given {
+                            Some(given) => members(given)?,
+                            None => vec![Member::everyone()],
+                        };
+                        note_members(audited, given.as_deref().unwrap_or_default());
+                        Ok(local.new_collection(&name, members).await?)
                     };
-                    pipeline.new_collection(&name, members).await?.into()
+                    local.audited("collection.create", create).await?.into()
                 }
                 Backend::Server(client) => {
                     let new = NewCollection {
@@ -116,12 +122,17 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             json,
         } => {
             let known = match backend {
-                Backend::Local(pipeline) => {
+                Backend::Local(local) => {
                     if let Some(given) = given.given() {
-                        let members = members(&given)?;
-                        pipeline.set_members(&collection, members, &access).await?;
+                        let set = async |audited: &Audited| {
+                            audited.target("collection", &collection);
+                            let members = members(&given)?;
+                            note_members(audited, &given);
+                            Ok(local.set_members(&collection, members, &access).await?)
+                        };
+                        local.audited("collection.members.set", set).await?;
                     }
-                    let known = pipeline.members(&collection, &access).await?;
+                    let known = local.members(&collection, &access).await?;
                     known.into_iter().map(CollectionMember::from).collect()
                 }
                 Backend::Server(client) => {

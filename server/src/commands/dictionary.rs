@@ -2,6 +2,7 @@
 
 use super::backend::{Backend, blocking};
 use super::{Outcome, emit, print_json};
+use crate::audit::Audited;
 use crate::config::Config;
 use crate::routes::dictionaries::Dictionary;
 use kura_indexer::AccessFilter;
@@ -58,10 +59,16 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         } => {
             let csv = blocking(move || Ok(fs_err::read(&file)?)).await?;
             let dictionary = match Backend::open(&config).await? {
-                Backend::Local(pipeline) => Dictionary {
-                    n_terms: pipeline.set_dictionary(&collection, &csv, &access).await?,
-                    collection,
-                },
+                Backend::Local(local) => {
+                    let set = async |audited: &Audited| {
+                        audited.target("collection", &collection);
+                        Ok(local.set_dictionary(&collection, &csv, &access).await?)
+                    };
+                    Dictionary {
+                        n_terms: local.audited("dictionary.set", set).await?,
+                        collection,
+                    }
+                }
                 Backend::Server(client) => {
                     blocking(move || client.put_dictionary(&collection, &csv)).await?
                 }
@@ -78,15 +85,25 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         }
         Command::Show { collection } => {
             let csv = match Backend::open(&config).await? {
-                Backend::Local(pipeline) => pipeline.dictionary(&collection, &access).await?,
+                Backend::Local(local) => {
+                    let read = async |audited: &Audited| {
+                        audited.target("collection", &collection);
+                        Ok(local.dictionary(&collection, &access).await?)
+                    };
+                    local.audited("dictionary.read", read).await?
+                }
                 Backend::Server(client) => blocking(move || client.dictionary(&collection)).await?,
             };
             emit(format_args!("{csv}"));
         }
         Command::Remove { collection } => {
             match Backend::open(&config).await? {
-                Backend::Local(pipeline) => {
-                    pipeline.remove_dictionary(&collection, &access).await?
+                Backend::Local(local) => {
+                    let remove = async |audited: &Audited| {
+                        audited.target("collection", &collection);
+                        Ok(local.remove_dictionary(&collection, &access).await?)
+                    };
+                    local.audited("dictionary.delete", remove).await?;
                 }
                 Backend::Server(client) => {
                     blocking(move || client.remove_dictionary(&collection)).await?;

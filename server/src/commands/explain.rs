@@ -4,12 +4,14 @@ use super::backend::{Backend, blocking};
 use super::filter::FilterArgs;
 use super::{Outcome, print_json};
 use crate::app;
+use crate::audit::Audited;
 use crate::config::Config;
 use crate::routes::explain::{ExplainRequest, ExplainResponse, ExplainedDocument, Gate};
 use crate::routes::filter::to_core;
 use crate::routes::{document_id, select};
 use anyhow::Context as _;
 use kura_indexer::{AccessFilter, GroupId, retrieve};
+use std::sync::Arc;
 
 /// Arguments of `kura explain`.
 #[derive(Debug, clap::Args)]
@@ -58,33 +60,39 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     };
     let response = match Backend::open_to_search(&config).await? {
         Backend::Local(pipeline) => {
-            let operator = AccessFilter::unrestricted("local command of the operator");
-            let names = request.collections.as_deref();
-            let collections = select(&pipeline, names, &operator).await?;
-            let access = match request.groups {
-                Some(groups) => AccessFilter::groups(groups.into_iter().map(GroupId).collect()),
-                None => operator,
+            let explain = async |audited: &Audited| {
+                audited.asked("query", &request.query, request.collections.as_deref());
+                let operator = AccessFilter::unrestricted("local command of the operator");
+                let names = request.collections.as_deref();
+                let collections = select(&pipeline, names, &operator).await?;
+                let access = match request.groups {
+                    Some(groups) => AccessFilter::groups(groups.into_iter().map(GroupId).collect()),
+                    None => operator,
+                };
+                let id = request.document.as_deref().map(document_id).transpose();
+                let id = id
+                    .ok()
+                    .context("the document id is no id; `kura search --json` shows ids")?;
+                let search = retrieve::SearchRequest {
+                    filter: to_core(request.filter.as_ref())?,
+                    text: request.query,
+                    collections,
+                    limit,
+                };
+                let explanation = pipeline.explain(&search, id, &access).await?;
+                let shown = explanation.ranked.iter().map(|ranked| &ranked.hit.chunk);
+                audited.chunks("chunks", shown);
+                let gate = if request.answer {
+                    let assistant = app::assistant(&config, Arc::clone(&pipeline), None).await?;
+                    let (text, collections) = (&search.text, &search.collections);
+                    let gathered = assistant.gather(text, collections, &search.filter, &access);
+                    Some(Gate::new(&gathered.await?, config.answer.min_support))
+                } else {
+                    None
+                };
+                Ok(ExplainResponse::new(explanation, gate))
             };
-            let id = request.document.as_deref().map(document_id).transpose();
-            let id = id
-                .ok()
-                .context("the document id is no id; `kura search --json` shows ids")?;
-            let search = retrieve::SearchRequest {
-                filter: to_core(request.filter.as_ref())?,
-                text: request.query,
-                collections,
-                limit,
-            };
-            let explanation = pipeline.explain(&search, id, &access).await?;
-            let gate = if request.answer {
-                let assistant = app::assistant(&config, pipeline, None).await?;
-                let (text, collections) = (&search.text, &search.collections);
-                let gathered = assistant.gather(text, collections, &search.filter, &access);
-                Some(Gate::new(&gathered.await?, config.answer.min_support))
-            } else {
-                None
-            };
-            ExplainResponse::new(explanation, gate)
+            pipeline.audited("search.explain", explain).await?
         }
         Backend::Server(client) => blocking(move || client.explain(&request)).await?,
     };

@@ -8,6 +8,7 @@ mod run;
 use super::backend::{Backend, blocking};
 use super::filter::MetadataArgs;
 use super::{Hinted, Outcome, print_json, progress_bar};
+use crate::audit::Audited;
 use crate::config::Config;
 use crate::routes::jobs::Priority;
 use anyhow::Context as _;
@@ -79,7 +80,13 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             bar: bar.clone(),
         };
         match Backend::open(&config).await? {
-            Backend::Local(pipeline) => run::local(&pipeline, batch, &known, found).await,
+            Backend::Local(local) => {
+                let add = async |audited: &Audited| {
+                    audited.target("collection", &args.collection);
+                    run::local(&local, audited, batch, &known, found).await
+                };
+                local.audited("document.ingest", add).await
+            }
             Backend::Server(client) => run::by_server(client, batch, metadata, found).await,
         }
     };

@@ -2,6 +2,7 @@
 
 use super::backend::{Backend, blocking};
 use super::{Outcome, Usage, print_json, size, span};
+use crate::audit::Audited;
 use crate::config::Config;
 use crate::routes::jobs::{Job, JobState, JobsQuery, JobsSummary, Retried, reason};
 use kura_indexer::Pipeline;
@@ -194,7 +195,13 @@ impl Queue {
 
     async fn cancel(&self, id: String) -> anyhow::Result<Job> {
         match &self.0 {
-            Backend::Local(pipeline) => Ok(pipeline.cancel_job(job_id(&id)?).await?.into()),
+            Backend::Local(local) => {
+                let cancel = async |audited: &Audited| {
+                    audited.target("job", &id);
+                    Ok(local.cancel_job(job_id(&id)?).await?.into())
+                };
+                local.audited("job.cancel", cancel).await
+            }
             Backend::Server(client) => {
                 let client = client.clone();
                 blocking(move || client.cancel_job(&id)).await
@@ -204,7 +211,13 @@ impl Queue {
 
     async fn retry(&self, id: String) -> anyhow::Result<Job> {
         match &self.0 {
-            Backend::Local(pipeline) => Ok(pipeline.retry_job(job_id(&id)?).await?.into()),
+            Backend::Local(local) => {
+                let retry = async |audited: &Audited| {
+                    audited.target("job", &id);
+                    Ok(local.retry_job(job_id(&id)?).await?.into())
+                };
+                local.audited("job.retry", retry).await
+            }
             Backend::Server(client) => {
                 let client = client.clone();
                 blocking(move || client.retry_job(&id)).await
@@ -214,10 +227,14 @@ impl Queue {
 
     async fn retry_failed(&self, code: Option<String>) -> anyhow::Result<Retried> {
         match &self.0 {
-            Backend::Local(pipeline) => {
+            Backend::Local(local) => {
                 let reason = code.as_deref().map(reason).transpose()?;
-                let n_jobs = pipeline.retry_failed(reason).await?;
-                Ok(Retried { n_jobs })
+                let retry = async |audited: &Audited| {
+                    let n_jobs = local.retry_failed(reason).await?;
+                    audited.items(n_jobs);
+                    Ok(Retried { n_jobs })
+                };
+                local.audited("job.retry", retry).await
             }
             Backend::Server(client) => {
                 let client = client.clone();
@@ -228,13 +245,18 @@ impl Queue {
 
     async fn set_paused(&self, paused: bool) -> anyhow::Result<JobsSummary> {
         match &self.0 {
-            Backend::Local(pipeline) => {
-                if paused {
-                    pipeline.pause_jobs().await?;
-                } else {
-                    pipeline.resume_jobs().await?;
-                }
-                local_summary(pipeline).await
+            Backend::Local(local) => {
+                let action = if paused { "job.pause" } else { "job.resume" };
+                let set = async |_: &Audited| {
+                    if paused {
+                        local.pause_jobs().await?;
+                    } else {
+                        local.resume_jobs().await?;
+                    }
+                    Ok(())
+                };
+                local.audited(action, set).await?;
+                local_summary(local).await
             }
             Backend::Server(client) => {
                 let client = client.clone();

@@ -2,6 +2,7 @@
 
 use super::backend::{Backend, blocking};
 use super::{Outcome, print_json, size};
+use crate::audit::Audited;
 use crate::config::Config;
 use crate::routes::quality::Quality;
 use kura_indexer::AccessFilter;
@@ -30,8 +31,14 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
         Backend::Local(pipeline) => {
             let access = AccessFilter::unrestricted("local command of the operator");
             let today = jiff::Zoned::now().date();
-            let found = pipeline.quality(&collection, &access, today).await?;
-            Quality::of(collection, found)
+            let look = async |audited: &Audited| {
+                audited.target("collection", &collection);
+                let found = pipeline.quality(&collection, &access, today).await?;
+                let quality = Quality::of(collection, found);
+                audited.items(quality.findings.len());
+                Ok(quality)
+            };
+            pipeline.audited("collection.quality", look).await?
         }
         Backend::Server(client) => blocking(move || client.quality(&collection)).await?,
     };

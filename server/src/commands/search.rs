@@ -3,6 +3,7 @@
 use super::backend::{Backend, blocking};
 use super::filter::FilterArgs;
 use super::{Outcome, print_json};
+use crate::audit::Audited;
 use crate::config::Config;
 use crate::routes::filter::to_core;
 use crate::routes::search::{Hit, SearchRequest, SearchResponse};
@@ -37,15 +38,21 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
     let collections = Some(args.collection).filter(|names| !names.is_empty());
     let filter = args.filter.filter();
     let response: SearchResponse = match Backend::open_to_search(&config).await? {
-        Backend::Local(pipeline) => {
-            let access = AccessFilter::unrestricted("local command of the operator");
-            let request = retrieve::SearchRequest {
-                collections: select(&pipeline, collections.as_deref(), &access).await?,
-                filter: to_core(filter.as_ref())?,
-                text: args.query,
-                limit,
+        Backend::Local(local) => {
+            let search = async |audited: &Audited| {
+                audited.asked("query", &args.query, collections.as_deref());
+                let access = AccessFilter::unrestricted("local command of the operator");
+                let request = retrieve::SearchRequest {
+                    collections: select(&local, collections.as_deref(), &access).await?,
+                    filter: to_core(filter.as_ref())?,
+                    text: args.query,
+                    limit,
+                };
+                let found = local.search(&request, &access).await?;
+                audited.chunks("chunks", found.hits.iter().map(|hit| &hit.chunk));
+                Ok(found.into())
             };
-            pipeline.search(&request, &access).await?.into()
+            local.audited("search", search).await?
         }
         Backend::Server(client) => {
             let request = SearchRequest {

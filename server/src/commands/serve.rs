@@ -1,12 +1,13 @@
 //! `kura serve`
 
-use super::Outcome;
 use super::backend::blocking;
 use crate::app::{App, Models, Started};
+use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::{app, router, run_file};
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,11 +21,11 @@ pub struct Args {
     pub listen: Option<String>,
 }
 
-/// Runs the server until SIGINT or SIGTERM.
+/// Runs the server until SIGINT or SIGTERM. Returns its audit log, to which requests that are cut off later still write.
 ///
 /// # Errors
 /// When the address is taken, or something that the server needs cannot be opened.
-pub async fn run(config: Config) -> anyhow::Result<Outcome> {
+pub async fn run(config: Config) -> anyhow::Result<Arc<AuditLog>> {
     // First, because it fails fast; connections wait until the models are loaded.
     let listener = TcpListener::bind(config.server.listen)
         .await
@@ -77,7 +78,7 @@ pub async fn run(config: Config) -> anyhow::Result<Outcome> {
     worker.await.context("the background worker failed")?;
     sync.await.context("keeping sources in step failed")?;
     tracing::info!("kura has stopped");
-    Ok(Outcome::Success)
+    Ok(Arc::clone(&app.audit))
 }
 
 async fn stop_on_signal(stopping: CancellationToken) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ mod print;
 
 use super::backend::{Backend, blocking};
 use super::{Outcome, print_json, progress_bar};
+use crate::audit::Audited;
 use crate::config::Config;
 use crate::routes::sources::{
     self, ScanToRun, Source, SourceChange, SourceItem, SourceState, SourceToAdd,
@@ -156,8 +157,14 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             with_documents,
         } => {
             match backend {
-                Backend::Local(pipeline) => {
-                    sources::remove(&pipeline, &config, &name, with_documents).await?;
+                Backend::Local(local) => {
+                    let remove = async |audited: &Audited| {
+                        audited.target("source", &name);
+                        let n = sources::remove(&local, &config, &name, with_documents).await?;
+                        audited.detail("n_documents_deleted", n);
+                        Ok(())
+                    };
+                    local.audited("source.delete", remove).await?;
                 }
                 Backend::Server(client) => {
                     blocking(move || client.remove_source(&name, with_documents)).await?;
@@ -171,7 +178,15 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
 
 async fn add(config: &Config, backend: &Backend, new: SourceToAdd) -> anyhow::Result<Source> {
     match backend {
-        Backend::Local(pipeline) => Ok(local(sources::add(pipeline, config, new).await?)),
+        Backend::Local(here) => {
+            let add = async |audited: &Audited| {
+                audited.target("collection", &new.collection);
+                let source = sources::add(here, config, new).await?;
+                audited.target("source", &source.name);
+                Ok(local(source))
+            };
+            here.audited("source.create", add).await
+        }
         Backend::Server(client) => {
             let client = client.clone();
             blocking(move || client.add_source(&new)).await
@@ -212,7 +227,14 @@ async fn show(backend: &Backend, name: String) -> anyhow::Result<Shown> {
 
 async fn pause(backend: Backend, name: String, paused: bool) -> anyhow::Result<()> {
     match backend {
-        Backend::Local(pipeline) => drop(pipeline.pause_source(&name, paused).await?),
+        Backend::Local(local) => {
+            let pause = async |audited: &Audited| {
+                audited.target("source", &name);
+                audited.detail("paused", paused);
+                Ok(local.pause_source(&name, paused).await?)
+            };
+            drop(local.audited("source.change", pause).await?);
+        }
         Backend::Server(client) => {
             drop(blocking(move || client.change_source(&name, SourceChange { paused })).await?);
         }
@@ -230,7 +252,20 @@ async fn scanned(
 ) -> anyhow::Result<Source> {
     let bar = progress_bar("{spinner} {msg}");
     let source = match backend {
-        Backend::Local(pipeline) => scanned_here(config, &pipeline, &name, scan, &bar).await,
+        Backend::Local(local) => {
+            let scan = async |audited: &Audited| {
+                audited.target("source", &name);
+                let source = scanned_here(config, &local, &name, scan, &bar).await?;
+                if let Some(report) = &source.last_scan {
+                    audited.detail("added", report.added);
+                    audited.detail("replaced", report.replaced);
+                    audited.detail("renamed", report.renamed);
+                    audited.detail("deleted", report.deleted);
+                }
+                Ok(source)
+            };
+            local.audited("source.scan", scan).await
+        }
         Backend::Server(client) => {
             let shown = bar.clone();
             blocking(move || {

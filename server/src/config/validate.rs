@@ -11,6 +11,8 @@ const MIN_WORKER_MEMORY: u64 = 128 << 20;
 const MAX_SESSION_SECS: u64 = 366 * 24 * 60 * 60;
 /// Most proxies in a row that make sense.
 const MAX_PROXIES: usize = 10;
+/// Longest time after which records of the audit log are dropped.
+const MAX_RETENTION_DAYS: u32 = 36_500;
 
 /// One thing wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -245,6 +247,14 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         (0.0..=1.0).contains(&config.answer.min_support),
         "answer.min_support",
         format!("{} is not between 0 and 1", config.answer.min_support),
+    );
+    require(
+        config.audit.retention_days <= MAX_RETENTION_DAYS,
+        "audit.retention_days",
+        format!(
+            "{} is more than {MAX_RETENTION_DAYS}, a hundred years; 0 keeps records for ever",
+            config.audit.retention_days
+        ),
     );
     require(
         tracing_subscriber::EnvFilter::try_new(&config.log.level).is_ok(),

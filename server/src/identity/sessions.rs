@@ -47,10 +47,11 @@ pub enum SignedIn {
         /// Whose.
         user: Box<User>,
     },
-    /// Name, password or code are wrong, or the user may not sign in. Which, is not told.
-    Refused,
-    /// The password is right, and a code is missing.
-    CodeRequired,
+    /// Name, password or code are wrong, or the user may not sign in. Which, is not told. The audit log learns whose
+    /// the name is, if it is anyone's.
+    Refused(Option<Uuid>),
+    /// The password of this user is right, and a code is missing.
+    CodeRequired(Uuid),
 }
 
 impl Lifetimes {
@@ -99,7 +100,7 @@ impl Identity {
         let stored = stored.flatten();
         let is_right = self.verify_password(password, stored.clone()).await?;
         let (Some(id), true) = (id, is_right) else {
-            return Ok(SignedIn::Refused);
+            return Ok(SignedIn::Refused(id));
         };
         let user_agent = user_agent
             .chars()
@@ -110,13 +111,13 @@ impl Identity {
             let transaction = connection.transaction()?;
             // While the password was hashed, it may have been changed or the user deactivated.
             if users::stored_password(&transaction, id)? != stored {
-                return Ok(SignedIn::Refused);
+                return Ok(SignedIn::Refused(Some(id)));
             }
             let now = Timestamp::now();
             match totp::check(&transaction, id, code.as_deref(), now)? {
                 totp::Checked::Fine => {}
-                totp::Checked::Missing => return Ok(SignedIn::CodeRequired),
-                totp::Checked::Wrong => return Ok(SignedIn::Refused),
+                totp::Checked::Missing => return Ok(SignedIn::CodeRequired(id)),
+                totp::Checked::Wrong => return Ok(SignedIn::Refused(Some(id))),
             }
             let (token, session) = begin(&transaction, id, user_agent, now)?;
             transaction.execute(

@@ -48,7 +48,7 @@ async fn sign_in(identity: &Identity, name: &str, password: &str, code: Option<&
 async fn token(identity: &Identity, name: &str) -> SecretString {
     match sign_in(identity, name, PASSWORD, None).await {
         SignedIn::Session { token, .. } => token,
-        other @ (SignedIn::Refused | SignedIn::CodeRequired) => panic!("{other:?}"),
+        other @ (SignedIn::Refused(_) | SignedIn::CodeRequired(_)) => panic!("{other:?}"),
     }
 }
 
@@ -150,7 +150,7 @@ async fn people_have_passwords_and_services_have_none() {
     assert!(matches!(changed, Err(Error::Invalid(_))), "{changed:?}");
     assert!(matches!(
         sign_in(&identity, "robot", "", None).await,
-        SignedIn::Refused
+        SignedIn::Refused(Some(_))
     ));
 }
 
@@ -242,7 +242,7 @@ async fn changes_of_a_user_end_the_sessions() {
     }
     assert!(matches!(
         sign_in(&identity, "taro", PASSWORD, None).await,
-        SignedIn::Refused
+        SignedIn::Refused(Some(_))
     ));
 }
 
@@ -272,7 +272,7 @@ async fn the_session_that_changes_the_password_stays() {
     assert!(!holds(&identity, &other, now).await);
     assert!(matches!(
         sign_in(&identity, "taro", PASSWORD, None).await,
-        SignedIn::Refused
+        SignedIn::Refused(Some(_))
     ));
 }
 
@@ -432,8 +432,8 @@ async fn a_second_factor_is_asked_for_and_its_codes_are_good_once() {
             .await
         {
             SignedIn::Session { .. } => "in",
-            SignedIn::Refused => "refused",
-            SignedIn::CodeRequired => "code",
+            SignedIn::Refused(_) => "refused",
+            SignedIn::CodeRequired(_) => "code",
         };
     assert_eq!(outcome(PASSWORD, None).await, "code");
     assert_eq!(outcome(PASSWORD, Some(" ")).await, "code");

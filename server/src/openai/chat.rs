@@ -4,6 +4,7 @@ use super::models::chat_models;
 use super::{Errors, error_body, unix_seconds, unknown_model};
 use crate::answer::{self, Answer, AnswerEvent, AnswerMode, Question};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use crate::routes::{Json, ask, require_text, resolve};
@@ -192,6 +193,7 @@ struct ChatDelta {
 pub async fn create_chat_completion(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Json(request): Json<ChatRequest>,
 ) -> Result<Response, ApiError> {
     let known = chat_models(&app);
@@ -205,6 +207,7 @@ pub async fn create_chat_completion(
     ask::require_generator(&app, mode)?;
     let collections = resolve(&app, &principal, request.collections.as_deref()).await?;
     let (history, text) = split(request.messages)?;
+    audited.asked("question", &text, request.collections.as_deref());
     let question = Question {
         text,
         collections,
@@ -223,12 +226,13 @@ pub async fn create_chat_completion(
     };
     let events = answer::answer(app.assistant.clone(), question, principal.access());
     if request.stream {
-        let stream = reply.stream(events);
+        audited.defer();
+        let stream = reply.stream(events, audited);
         return Ok(Sse::new(stream)
             .keep_alive(KeepAlive::default())
             .into_response());
     }
-    Ok(axum::Json(reply.whole(last(events).await?)).into_response())
+    Ok(axum::Json(reply.whole(last(events, &audited).await?)).into_response())
 }
 
 /// Returns the conversation so far, and the question.
@@ -275,12 +279,16 @@ fn text_of(content: Content) -> Result<String, ApiError> {
     Ok(text)
 }
 
-async fn last(mut events: BoxStream<'static, AnswerEvent>) -> Result<Answer, ApiError> {
+async fn last(
+    mut events: BoxStream<'static, AnswerEvent>,
+    audited: &Audited,
+) -> Result<Answer, ApiError> {
     while let Some(event) = events.next().await {
         match event {
             AnswerEvent::Retrieved(_) | AnswerEvent::Delta(_) => {}
             AnswerEvent::Completed(answer) => {
                 ask::record(&answer);
+                ask::note(audited, &answer);
                 return Ok(*answer);
             }
             AnswerEvent::Failed(error) => {
@@ -329,6 +337,7 @@ impl Rendering {
     fn stream(
         self,
         mut events: BoxStream<'static, AnswerEvent>,
+        audited: Audited,
     ) -> impl Stream<Item = Result<Event, Infallible>> {
         async_stream::stream! {
             let mut sent = String::new();
@@ -344,6 +353,11 @@ impl Rendering {
                     }
                     AnswerEvent::Completed(answer) => {
                         ask::record(&answer);
+                        ask::note(&audited, &answer);
+                        if let Err(error) = ask::finish_stream(&audited, None).await {
+                            yield Ok(data(&error_body(&error)));
+                            break;
+                        }
                         // Annotations count in the verified text. Where another was streamed, they would point at the
                         // wrong words, and that text's own markers at the wrong documents: the verified one follows.
                         let content = if sent.is_empty() {
@@ -367,7 +381,8 @@ impl Rendering {
                         if let Some(cause) = &error.cause {
                             tracing::error!("answering failed: {cause}");
                         }
-                        yield Ok(data(&error_body(&error)));
+                        let recorded = ask::finish_stream(&audited, Some(&error)).await;
+                        yield Ok(data(&error_body(&recorded.err().unwrap_or(error))));
                     }
                 }
             }

@@ -3,6 +3,7 @@
 use super::sessions::{is_own, whose};
 use super::{Json, List, Path, Problems, Query, list_limit, uuid};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::{Permission, Principal};
 use crate::error::{ApiError, Code};
 use crate::identity::{self, Error, Role, UserKind};
@@ -119,6 +120,7 @@ impl MadeApiKey {
 pub async fn list_api_keys(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Query(query): Query<KeysQuery>,
 ) -> Result<axum::Json<List<ApiKey>>, ApiError> {
     let limit = list_limit(query.limit)?;
@@ -137,6 +139,7 @@ pub async fn list_api_keys(
     let keys = app.identity.keys(user, after, limit + 1).await?;
     let more = keys.len() > limit;
     let items: Vec<ApiKey> = keys.into_iter().take(limit).map(Into::into).collect();
+    audited.items(items.len());
     let next_cursor = items.last().filter(|_| more).map(|last| last.id.clone());
     Ok(axum::Json(List { items, next_cursor }))
 }
@@ -150,9 +153,11 @@ pub async fn list_api_keys(
 pub async fn create_api_key(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Json(new): Json<NewApiKey>,
 ) -> Result<(StatusCode, axum::Json<MadeApiKey>), ApiError> {
     let user = whose(&app.identity, &principal, new.user.as_deref()).await?;
+    audited.target("user", &user.to_string());
     require_to_hold(&app.identity, &principal, user).await?;
     for name in new.collections.iter().flatten() {
         app.pipeline.collection(name, &principal.access()).await?;
@@ -165,6 +170,7 @@ pub async fn create_api_key(
         expires_at: new.expires_at,
     };
     let made = app.identity.add_key(new).await?;
+    note(&audited, &made.0);
     tracing::info!(principal.id = principal.id(), user.id = %user, key.id = %made.0.id, "an API key was made");
     Ok((StatusCode::CREATED, axum::Json(MadeApiKey::new(made))))
 }
@@ -176,9 +182,11 @@ pub async fn create_api_key(
 pub async fn revoke_api_key(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let key = seen(&app.identity, &principal, &id).await?;
+    note(&audited, &key);
     app.identity.revoke_key(key.id).await?;
     tracing::info!(principal.id = principal.id(), key.id = %key.id, "an API key was revoked");
     Ok(StatusCode::NO_CONTENT)
@@ -191,15 +199,31 @@ pub async fn revoke_api_key(
 pub async fn rotate_api_key(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<axum::Json<MadeApiKey>, ApiError> {
     let key = seen(&app.identity, &principal, &id).await?;
+    note(&audited, &key);
     if principal.key().is_none_or(|own| own.id != key.id) {
         require_to_hold(&app.identity, &principal, key.user).await?;
     }
     let made = app.identity.rotate_key(key.id).await?;
+    audited.detail("made", made.0.id.to_string());
     tracing::info!(principal.id = principal.id(), key.id = %key.id, "an API key was rotated");
     Ok(axum::Json(MadeApiKey::new(made)))
+}
+
+/// Notes which key it is about, whose it is and what it reaches.
+pub(crate) fn note(audited: &Audited, key: &identity::ApiKey) {
+    audited.target("api_key", &key.id.to_string());
+    audited.target("user", &key.user.to_string());
+    audited.detail("name", key.name.as_str());
+    if let Some(role) = key.role {
+        audited.detail("role", role.as_str());
+    }
+    for collection in key.collections.iter().flatten() {
+        audited.add("collections", collection.as_str());
+    }
 }
 
 /// Returns a key that the principal may see.

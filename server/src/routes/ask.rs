@@ -7,6 +7,7 @@ use super::{Json, Problems, Span, chunk_id, require_text, resolve, uuid};
 use crate::answer::decompose::Part;
 use crate::answer::{self, AnswerEvent, AnswerMode, Question};
 use crate::app::{App, AppState};
+use crate::audit::{Audited, Outcome as Ended};
 use crate::auth::Principal;
 use crate::conversations::Asked;
 use crate::error::{ApiError, Code, Problem};
@@ -261,11 +262,14 @@ pub(crate) enum AskEvent {
 pub async fn ask(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Json(request): Json<AskRequest>,
 ) -> Result<Response, ApiError> {
     let stream = request.stream;
-    let events = start(&app, &principal, request).await?;
+    let events = start(&app, &principal, &audited, request).await?;
     if stream {
+        // By the stream, once it is known what it shows.
+        audited.defer();
         let events = events.map(|event| Ok::<_, Infallible>(event.into()));
         return Ok(Sse::new(events)
             .keep_alive(KeepAlive::default())
@@ -296,8 +300,14 @@ pub enum AskEvents {
 async fn start(
     app: &AppState,
     principal: &Principal,
+    audited: &Audited,
     request: AskRequest,
 ) -> Result<BoxStream<'static, AskEvent>, ApiError> {
+    audited.asked(
+        "question",
+        &request.question,
+        request.collections.as_deref(),
+    );
     require_text("question", &request.question)?;
     let mode = request.mode.map_or(AnswerMode::Auto, Into::into);
     require_generator(app, mode)?;
@@ -308,6 +318,7 @@ async fn start(
         ordinal,
         history,
     } = converse(app, principal, &request).await?;
+    audited.target("conversation", &conversation.to_string());
     let question = Question {
         text: request.question,
         collections,
@@ -316,7 +327,8 @@ async fn start(
         mode,
     };
     let events = answer::answer(app.assistant.clone(), question, principal.access());
-    Ok(recorded(app.clone(), conversation, ordinal, events).boxed())
+    let events = recorded(app.clone(), audited.clone(), conversation, ordinal, events);
+    Ok(events.boxed())
 }
 
 /// Fails at once where generation is asked for and there is no generator.
@@ -370,9 +382,10 @@ async fn converse(
         .ok_or_else(unknown)
 }
 
-/// Turns core events into wire events, keeping the answer and recording metrics on the way.
+/// Turns core events into wire events, keeping the answer and recording on the way.
 fn recorded(
     app: AppState,
+    audited: Audited,
     conversation: Uuid,
     asked: u32,
     mut events: BoxStream<'static, AnswerEvent>,
@@ -380,15 +393,20 @@ fn recorded(
     async_stream::stream! {
         while let Some(event) = events.next().await {
             match event {
-                AnswerEvent::Retrieved(retrieved) => yield AskEvent::Retrieved(Retrieved {
-                    conversation: conversation.to_string(),
-                    items: retrieved.hits.into_iter().map(Into::into).collect(),
-                    parts: retrieved.parts.into_iter().map(Into::into).collect(),
-                }),
+                AnswerEvent::Retrieved(retrieved) => {
+                    audited.chunks("passages", retrieved.hits.iter().map(|hit| &hit.chunk));
+                    yield AskEvent::Retrieved(Retrieved {
+                        conversation: conversation.to_string(),
+                        items: retrieved.hits.into_iter().map(Into::into).collect(),
+                        parts: retrieved.parts.into_iter().map(Into::into).collect(),
+                    });
+                }
                 AnswerEvent::Delta(text) => yield AskEvent::Delta(Delta { text }),
                 AnswerEvent::Completed(answer) => {
                     record(&answer);
+                    note(&audited, &answer);
                     let body = AnswerBody::new(Some(conversation), *answer);
+                    audited.target("answer", &body.id);
                     // The person gets the answer even if it could not be kept.
                     let kept = async {
                         app.conversations.answer(conversation, asked, body.clone()).await?;
@@ -398,7 +416,10 @@ fn recorded(
                     if let Err(error) = kept.await {
                         tracing::error!(conversation.id = %conversation, "cannot keep an answer: {error:#}");
                     }
-                    yield AskEvent::Completed(Box::new(body));
+                    match finish_stream(&audited, None).await {
+                        Ok(()) => yield AskEvent::Completed(Box::new(body)),
+                        Err(error) => yield AskEvent::Failed(error),
+                    }
                     return;
                 }
                 AnswerEvent::Failed(error) => {
@@ -407,12 +428,46 @@ fn recorded(
                     if let Some(cause) = &error.cause {
                         tracing::error!(conversation.id = %conversation, "answering failed: {cause}");
                     }
-                    yield AskEvent::Failed(error);
+                    let recorded = finish_stream(&audited, Some(&error)).await;
+                    yield AskEvent::Failed(recorded.err().unwrap_or(error));
                     return;
                 }
             }
         }
     }
+}
+
+/// Notes what an answer shows.
+pub(crate) fn note(audited: &Audited, answer: &answer::Answer) {
+    audited.chunks("cited", answer.citations.iter().map(|cited| &cited.chunk));
+    let outcome = match answer.outcome {
+        answer::Outcome::Grounded => "grounded",
+        answer::Outcome::NoEvidence => "no_evidence",
+    };
+    audited.detail("answer_outcome", outcome);
+}
+
+/// Records a streamed answer before its last event is sent. One that is not streamed is recorded with its response.
+///
+/// # Errors
+/// When it cannot be recorded; then the answer must not be shown.
+pub(crate) async fn finish_stream(
+    audited: &Audited,
+    failure: Option<&ApiError>,
+) -> Result<(), ApiError> {
+    /// What was sent before the stream.
+    const SENT: u16 = 200;
+    if !audited.is_deferred() {
+        return Ok(());
+    }
+    let ended = match failure {
+        None => Ended::of_status(SENT, None),
+        Some(error) => Ended {
+            status: Some(SENT),
+            ..Ended::of_status(error.code.status().as_u16(), Some(error.code.name()))
+        },
+    };
+    Ok(audited.finish(ended).await?)
 }
 
 /// Records how an answer ended.

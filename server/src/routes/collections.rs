@@ -3,6 +3,7 @@
 use super::permissions::{self, CollectionMember, may_change};
 use super::{Json, List, ListQuery, Path, Problems, Query};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::ApiError;
 use axum::extract::State;
@@ -81,12 +82,15 @@ pub async fn list_collections(
 pub async fn create_collection(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Json(new): Json<NewCollection>,
 ) -> Result<(StatusCode, axum::Json<Collection>), ApiError> {
+    audited.target("collection", &new.name);
     let mut members = match &new.members {
         Some(given) => permissions::members(given)?,
         None => vec![Member::everyone()],
     };
+    permissions::note_members(&audited, new.members.as_deref().unwrap_or_default());
     if let Some(group) = principal.own_group() {
         members.retain(|member| member.group != group);
         members.push(Member {

@@ -4,6 +4,7 @@ use super::ask::AnswerBody;
 use super::feedback::Feedback;
 use super::{List, ListQuery, Path, Problems, Query, uuid};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::conversations as store;
 use crate::error::{ApiError, Code};
@@ -100,6 +101,7 @@ impl From<store::Turn> for Turn {
 pub async fn list_conversations(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<Conversation>>, ApiError> {
     let limit = query.limit()?;
@@ -121,6 +123,7 @@ pub async fn list_conversations(
         .collect();
     let more = items.len() > limit;
     items.truncate(limit);
+    audited.items(items.len());
     let next_cursor = items.last().filter(|_| more).map(|last| last.id.clone());
     Ok(axum::Json(List { items, next_cursor }))
 }
@@ -132,6 +135,7 @@ pub async fn list_conversations(
 pub async fn get_conversation(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Transcript>, ApiError> {
     let (owner, at) = (principal.id(), uuid(&id, || unknown(&id))?);
@@ -141,6 +145,7 @@ pub async fn get_conversation(
         .get(owner, at, hidden)
         .await?
         .ok_or_else(|| unknown(&id))?;
+    audited.items(turns.len());
     Ok(axum::Json(Transcript {
         id: conversation.id.to_string(),
         title: conversation.title,

@@ -6,6 +6,7 @@ use super::metadata::{Metadata, MetadataChange};
 use super::permissions::{collection_to_fill, may_change};
 use super::{List, ListQuery, Path, Problems, Query, document_id, list_limit, resolve};
 use crate::app::{App, AppState};
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use axum::extract::{FromRequest as _, Multipart, Request, State};
@@ -204,9 +205,13 @@ impl From<AddOutcome> for Outcome {
 pub async fn list_documents(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Query(query): Query<DocumentsQuery>,
 ) -> Result<axum::Json<List<Document>>, ApiError> {
     let limit = list_limit(query.limit)?;
+    if let Some(name) = &query.collection {
+        audited.target("collection", name);
+    }
     let names = query.collection.map(|name| vec![name]);
     let collections = resolve(&app, &principal, names.as_deref()).await?;
     let page = app
@@ -219,6 +224,7 @@ pub async fn list_documents(
             limit,
         )
         .await?;
+    audited.items(page.items.len());
     Ok(axum::Json(List {
         items: page.items.into_iter().map(Into::into).collect(),
         next_cursor: page.next,
@@ -235,14 +241,17 @@ pub async fn list_documents(
 pub async fn upload_documents(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     request: Request,
 ) -> Result<(StatusCode, axum::Json<Uploads>), ApiError> {
     let form = Multipart::from_request(request, &app).await?;
     let (collection, files) = read_form(form).await?;
+    audited.target("collection", &collection);
     principal.require_collection(&collection)?;
     let collection = collection_to_fill(&app, &principal, &collection).await?;
     let mut items = Vec::with_capacity(files.len());
     for file in files {
+        let access = file.acl.clone();
         let new = NewDocument {
             collection,
             source: file.source,
@@ -254,9 +263,26 @@ pub async fn upload_documents(
         let priority = catalog::Priority::from(file.priority);
         let added = app.pipeline.add_document_with(new, priority).await?;
         app.jobs.notify();
-        items.push(upload(&app, added).await?);
+        let item = upload(&app, added).await?;
+        audited.add("documents", item.audited(&access));
+        items.push(item);
     }
     Ok((StatusCode::ACCEPTED, axum::Json(Uploads { items })))
+}
+
+impl Upload {
+    /// Returns what the audit log says of it.
+    pub(crate) fn audited(&self, access: &AclChange) -> serde_json::Value {
+        let mut said = serde_json::json!({
+            "document": self.document.id,
+            "version": self.document.version,
+            "outcome": self.outcome,
+        });
+        if access.readers.is_some() || access.denied.is_some() {
+            said["access"] = serde_json::json!(access);
+        }
+        said
+    }
 }
 
 /// Says what became of an added file.
@@ -295,6 +321,7 @@ pub async fn get_document(
 pub async fn list_children(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<Document>>, ApiError> {
@@ -303,6 +330,7 @@ pub async fn list_children(
         .pipeline
         .children(id, &principal.access(), query.cursor.as_deref(), limit)
         .await?;
+    audited.items(page.items.len());
     Ok(axum::Json(List {
         items: page.items.into_iter().map(Into::into).collect(),
         next_cursor: page.next,
@@ -335,11 +363,13 @@ pub async fn delete_document(
 pub async fn get_document_text(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<axum::Json<DocumentText>, ApiError> {
     let (id, access) = (document_id(&id)?, principal.access());
     let document = app.pipeline.document(id, &access).await?;
     let (version, text) = app.pipeline.visible_text(id, &access).await?;
+    audited.detail("version", version);
     Ok(axum::Json(DocumentText {
         document: document.id.to_string(),
         title: document.title,
@@ -355,11 +385,13 @@ pub async fn get_document_text(
 pub async fn get_document_content(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<(HeaderMap, Vec<u8>), ApiError> {
     let (id, access) = (document_id(&id)?, principal.access());
     let document = app.pipeline.document(id, &access).await?;
     let bytes = app.pipeline.document_bytes(id, &access).await?;
+    audited.detail("version", document.version);
     let mut headers = HeaderMap::new();
     for (name, value) in [
         (header::CONTENT_TYPE, document.media_type.clone()),

@@ -6,6 +6,7 @@ use super::ask::Mode;
 use super::{Json, List, ListQuery, Path, Problems, Query, require_text, uuid};
 use crate::answer::{AnswerConfig, AnswerError};
 use crate::app::{App, AppState};
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::config::{FusionName, RetrievalConfig};
 use crate::error::ApiError;
@@ -224,6 +225,7 @@ impl Overrides {
 pub async fn list_evaluations(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<Summary>>, ApiError> {
     let limit = query.limit()?;
@@ -233,6 +235,7 @@ pub async fn list_evaluations(
     let mut items = app.evaluations.list(after, limit + 1).await?;
     let more = items.len() > limit;
     items.truncate(limit);
+    audited.items(items.len());
     let next_cursor = items
         .last()
         .filter(|_| more)
@@ -248,10 +251,13 @@ pub async fn list_evaluations(
 pub async fn create_evaluation(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Json(request): Json<NewEvaluation>,
 ) -> Result<(StatusCode, axum::Json<Summary>), ApiError> {
+    audited.target("collection", &request.collection);
     let evaluation = prepare(&app, &principal, request).await?;
     let summary = app.evaluations.start(evaluation).await?;
+    audited.target("evaluation", &summary.id.to_string());
     Ok((StatusCode::ACCEPTED, axum::Json(summary)))
 }
 
@@ -312,8 +318,11 @@ pub async fn get_evaluation_report(
 pub async fn compare_evaluations(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Query(query): Query<CompareQuery>,
 ) -> Result<axum::Json<Comparison>, ApiError> {
+    audited.target("base", &query.base);
+    audited.target("candidate", &query.candidate);
     let base = app.evaluations.get(evaluation_id(&query.base)?).await?;
     let candidate = app
         .evaluations

@@ -6,6 +6,7 @@ use super::search::{Hit, SearchTimings, hit_limit};
 use super::{Json, Problems, chunk_id, document_id, require_text, resolve};
 use crate::answer::passages::Gathered;
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use axum::extract::State;
@@ -207,8 +208,13 @@ pub struct Gate {
 pub async fn explain_search(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Json(request): Json<ExplainRequest>,
 ) -> Result<axum::Json<ExplainResponse>, ApiError> {
+    audited.asked("query", &request.query, request.collections.as_deref());
+    if let Some(groups) = &request.groups {
+        audited.detail("as_groups", groups.clone());
+    }
     require_text("query", &request.query)?;
     let limit = hit_limit(&app, request.limit)?;
     let access = access(&principal, request.groups)?;
@@ -224,6 +230,11 @@ pub async fn explain_search(
         limit,
     };
     let explanation = app.pipeline.explain(&search, document, &access).await?;
+    let shown = explanation.ranked.iter().map(|ranked| &ranked.hit.chunk);
+    audited.chunks("chunks", shown);
+    if let Some(fate) = &explanation.document {
+        audited.target("document", &fate.document.id.to_string());
+    }
     let gate = if request.answer {
         let (text, collections) = (&search.text, &search.collections);
         let gathered = app

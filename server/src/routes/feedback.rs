@@ -3,6 +3,7 @@
 use super::ask::Outcome;
 use super::{Json, Path, Problems, document_id, require_text, uuid};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::conversations as store;
 use crate::error::{ApiError, Code};
@@ -196,8 +197,10 @@ pub async fn delete_feedback(
 pub async fn export_feedback(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
 ) -> Result<([(HeaderName, &'static str); 1], String), ApiError> {
     let rated = rated_answers(&app.conversations, &app.pipeline, &principal.access()).await?;
+    audited.items(rated.len());
     let mut lines = String::new();
     for answer in rated {
         let line = serde_json::to_string(&answer).map_err(|error| ApiError::internal(&error))?;

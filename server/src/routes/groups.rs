@@ -2,6 +2,7 @@
 
 use super::{Json, List, Path, Problems};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::{ApiError, Problem};
 use crate::identity;
@@ -74,8 +75,10 @@ impl From<identity::Group> for Group {
 pub async fn list_groups(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
 ) -> Result<axum::Json<List<Group>>, ApiError> {
     let groups = app.identity.groups().await?;
+    audited.items(groups.len());
     Ok(axum::Json(List {
         items: groups.into_iter().map(Into::into).collect(),
         next_cursor: None,
@@ -89,8 +92,10 @@ pub async fn list_groups(
 pub async fn create_group(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Json(new): Json<NewGroup>,
 ) -> Result<(StatusCode, axum::Json<Group>), ApiError> {
+    audited.target("group", &new.name);
     let group = app.identity.add_group(&new.name, &new.description).await?;
     Ok((StatusCode::CREATED, axum::Json(group.into())))
 }
@@ -128,14 +133,23 @@ pub async fn delete_group(
 pub async fn put_group_members(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(name): Path<String>,
     Json(members): Json<Members>,
 ) -> Result<axum::Json<Group>, ApiError> {
     let group = app.identity.set_members(&name, members.users).await?;
+    note_members(&audited, &group);
     tracing::info!(
         principal.id = principal.id(),
         group.name = group.name,
         "the members of a group were set"
     );
     Ok(axum::Json(group.into()))
+}
+
+/// Notes who belongs to a group now.
+pub(crate) fn note_members(audited: &Audited, group: &identity::Group) {
+    for (_, name) in &group.members {
+        audited.add("members", name.as_str());
+    }
 }

@@ -37,6 +37,8 @@ pub struct Checks {
     pub embedder: String,
     /// The generator; without one answers are extracted.
     pub generator: String,
+    /// The audit log; while it fails nothing is changed or shown.
+    pub audit: String,
 }
 
 /// Returns that the process is alive.
@@ -57,7 +59,8 @@ pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Read
         tracing::error!("not ready: {}", crate::error::chain(error));
     }
     let stopping = app.stopping.is_cancelled();
-    let (status, word) = if checked.is_ok() && !stopping {
+    let recording = app.audit.trouble().is_none();
+    let (status, word) = if checked.is_ok() && recording && !stopping {
         (StatusCode::OK, "ready")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
@@ -80,6 +83,7 @@ pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Read
             "none"
         }
         .to_owned(),
+        audit: part(recording),
     };
     (
         status,

@@ -2,6 +2,7 @@
 
 use super::{List, Path, Problems, Query, list_limit, uuid};
 use crate::app::{App, AppState};
+use crate::audit::Audited;
 use crate::auth::permission::sees_job;
 use crate::auth::{Permission, Principal};
 use crate::error::ApiError;
@@ -489,10 +490,12 @@ pub async fn resume_jobs(
 pub async fn retry_jobs(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Query(query): Query<RetryQuery>,
 ) -> Result<axum::Json<Retried>, ApiError> {
     let reason = query.code.as_deref().map(reason).transpose()?;
     let n_jobs = app.pipeline.retry_failed(reason).await?;
+    audited.items(n_jobs);
     app.jobs.notify();
     Ok(axum::Json(Retried { n_jobs }))
 }

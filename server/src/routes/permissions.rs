@@ -3,6 +3,7 @@
 
 use super::{Json, Path, Problems, document_id};
 use crate::app::{App, AppState};
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use axum::extract::State;
@@ -83,6 +84,17 @@ pub fn members(given: &[CollectionMember]) -> kura_indexer::Result<Vec<Member>> 
     given.iter().map(member).collect()
 }
 
+/// Notes whom a collection is for from now on.
+pub(crate) fn note_members(audited: &Audited, members: &[CollectionMember]) {
+    for member in members {
+        let role = match member.role {
+            MemberRole::Reader => "reader",
+            MemberRole::Editor => "editor",
+        };
+        audited.add("members", format!("{}={role}", member.group));
+    }
+}
+
 /// Fails unless a principal may change this collection, its documents and who may read them: an editor of the collection,
 /// or one who reads everything. That its role lets it change documents at all was seen before.
 ///
@@ -148,6 +160,7 @@ pub async fn list_members(
 pub async fn put_members(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(name): Path<String>,
     Json(given): Json<Vec<CollectionMember>>,
 ) -> Result<axum::Json<Vec<CollectionMember>>, ApiError> {
@@ -155,6 +168,7 @@ pub async fn put_members(
     let collection = app.pipeline.collection(&name, &access).await?;
     may_change(&app, &principal, collection.id).await?;
     let members = members(&given)?;
+    note_members(&audited, &given);
     app.pipeline.set_members(&name, members, &access).await?;
     let members = app.pipeline.members(&name, &access).await?;
     Ok(axum::Json(members.into_iter().map(Into::into).collect()))
@@ -186,6 +200,7 @@ pub async fn get_acl(
 pub async fn put_acl(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
     Json(given): Json<DocumentAcl>,
 ) -> Result<axum::Json<DocumentAcl>, ApiError> {
@@ -196,6 +211,11 @@ pub async fn put_acl(
         readers: GroupId::all_named(&given.readers)?,
         denied: GroupId::all_named(&given.denied)?,
     };
+    for (name, groups) in [("readers", &acl.readers), ("denied", &acl.denied)] {
+        for group in groups {
+            audited.add(name, group.0.as_str());
+        }
+    }
     app.pipeline.set_acl(id, acl.clone(), &access).await?;
     Ok(axum::Json(acl.into()))
 }

@@ -5,6 +5,7 @@ use super::jobs::Priority;
 use super::permissions::{collection_to_fill, may_change};
 use super::{Path, Problems, Query};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::ApiError;
 use axum::body::Bytes;
@@ -52,6 +53,7 @@ pub struct PutQuery {
 pub async fn put_document(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path((name, external_id)): Path<(String, String)>,
     Query(query): Query<PutQuery>,
     headers: HeaderMap,
@@ -68,6 +70,7 @@ pub async fn put_document(
     let media_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
+    let access = acl.clone();
     let new = NewDocument {
         collection,
         source,
@@ -87,7 +90,10 @@ pub async fn put_document(
     } else {
         StatusCode::OK
     };
-    Ok((status, axum::Json(upload(&app, added).await?)))
+    let item = upload(&app, added).await?;
+    audited.target("document", &item.document.id);
+    audited.add("documents", item.audited(&access));
+    Ok((status, axum::Json(item)))
 }
 
 /// Returns the document of an external id.
@@ -122,6 +128,7 @@ pub async fn get_pushed_document(
 pub async fn delete_pushed_document(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path((name, external_id)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let access = principal.access();
@@ -132,6 +139,7 @@ pub async fn delete_pushed_document(
         .pipeline
         .document_of_source(collection, &source, &access)
         .await?;
+    audited.target("document", &document.id.to_string());
     app.pipeline.delete_document(document.id, &access).await?;
     app.withdraw_stale_answers().await?;
     Ok(StatusCode::NO_CONTENT)

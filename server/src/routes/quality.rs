@@ -2,6 +2,7 @@
 
 use super::{Path, Problems};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::ApiError;
 use axum::extract::State;
@@ -178,6 +179,7 @@ impl From<quality::Format> for FormatQuality {
 pub async fn get_quality(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(name): Path<String>,
 ) -> Result<axum::Json<Quality>, ApiError> {
     let today = jiff::Zoned::now().date();
@@ -185,5 +187,7 @@ pub async fn get_quality(
         .pipeline
         .quality(&name, &principal.access(), today)
         .await?;
-    Ok(axum::Json(Quality::of(name, found)))
+    let quality = Quality::of(name, found);
+    audited.items(quality.findings.len());
+    Ok(axum::Json(quality))
 }

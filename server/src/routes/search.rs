@@ -3,6 +3,7 @@
 use super::filter::{self, Filter};
 use super::{Json, Problems, Span, chunk_id, require_text, resolve};
 use crate::app::{App, AppState};
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::ApiError;
 use crate::telemetry;
@@ -202,8 +203,10 @@ pub(super) fn hit_limit(app: &App, limit: Option<usize>) -> Result<usize, ApiErr
 pub async fn search(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Json(request): Json<SearchRequest>,
 ) -> Result<axum::Json<SearchResponse>, ApiError> {
+    audited.asked("query", &request.query, request.collections.as_deref());
     require_text("query", &request.query)?;
     let limit = hit_limit(&app, request.limit)?;
     let request = retrieve::SearchRequest {
@@ -213,6 +216,7 @@ pub async fn search(
         limit,
     };
     let output = app.pipeline.search(&request, &principal.access()).await?;
+    audited.chunks("chunks", output.hits.iter().map(|hit| &hit.chunk));
     telemetry::record_search(&output.timings);
     Ok(axum::Json(output.into()))
 }

@@ -2,6 +2,7 @@
 
 use super::{Json, Problems};
 use crate::app::{App, AppState};
+use crate::audit::Audited;
 use crate::auth::peer::Peer;
 use crate::auth::{Permission, Principal, PrincipalKind, cookie};
 use crate::error::{ApiError, Code, Problem};
@@ -96,6 +97,7 @@ impl From<&Principal> for CurrentSession {
 pub async fn create_session(
     State(app): State<AppState>,
     Peer(peer): Peer,
+    audited: Audited,
     headers: HeaderMap,
     Json(request): Json<SignIn>,
 ) -> Result<Response, ApiError> {
@@ -119,8 +121,13 @@ pub async fn create_session(
             app.config.auth.lifetimes(),
         )
         .await?;
+    // What is no login may be a password in the wrong field: only the names of users are on record.
+    if let SignedIn::Refused(Some(user)) | SignedIn::CodeRequired(user) = &signed_in {
+        audited.target("user", &user.to_string());
+        audited.detail("name", request.name);
+    }
     match signed_in {
-        SignedIn::Refused => {
+        SignedIn::Refused(_) => {
             attempt.failed(Instant::now());
             record_sign_in("refused");
             tracing::info!(client.address = %peer, "a sign-in was refused");
@@ -129,7 +136,7 @@ pub async fn create_session(
                 "name, password or code are not those of a user who may sign in; check them, or ask an administrator",
             ))
         }
-        SignedIn::CodeRequired => {
+        SignedIn::CodeRequired(_) => {
             attempt.undecided();
             record_sign_in("code_required");
             Err(ApiError::new(
@@ -146,7 +153,9 @@ pub async fn create_session(
             record_sign_in("signed_in");
             tracing::info!(user.id = %user.id, client.address = %peer, "a user signed in");
             let ends = app.config.auth.lifetimes().end(&session);
-            let body = CurrentSession::from(&Principal::of_session(session, ends, *user));
+            let principal = Principal::of_session(session, ends, *user);
+            audited.by(&principal);
+            let body = CurrentSession::from(&principal);
             let cookie = cookie::set(&token, &app.config.auth)?;
             Ok(([(header::SET_COOKIE, cookie)], axum::Json(body)).into_response())
         }
@@ -166,12 +175,14 @@ pub async fn get_session(principal: Principal) -> axum::Json<CurrentSession> {
 pub async fn delete_session(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
 ) -> Result<Response, ApiError> {
     let Some((session, _)) = principal.session() else {
         return Err(ApiError::invalid(
             "a key has no session to end; to end the key itself, revoke it",
         ));
     };
+    audited.target("session", &session.id.to_string());
     app.identity.revoke_session(session.id).await?;
     let cookie = cookie::clear(&app.config.auth)?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
@@ -184,9 +195,10 @@ pub async fn change_password(
     State(app): State<AppState>,
     Peer(peer): Peer,
     principal: Principal,
+    audited: Audited,
     Json(request): Json<PasswordChange>,
 ) -> Result<StatusCode, ApiError> {
-    let user = prove(&app, peer, &principal, &request.current).await?;
+    let user = prove(&app, peer, &principal, &audited, &request.current).await?;
     let change = UserChange {
         password: Some(Password::new(&request.new)),
         ..UserChange::default()
@@ -202,9 +214,11 @@ pub(super) async fn prove(
     app: &App,
     peer: std::net::IpAddr,
     principal: &Principal,
+    audited: &Audited,
     password: &str,
 ) -> Result<uuid::Uuid, ApiError> {
     let user = principal.user().ok_or_else(no_account)?;
+    audited.target("user", &user.id.to_string());
     let attempt = app.throttle.begin(&user.name, peer, Instant::now());
     let attempt = attempt.map_err(throttled)?;
     if !app

@@ -2,6 +2,7 @@
 
 use super::{List, Path, Problems, Query, uuid};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::{Permission, Principal};
 use crate::error::ApiError;
 use crate::identity::{self, Error, Lifetimes};
@@ -64,11 +65,14 @@ impl Session {
 pub async fn list_sessions(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Query(query): Query<WhoseQuery>,
 ) -> Result<axum::Json<List<Session>>, ApiError> {
     let user = whose(&app.identity, &principal, query.user.as_deref()).await?;
+    audited.target("user", &user.to_string());
     let lifetimes = app.config.auth.lifetimes();
     let sessions = app.identity.sessions(user, lifetimes).await?;
+    audited.items(sessions.len());
     let items = sessions
         .into_iter()
         .map(|session| Session::new(session, lifetimes, &principal));
@@ -84,9 +88,11 @@ pub async fn list_sessions(
 pub async fn revoke_sessions(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Query(query): Query<WhoseQuery>,
 ) -> Result<StatusCode, ApiError> {
     let user = whose(&app.identity, &principal, query.user.as_deref()).await?;
+    audited.target("user", &user.to_string());
     let keeping = principal.session().map(|(session, _)| session.id);
     app.identity.revoke_sessions(user, keeping).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -99,6 +105,7 @@ pub async fn revoke_sessions(
 pub async fn revoke_session(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let unknown = || Error::UnknownSession(id.clone()).into();
@@ -107,6 +114,7 @@ pub async fn revoke_session(
     if !is_own(&principal, owner) && !principal.may(Permission::ManageIdentity) {
         return Err(unknown());
     }
+    audited.target("user", &owner.to_string());
     app.identity.revoke_session(session).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,6 +4,7 @@ use super::permissions::DocumentAcl;
 use super::{Json, List, ListQuery, Path, Problems, Query};
 use crate::app::App;
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::error::ApiError;
@@ -358,6 +359,7 @@ pub async fn remove(
 pub async fn list_sources(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<Source>>, ApiError> {
     let limit = query.limit()?;
@@ -377,6 +379,7 @@ pub async fn list_sources(
             Source::new(source, live)
         })
         .collect();
+    audited.items(items.len());
     let next_cursor = match (rest.next(), items.last()) {
         (Some(_), Some(last)) => Some(last.name.clone()),
         _ => None,
@@ -391,9 +394,12 @@ pub async fn list_sources(
 pub async fn create_source(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Json(new): Json<SourceToAdd>,
 ) -> Result<(StatusCode, axum::Json<Source>), ApiError> {
+    audited.target("collection", &new.collection);
     let source = add(&app.pipeline, &app.config, new).await?;
+    audited.target("source", &source.name);
     // Until its task has taken it up, it counts as being scanned.
     app.sync.request(source.id, ScanRequest::default());
     app.sync.notify();
@@ -422,9 +428,11 @@ pub async fn get_source(
 pub async fn change_source(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Path(name): Path<String>,
     Json(change): Json<SourceChange>,
 ) -> Result<axum::Json<Source>, ApiError> {
+    audited.detail("paused", change.paused);
     let source = app.pipeline.pause_source(&name, change.paused).await?;
     if !change.paused {
         app.sync.request(source.id, ScanRequest::default());
@@ -440,10 +448,12 @@ pub async fn change_source(
 pub async fn delete_source(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Path(name): Path<String>,
     Query(query): Query<RemoveQuery>,
 ) -> Result<StatusCode, ApiError> {
     let n = remove(&app.pipeline, &app.config, &name, query.with_documents).await?;
+    audited.detail("n_documents_deleted", n);
     app.sync.notify();
     if n > 0 {
         app.withdraw_stale_answers().await?;
@@ -473,6 +483,7 @@ pub async fn scan_source(
 pub async fn list_source_items(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Path(name): Path<String>,
     Query(query): Query<ItemsQuery>,
 ) -> Result<axum::Json<List<SourceItem>>, ApiError> {
@@ -486,6 +497,7 @@ pub async fn list_source_items(
     let more = found.len() > limit;
     found.truncate(limit);
     let items: Vec<SourceItem> = found.into_iter().map(Into::into).collect();
+    audited.items(items.len());
     let next_cursor = items.last().filter(|_| more).map(|item| item.key.clone());
     Ok(axum::Json(List { items, next_cursor }))
 }

@@ -3,6 +3,7 @@
 use super::session::{no_account, prove};
 use super::{Json, Path, Problems};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::auth::peer::Peer;
 use crate::error::ApiError;
@@ -51,9 +52,10 @@ pub async fn enroll_totp(
     State(app): State<AppState>,
     Peer(peer): Peer,
     principal: Principal,
+    audited: Audited,
     Json(request): Json<PasswordProof>,
 ) -> Result<(StatusCode, axum::Json<TotpEnrollment>), ApiError> {
-    let user = prove(&app, peer, &principal, &request.password).await?;
+    let user = prove(&app, peer, &principal, &audited, &request.password).await?;
     let enrollment = app.identity.enroll_totp(user).await?;
     let body = TotpEnrollment {
         secret: enrollment.secret.expose_secret().to_owned(),
@@ -68,9 +70,11 @@ pub async fn enroll_totp(
 pub async fn confirm_totp(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Json(request): Json<TotpCode>,
 ) -> Result<axum::Json<RecoveryCodes>, ApiError> {
     let user = principal.user().ok_or_else(no_account)?.id;
+    audited.target("user", &user.to_string());
     let codes = app.identity.confirm_totp(user, &request.code).await?;
     let codes = codes.iter().map(|code| code.expose_secret().to_owned());
     Ok(axum::Json(RecoveryCodes {
@@ -85,9 +89,10 @@ pub async fn remove_totp(
     State(app): State<AppState>,
     Peer(peer): Peer,
     principal: Principal,
+    audited: Audited,
     Json(request): Json<PasswordProof>,
 ) -> Result<StatusCode, ApiError> {
-    let user = prove(&app, peer, &principal, &request.password).await?;
+    let user = prove(&app, peer, &principal, &audited, &request.password).await?;
     app.identity.remove_totp(user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -99,9 +104,11 @@ pub async fn remove_totp(
 pub async fn reset_totp(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let user = super::users::find(&app.identity, &id).await?;
+    super::users::note(&audited, &user);
     app.identity.remove_totp(user.id).await?;
     tracing::info!(user.id = %user.id, "the second factor of a user was removed");
     Ok(StatusCode::NO_CONTENT)

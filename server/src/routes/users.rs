@@ -2,6 +2,7 @@
 
 use super::{Json, List, ListQuery, Path, Problems, Query, uuid};
 use crate::app::AppState;
+use crate::audit::Audited;
 use crate::auth::{Principal, key_owner};
 use crate::error::{ApiError, Code, Problem};
 use crate::identity::{self, Identity, Password, Role, UserKind};
@@ -146,6 +147,7 @@ impl From<UserChange> for identity::UserChange {
 pub async fn list_users(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<User>>, ApiError> {
     let limit = query.limit()?;
@@ -158,6 +160,7 @@ pub async fn list_users(
     let users = app.identity.users(after, limit + 1).await?;
     let more = users.len() > limit;
     let items: Vec<User> = users.into_iter().take(limit).map(Into::into).collect();
+    audited.items(items.len());
     let next_cursor = items.last().filter(|_| more).map(|last| last.id.clone());
     Ok(axum::Json(List { items, next_cursor }))
 }
@@ -169,9 +172,11 @@ pub async fn list_users(
 pub async fn create_user(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Json(new): Json<NewUser>,
 ) -> Result<(StatusCode, axum::Json<User>), ApiError> {
     let user = app.identity.add_user(new.into()).await?;
+    note_new(&audited, &user);
     tracing::info!(principal.id = principal.id(), user.id = %user.id, "a user was added");
     Ok((StatusCode::CREATED, axum::Json(user.into())))
 }
@@ -183,9 +188,12 @@ pub async fn create_user(
 pub async fn get_user(
     State(app): State<AppState>,
     _principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<axum::Json<User>, ApiError> {
-    Ok(axum::Json(find(&app.identity, &id).await?.into()))
+    let user = find(&app.identity, &id).await?;
+    note(&audited, &user);
+    Ok(axum::Json(user.into()))
 }
 
 /// Changes a user. It counts from the user's next request on.
@@ -197,10 +205,13 @@ pub async fn get_user(
 pub async fn change_user(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
     Json(change): Json<UserChange>,
 ) -> Result<axum::Json<User>, ApiError> {
     let user = find(&app.identity, &id).await?;
+    note(&audited, &user);
+    change.note(&audited);
     let is_self = super::sessions::is_own(&principal, user.id);
     if is_self && (change.role.is_some() || change.active.is_some()) {
         return Err(itself("change the own role or deactivate themselves"));
@@ -225,9 +236,11 @@ pub async fn change_user(
 pub async fn delete_user(
     State(app): State<AppState>,
     principal: Principal,
+    audited: Audited,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let user = find(&app.identity, &id).await?;
+    note(&audited, &user);
     if super::sessions::is_own(&principal, user.id) {
         return Err(itself("delete themselves"));
     }
@@ -236,6 +249,40 @@ pub async fn delete_user(
     app.conversations.forget(owners.collect()).await?;
     tracing::info!(principal.id = principal.id(), user.id = %user.id, "a user was deleted");
     Ok(StatusCode::NO_CONTENT)
+}
+
+impl UserChange {
+    /// Notes what is to change; of a password only that it does.
+    pub(crate) fn note(&self, audited: &Audited) {
+        if let Some(role) = self.role {
+            audited.detail("role", role.as_str());
+        }
+        if let Some(active) = self.active {
+            audited.detail("active", active);
+        }
+        for (field, changes) in [
+            ("password", self.password.is_some()),
+            ("display_name", self.display_name.is_some()),
+            ("email", self.email.is_some()),
+        ] {
+            if changes {
+                audited.add("changed", field);
+            }
+        }
+    }
+}
+
+/// Notes whom it makes.
+pub(crate) fn note_new(audited: &Audited, user: &identity::User) {
+    note(audited, user);
+    audited.detail("role", user.role.as_str());
+    audited.detail("groups", user.groups.as_slice());
+}
+
+/// Notes which user it is about.
+pub(crate) fn note(audited: &Audited, user: &identity::User) {
+    audited.target("user", &user.id.to_string());
+    audited.detail("name", user.name.as_str());
 }
 
 /// Returns the user of an id or a login.

@@ -100,6 +100,92 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the records of the audit log, the latest first. */
+        get: operations["list_audit_records"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/head": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns the end of the audit log, to be kept elsewhere. */
+        get: operations["get_audit_head"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the holds. */
+        get: operations["list_audit_holds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/holds/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Adds a hold: from now on no record is dropped. Adding one that is there changes nothing. */
+        put: operations["add_audit_hold"];
+        post?: never;
+        /** Releases a hold. */
+        delete: operations["release_audit_hold"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Checks every record of the audit log and its end. What is wrong is in `findings`. */
+        get: operations["verify_audit_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/collections": {
         parameters: {
             query?: never;
@@ -1256,6 +1342,119 @@ export interface components {
             /** @description Last, instead. */
             failed: components["schemas"]["Problem"];
         };
+        /** @description Something that is not as it was written. */
+        AuditFinding: {
+            /** @description The file, and the line from 1 where it is one. */
+            place: string;
+            /**
+             * Format: int64
+             * @description The number of the record that is bad or missing; absent where it is no record.
+             */
+            seq: number | null;
+            /** @description What is wrong. */
+            trouble: string;
+        };
+        /** @description The end of the audit log. Kept elsewhere, it shows later whether the log was cut short or replaced. */
+        AuditHead: {
+            /** @description Both as `kura audit verify --head` takes them. */
+            anchor: string;
+            /** @description Its hash. */
+            hash: string;
+            /**
+             * Format: int64
+             * @description Number of the last record; 0 when there is none.
+             */
+            seq: number;
+        };
+        /** @description A hold: while there is one, no record is dropped, however old. */
+        AuditHold: {
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description How something ended, with HTTP's and kura's word for it. */
+        AuditOutcome: {
+            /** @description The problem's code, if there was one. */
+            code?: string | null;
+            /** @description How. */
+            result: components["schemas"]["AuditResult"];
+            /**
+             * Format: int32
+             * @description HTTP status, of requests.
+             */
+            status?: number | null;
+        };
+        /** @description A record of the audit log. The order of the fields is part of the format. */
+        AuditRecord: {
+            /** @description What was done or tried, like `document.read`. Names never change. */
+            action: string;
+            /**
+             * Format: date-time
+             * @description When it was recorded.
+             */
+            at: string;
+            /** @description How that is known: `session`, `api_key`, `local_token`, `process`, `source`, `kura` or `none`. */
+            authentication: string;
+            /** @description The id of the session or of the user's API key. */
+            credential?: string | null;
+            /** @description More about it, such as the chunks that were shown. */
+            details?: Record<string, never>;
+            /** @description SHA-256 of the record and `prev_hash`, in lower-case hex. */
+            hash: string;
+            /** @description HMAC-SHA-256 of `hash` under the key of the log, in lower-case hex. */
+            mac: string;
+            /** @description The login, or what stands for it. */
+            name?: string | null;
+            /** @description How it ended. */
+            outcome: components["schemas"]["AuditOutcome"];
+            /** @description The address that the request came from. */
+            peer?: string | null;
+            /** @description `hash` of the record before. */
+            prev_hash: string;
+            /** @description Who; absent when nobody was recognized. */
+            principal?: string | null;
+            /** @description The request's id, which responses and the server's log have, too. */
+            request?: string | null;
+            /** @description A user's role at that time. */
+            role?: string | null;
+            /**
+             * Format: int64
+             * @description From 1, without gaps.
+             */
+            seq: number;
+            /** @description To what: kinds of things (`collection`, `document`, `conversation`, …) with their ids. */
+            target?: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * @description How something ended.
+         * @enum {string}
+         */
+        AuditResult: "success" | "refused" | "failed" | "cut_off";
+        /** @description What was found. */
+        AuditVerification: {
+            /** @description What is wrong, the first bad record first; empty when all is well. */
+            findings: components["schemas"]["AuditFinding"][];
+            /**
+             * Format: int64
+             * @description The first record that is kept; earlier ones were dropped by retention.
+             */
+            first_seq: number;
+            /** @description Its hash. */
+            last_hash: string;
+            /**
+             * Format: int64
+             * @description The last sound record; 0 when there is none.
+             */
+            last_seq: number;
+            /**
+             * Format: int64
+             * @description Records that are sound, from the first on.
+             */
+            n_records: number;
+            /** @description What is no harm and good to know. */
+            notes: string[];
+        };
         BTreeMap: {
             [key: string]: number;
         };
@@ -1379,6 +1578,8 @@ export interface components {
         };
         /** @description The parts of kura: `ok`, `none` (not configured or not installed) or `failed`. */
         Checks: {
+            /** @description The audit log; while it fails nothing is changed or shown. */
+            audit: string;
             /** @description The catalog. */
             catalog: string;
             /** @description The embedder. */
@@ -1423,7 +1624,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "invalid_credentials" | "code_required" | "too_many_attempts" | "forbidden" | "unknown_user" | "user_exists" | "unknown_group" | "group_exists" | "unknown_api_key" | "unknown_session" | "unknown_collection" | "unknown_document" | "part_of_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "unavailable" | "internal";
+        Code: "unauthorized" | "invalid_credentials" | "code_required" | "too_many_attempts" | "forbidden" | "unknown_user" | "user_exists" | "unknown_group" | "group_exists" | "unknown_api_key" | "unknown_session" | "unknown_collection" | "unknown_document" | "part_of_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "audit_unavailable" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -2763,6 +2964,64 @@ export interface components {
                 role: components["schemas"]["UserRole"] | null;
                 /** @description Whose: the user's id. */
                 user: string;
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        List_AuditHold: {
+            /** @description The items. */
+            items: {
+                /** @description Its name. */
+                name: string;
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
+        List_AuditRecord: {
+            /** @description The items. */
+            items: {
+                /** @description What was done or tried, like `document.read`. Names never change. */
+                action: string;
+                /**
+                 * Format: date-time
+                 * @description When it was recorded.
+                 */
+                at: string;
+                /** @description How that is known: `session`, `api_key`, `local_token`, `process`, `source`, `kura` or `none`. */
+                authentication: string;
+                /** @description The id of the session or of the user's API key. */
+                credential?: string | null;
+                /** @description More about it, such as the chunks that were shown. */
+                details?: Record<string, never>;
+                /** @description SHA-256 of the record and `prev_hash`, in lower-case hex. */
+                hash: string;
+                /** @description HMAC-SHA-256 of `hash` under the key of the log, in lower-case hex. */
+                mac: string;
+                /** @description The login, or what stands for it. */
+                name?: string | null;
+                /** @description How it ended. */
+                outcome: components["schemas"]["AuditOutcome"];
+                /** @description The address that the request came from. */
+                peer?: string | null;
+                /** @description `hash` of the record before. */
+                prev_hash: string;
+                /** @description Who; absent when nobody was recognized. */
+                principal?: string | null;
+                /** @description The request's id, which responses and the server's log have, too. */
+                request?: string | null;
+                /** @description A user's role at that time. */
+                role?: string | null;
+                /**
+                 * Format: int64
+                 * @description From 1, without gaps.
+                 */
+                seq: number;
+                /** @description To what: kinds of things (`collection`, `document`, `conversation`, …) with their ids. */
+                target?: {
+                    [key: string]: string;
+                };
             }[];
             /** @description Send it as `cursor` for the next page; absent at the end. */
             next_cursor: string | null;
@@ -4674,6 +4933,361 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Answer"];
                     "text/event-stream": components["schemas"]["AskEvents"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_audit_records: {
+        parameters: {
+            query?: {
+                /** @description Recorded at this time (RFC 3339) or later. */
+                from?: string;
+                /** @description Recorded before this time (RFC 3339). */
+                to?: string;
+                /** @description By this principal: its id or its login. */
+                principal?: string;
+                /** @description This action, or all that begin with it and a dot: `document` is all about documents. */
+                action?: string;
+                /** @description To the thing with this id, of whatever kind. */
+                target?: string;
+                /** @description Ended like this. */
+                result?: components["schemas"]["AuditResult"];
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_AuditRecord"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_head: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditHead"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_audit_holds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_AuditHold"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_audit_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The hold's name: letters, digits, `-`, `_` and `.` */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditHold"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_audit_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The hold's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Released */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verify_audit_log: {
+        parameters: {
+            query?: {
+                /** @description `anchor` of an earlier head, `SEQ:HASH`. */
+                head?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerification"];
                 };
             };
             /** @description Invalid request. */

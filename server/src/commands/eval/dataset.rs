@@ -1,5 +1,6 @@
 //! `kura eval dataset`
 
+use crate::audit::Audited;
 use crate::commands::backend::{Backend, blocking};
 use crate::commands::{Outcome, print_json};
 use crate::config::Config;
@@ -12,6 +13,7 @@ use crate::routes::feedback::{RatedAnswer, rated_answers};
 use kura_indexer::AccessFilter;
 use serde::Serialize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Subcommands of `kura eval dataset`.
 #[derive(Debug, clap::Subcommand)]
@@ -121,8 +123,15 @@ async fn read(config: &Config, collection: &str) -> anyhow::Result<(Library, Vec
             let access = AccessFilter::unrestricted("local command of the operator");
             let path = config.data_dir.join("conversations.db");
             let conversations = blocking(move || Conversations::open(&path)).await?;
-            let rated = rated_answers(&conversations, &pipeline, &access).await?;
-            Ok((Library::local(pipeline, collection, access).await?, rated))
+            let export = async |audited: &Audited| {
+                let rated = rated_answers(&conversations, &pipeline, &access).await?;
+                audited.target("collection", collection);
+                audited.items(rated.len());
+                Ok(rated)
+            };
+            let rated = pipeline.audited("feedback.export", export).await?;
+            let library = Library::local(Arc::clone(&pipeline), collection, access).await?;
+            Ok((library, rated))
         }
         Backend::Server(client) => {
             let asking = client.clone();

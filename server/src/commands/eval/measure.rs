@@ -3,6 +3,7 @@
 use super::print;
 use crate::answer::{AnswerConfig, AnswerError, AnswerMode};
 use crate::app;
+use crate::audit::Audited;
 use crate::client::Client;
 use crate::commands::ask::ModeArg;
 use crate::commands::backend::{Backend, blocking};
@@ -22,6 +23,7 @@ use kura_indexer::{AccessFilter, IndexConfig};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often the server is asked how far it is.
@@ -230,11 +232,15 @@ async fn measure(
             }
             Backend::Local(pipeline) => {
                 let access = AccessFilter::unrestricted("local command of the operator");
-                let task = task(config, asked).await?;
-                Evaluation::of_collection(
-                    &dataset, pipeline, collection, access, task, &settings, options,
-                )
-                .await?
+                let evaluate = async |audited: &Audited| {
+                    audited.target("collection", collection);
+                    let (task, pipeline) = (task(config, asked).await?, Arc::clone(&pipeline));
+                    Evaluation::of_collection(
+                        &dataset, pipeline, collection, access, task, &settings, options,
+                    )
+                    .await
+                };
+                pipeline.audited("evaluation.create", evaluate).await?
             }
         },
     };

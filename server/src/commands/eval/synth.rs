@@ -1,6 +1,7 @@
 //! `kura eval synth`
 
 use crate::app;
+use crate::audit::Audited;
 use crate::commands::backend::{Backend, blocking};
 use crate::commands::{Hinted, Outcome, print_json, progress_bar};
 use crate::config::Config;
@@ -117,7 +118,11 @@ async fn library(config: &Config, collection: &str) -> anyhow::Result<Library> {
     match Backend::open(config).await? {
         Backend::Local(pipeline) => {
             let access = AccessFilter::unrestricted("local command of the operator");
-            Library::local(pipeline, collection, access).await
+            let read = async |audited: &Audited| {
+                audited.target("collection", collection);
+                Library::local(Arc::clone(&pipeline), collection, access).await
+            };
+            pipeline.audited("evaluation.synthesize", read).await
         }
         Backend::Server(client) => Library::server(client, collection).await,
     }

@@ -2,6 +2,7 @@
 
 use super::files::Found;
 use super::report::{FileOutcome, Row};
+use crate::audit::Audited;
 use crate::commands::backend::{Backend, blocking};
 use crate::config::Config;
 use crate::error::Code;
@@ -72,7 +73,15 @@ async fn known(config: &Config, collection: &str) -> anyhow::Result<HashMap<Stri
         return Ok(HashMap::new());
     }
     let documents = match Backend::open(config).await? {
-        Backend::Local(pipeline) => local(&pipeline, collection).await?,
+        Backend::Local(here) => {
+            let list = async |audited: &Audited| {
+                audited.target("collection", collection);
+                let documents = local(&here, collection).await?;
+                audited.items(documents.len());
+                Ok(documents)
+            };
+            here.audited("document.list", list).await?
+        }
         Backend::Server(client) => {
             let name = collection.to_owned();
             match blocking(move || client.documents(&name)).await {

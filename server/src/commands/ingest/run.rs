@@ -2,6 +2,7 @@
 
 use super::files::Found;
 use super::report::{Child, FileOutcome, Row};
+use crate::audit::Audited;
 use crate::client::{Client, Refused, Said};
 use crate::commands::backend::blocking;
 use crate::commands::{size, span};
@@ -36,6 +37,7 @@ pub(super) struct Batch {
 /// Adds all files, then runs their jobs in this process.
 pub(super) async fn local(
     pipeline: &Pipeline,
+    audited: &Audited,
     batch: Batch,
     metadata: &MetadataChange,
     found: Vec<Found>,
@@ -45,7 +47,7 @@ pub(super) async fn local(
         &batch.bar,
     );
     let collection = pipeline.create_collection(&batch.collection).await?.id;
-    let mut rows = Vec::with_capacity(found.len());
+    let (mut rows, mut n_documents) = (Vec::with_capacity(found.len()), 0);
     let mut jobs: HashMap<JobId, usize> = HashMap::new();
     bar.set_message("adding");
     for file in found {
@@ -86,6 +88,14 @@ pub(super) async fn local(
             None => bar.inc(1),
         }
         let outcome: crate::routes::documents::Outcome = added.outcome.into();
+        let (id, version) = (added.document.id.to_string(), added.document.version);
+        let target = [("collection", batch.collection.as_str()), ("document", &id)];
+        // One by one, so that a run that is cut off leaves a record of what it added.
+        let access = serde_json::json!(batch.acl);
+        let details = [("version", version.into()), ("access", access)];
+        audited.also("document.create", &target, &details);
+        n_documents += 1;
+        audited.items(n_documents);
         let mut row = Row::new(&file, FileOutcome::from(outcome));
         row.settle(added.document.into(), None);
         rows.push(row);
