@@ -306,6 +306,7 @@ fn body(method: &str, path: &str, target: &Secret) -> Option<Option<(&'static st
             | "/api/v1/jobs/{id}/cancel"
             | "/api/v1/jobs/{id}/retry",
         ) => Some(None),
+        ("PUT", "/api/v1/audit/holds/{name}") => Some(None),
         ("POST", "/api/v1/collections") => of(json!({ "name": format!("c{}", target.collection) })),
         ("PUT", "/api/v1/collections/{name}/members") => {
             of(json!([{ "group": "everyone", "role": "editor" }]))
