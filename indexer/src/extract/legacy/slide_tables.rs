@@ -112,7 +112,8 @@ fn table(group: &[u8]) -> Option<SlideTable> {
     }
     let mut laid_out: Vec<Row> = Vec::with_capacity(rows.len());
     for (at, places) in grid.iter().enumerate() {
-        let mut row = Row::default();
+        // The file does not say what its header is: the first row, as in PowerPoint's own styles.
+        let mut row = Row::new(at == 0);
         for (column, place) in places.iter().enumerate() {
             match place.and_then(|index| boxes.get(index)) {
                 None => row.push("", 1),
@@ -273,7 +274,7 @@ mod tests {
         let [table] = in_stream(&slide(1, &shapes())).try_into().unwrap();
         let mut outline = Outline::default();
         outline.table_of(&table.rows);
-        let want = "| | 売上 · 2023 | 売上 · 2024 |\n| --- | --- | --- |\n| Tokyo office | 1 | 2 |\n| Tokyo office | both | |";
+        let want = "| | 売上 | 売上 |\n| --- | --- | --- |\n| | 2023 | 2024 |\n| Tokyo office | 1 | 2 |\n| Tokyo office | both | |";
         assert_eq!(outline.finish().blocks[0].text, want);
         let lines = ["売上", "2023", "2024", "Tokyo", "office", "1", "2", "both"];
         assert_eq!(table.lines, lines);
