@@ -1,3 +1,4 @@
+import type { Problem } from "../api/types";
 import type { Messages } from "./en";
 
 const count = (n: number) => n.toLocaleString("ja");
@@ -267,6 +268,6 @@ export const ja: Messages = {
       audit_unavailable: "監査ログに記録できないため、実行できません",
       unavailable: "サーバーの準備ができていません",
       internal: "サーバー内部で問題が起きました",
-    },
+    } satisfies Record<Problem["code"], string>,
   },
 };
