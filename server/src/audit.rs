@@ -38,10 +38,14 @@ pub use layer::Audited;
 pub use record::{Draft, Ending, Outcome, Record, Who};
 pub use writer::Unavailable;
 
+/// Most records that wait for the disk while reading goes on; some 20 MB.
+const MAX_WAITING: usize = 20_000;
+
 /// The log of a data directory. Clones of it are made with [`Arc`]; the last one to go waits for what is unwritten.
 pub struct AuditLog {
     data_dir: PathBuf,
     content: bool,
+    reads_need_record: bool,
     shared: Arc<Shared>,
     /// Absent when the log could not be opened.
     sender: Option<mpsc::Sender<Message>>,
@@ -89,7 +93,9 @@ impl AuditLog {
             segment_bytes: Options::SEGMENT_BYTES,
             retention_days: config.retention_days,
         };
-        Self::open_with(data_dir, config.content, options)
+        let mut log = Self::open_with(data_dir, config.content, options);
+        log.reads_need_record = config.reads_need_record;
+        log
     }
 
     fn open_with(data_dir: &Path, content: bool, options: Options) -> Self {
@@ -117,6 +123,7 @@ impl AuditLog {
         Self {
             data_dir: data_dir.to_owned(),
             content,
+            reads_need_record: true,
             shared,
             sender,
             thread,
@@ -138,6 +145,18 @@ impl AuditLog {
             None => Ok(()),
             Some(trouble) => Err(Unavailable(trouble)),
         }
+    }
+
+    /// Fails while what is read may not be shown, because it cannot be recorded.
+    ///
+    /// # Errors
+    /// Then, with the reason. If reading needs no record at once, only when there is no writer that would record it later,
+    /// or too much waits for it.
+    pub fn require_to_read(&self) -> Result<(), Unavailable> {
+        let may_wait = !self.reads_need_record
+            && self.sender.is_some()
+            && self.shared.seen().waiting < MAX_WAITING;
+        if may_wait { Ok(()) } else { self.require() }
     }
 
     /// Records; durable when this returns. What is given is recorded even if the caller does not wait for it.
@@ -250,7 +269,7 @@ impl From<Unavailable> for ApiError {
     fn from(_: Unavailable) -> Self {
         Self::new(
             Code::AuditUnavailable,
-            "the audit log cannot be written, and nothing is changed or shown that cannot be recorded; the server's log \
+            "the audit log cannot be written, and nothing is done that cannot be recorded; the server's log \
              says why. Free some space, or see what `kura audit verify` says",
         )
     }

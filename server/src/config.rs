@@ -281,6 +281,8 @@ impl RetrievalConfig {
 pub struct AuditConfig {
     /// Whether questions are kept as they were asked.
     pub content: bool,
+    /// Whether nothing is shown that is not on record, rather than that searches go on while the disk takes nothing.
+    pub reads_need_record: bool,
     /// Days after which records are dropped; 0: never.
     pub retention_days: u32,
 }

@@ -810,7 +810,9 @@ fn questions_are_kept_only_where_the_operator_wants_it() {
 
 #[test]
 fn what_cannot_be_recorded_is_not_done() {
-    let app = TestApp::start();
+    let app = TestApp::with(kura_tests::fake_models(&[]), |config| {
+        config.audit.reads_need_record = true;
+    });
     // A folder where the first segment should be is a disk that takes nothing.
     let segment = app
         .app
@@ -867,6 +869,34 @@ fn what_cannot_be_recorded_is_not_done() {
     // What was done and not acknowledged is on record after all.
     let made = wait_for(&app, |record| record.action == "collection.create");
     assert_eq!(made.target["collection"], "one");
+    verify(&app);
+}
+
+#[test]
+fn reading_goes_on_while_the_disk_takes_nothing_and_is_recorded_later() {
+    let app = TestApp::start();
+    let data_dir = &app.app.config.data_dir;
+    let segment = data_dir.join("audit/00000000000000000001.jsonl");
+    fs_err::create_dir(&segment).unwrap();
+    let search = |_| app.client.post("/api/v1/search", &json!({ "query": "x" }));
+    let seen: Vec<Reply> = (0..5).map(search).collect();
+    for reply in &seen {
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    let create = || {
+        let body = json!({ "name": "one" });
+        app.client.post("/api/v1/collections", &body)
+    };
+    create().assert_problem(503, "audit_unavailable");
+
+    fs_err::remove_dir(&segment).unwrap();
+    for reply in &seen {
+        let id = reply.header("x-request-id").unwrap();
+        let record = wait_for(&app, |record| record.request.as_deref() == Some(id));
+        assert_eq!(record.action, "search");
+        assert_eq!(of_request(&app, reply).len(), 1);
+    }
+    assert_eq!(create().status, 201);
     verify(&app);
 }
 

@@ -1,5 +1,5 @@
-//! A disk that becomes read-only under a working server, as file systems do when the device below them fails: what cannot
-//! be recorded is refused, nothing acknowledged is lost, and once the disk is repaired so is everything else.
+//! A disk that becomes read-only under a working server, as file systems do when the device below them fails: searches go
+//! on, nothing is changed, nothing acknowledged is lost, and once the disk is repaired so is everything else.
 //!
 //! Needs root, loop devices and ext4; without them it says that it was skipped.
 
@@ -37,7 +37,7 @@ fn a_disk_that_becomes_read_only_loses_nothing() {
                 let reply = server
                     .client
                     .post("/api/v1/search", &json!({ "query": "note" }));
-                reply.assert_problem(503, "audit_unavailable");
+                assert_eq!(reply.status, 200, "{reply:?}");
             }
             let refused = server.client.upload("c", "late.md", b"Too late.");
             refused.assert_problem(503, "audit_unavailable");

@@ -174,7 +174,9 @@ impl Audited {
         let is_turned_away = is_turned_away(&draft.who, &draft.outcome);
         let recorded = ticket.log.record(draft).await;
         match ticket.class {
-            Class::Mutating | Class::Reading if !is_turned_away => recorded,
+            Class::Mutating if !is_turned_away => recorded,
+            // It is kept, and recorded later.
+            Class::Reading if !is_turned_away => recorded.or_else(|_| ticket.log.require_to_read()),
             Class::Mutating | Class::Reading | Class::Administrative | Class::Unrecorded => Ok(()),
         }
     }
@@ -182,10 +184,12 @@ impl Audited {
     /// Fails if it may not go unrecorded and nothing can be recorded.
     fn require(&self) -> Result<(), ApiError> {
         match &self.0 {
-            Some(ticket) if matches!(ticket.class, Class::Mutating | Class::Reading) => {
-                Ok(ticket.log.require()?)
-            }
-            _ => Ok(()),
+            Some(ticket) => match ticket.class {
+                Class::Mutating => Ok(ticket.log.require()?),
+                Class::Reading => Ok(ticket.log.require_to_read()?),
+                Class::Administrative | Class::Unrecorded => Ok(()),
+            },
+            None => Ok(()),
         }
     }
 

@@ -506,6 +506,7 @@ fn a_log_put_aside_is_followed_by_one_that_says_so() {
 fn config() -> AuditConfig {
     AuditConfig {
         content: false,
+        reads_need_record: true,
         retention_days: 0,
     }
 }

@@ -1,8 +1,8 @@
 //! The thread that writes the log. It takes all that waits and commits it at once, so that many requests share two
 //! fsyncs; whoever waits for a record is told when it is durable.
 //!
-//! What the disk does not take is kept and tried again every second. Until that works the log has a *trouble*, and the
-//! server refuses what it could not record.
+//! What the disk does not take is kept and tried again every second. Until that works the log has a *trouble*: the server
+//! refuses to change anything, and what is read meanwhile waits here with the rest.
 
 use super::record::{Draft, Outcome, Who};
 use super::refusals::Refusals;
@@ -67,6 +67,8 @@ pub(super) struct Seen {
     pub(super) holds: BTreeSet<String>,
     /// Why nothing can be written at present.
     pub(super) trouble: Option<String>,
+    /// Records that wait for the disk.
+    pub(super) waiting: usize,
 }
 
 impl Shared {
@@ -99,6 +101,7 @@ type Waiting = (
 /// Writes until nobody can send any more.
 pub(super) fn run(mut store: Store, messages: &Receiver<Message>, shared: &Shared) {
     let mut pending: Vec<Waiting> = Vec::new();
+    let mut retry_due = Instant::now();
     // At once at the start.
     let mut retention_due = Instant::now();
     loop {
@@ -127,7 +130,15 @@ pub(super) fn run(mut store: Store, messages: &Receiver<Message>, shared: &Share
         if let Some(draft) = shared.refusals().summary(Instant::now(), ended) {
             pending.push(((draft, now()), None));
         }
-        commit(&mut store, &mut pending, shared);
+        if ended || Instant::now() >= retry_due {
+            retry_due = Instant::now();
+            commit(&mut store, &mut pending, shared);
+            if !pending.is_empty() {
+                retry_due += RETRY;
+            }
+        } else {
+            put_off(&mut pending, shared);
+        }
         for order in orders {
             obey(&mut store, order, shared);
         }
@@ -167,9 +178,7 @@ fn commit(store: &mut Store, pending: &mut Vec<Waiting>, shared: &Shared) {
         Err(error) => {
             let cause = error.to_string();
             if shared.seen().trouble.as_ref() != Some(&cause) {
-                tracing::error!(
-                    "the audit log cannot be written, so requests are refused: {cause}"
-                );
+                tracing::error!("the audit log cannot be written, so changes are refused: {cause}");
             }
             shared.set_trouble(Some(cause.clone()));
             // What was done is recorded as soon as the disk takes it.
@@ -177,9 +186,24 @@ fn commit(store: &mut Store, pending: &mut Vec<Waiting>, shared: &Shared) {
             Err(Unavailable(cause))
         }
     };
+    shared.seen().waiting = pending.len();
     for reply in replies.into_iter().flatten() {
         // Whoever waited may have gone.
         let _ = reply.send(outcome.clone());
+    }
+}
+
+/// Tells those who wait that the disk has just failed: to try for each of them what all others wait for, too, would take
+/// longer with every one.
+fn put_off(pending: &mut [Waiting], shared: &Shared) {
+    let mut seen = shared.seen();
+    seen.waiting = pending.len();
+    let cause = seen.trouble.clone().unwrap_or_default();
+    drop(seen);
+    for (_, reply) in pending {
+        if let Some(reply) = reply.take() {
+            let _ = reply.send(Err(Unavailable(cause.clone())));
+        }
     }
 }
 
