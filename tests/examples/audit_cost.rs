@@ -71,6 +71,7 @@ fn records() {
     let dir = tempfile::tempdir().unwrap();
     let config = AuditConfig {
         content: false,
+        reads_need_record: true,
         retention_days: 0,
     };
     let log = Arc::new(AuditLog::open(dir.path(), &config));
