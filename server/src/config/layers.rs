@@ -354,7 +354,7 @@ mod tests {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join("\n");
-        assert!(text.contains("identity"), "{text}");
+        assert!(text.contains("auth.public_url"), "{text}");
     }
 
     #[test]

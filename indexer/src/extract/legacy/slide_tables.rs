@@ -110,6 +110,12 @@ fn table(group: &[u8]) -> Option<SlideTable> {
             }
         }
     }
+    // Below a cell over several columns another row tells these apart, so that what it says of several holds for each.
+    let is_wide = |row: &usize| {
+        let mut cells = boxes.iter().filter(|cell| down(cell).contains(row));
+        cells.any(|cell| across(cell).len() > 1)
+    };
+    let n_naming = 1 + (0..rows.len()).take_while(is_wide).count();
     let mut laid_out: Vec<Row> = Vec::with_capacity(rows.len());
     for (at, places) in grid.iter().enumerate() {
         // The file does not say what its header is: the first row, as in PowerPoint's own styles.
@@ -117,6 +123,7 @@ fn table(group: &[u8]) -> Option<SlideTable> {
         for (column, place) in places.iter().enumerate() {
             match place.and_then(|index| boxes.get(index)) {
                 None => row.push("", 1),
+                Some(cell) if at > 0 && at < n_naming => row.push(cell.text.as_str(), 1),
                 Some(cell) if across(cell).start < column => row.push_left(),
                 Some(cell) if down(cell).start < at => row.push_above(laid_out.last(), 1),
                 Some(cell) => row.push(cell.text.as_str(), 1),
