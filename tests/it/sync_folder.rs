@@ -277,6 +277,7 @@ fn a_folder_stays_in_step_through_random_changes() {
 }
 
 #[test]
+#[ignore = "takes minutes, as each of 10,000 documents is read back; `--ignored` runs it"]
 fn ten_thousand_files_stay_in_step() {
     stays_in_step(10_000, 500);
 }
