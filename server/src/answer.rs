@@ -5,7 +5,7 @@
 //! Trust does not depend on the generator. Before it runs, [`evidence`] decides whether anything retrieved
 //! supports the question; after it ran, [`attribute`] ties each sentence to the passage that supports it,
 //! drops markers that do not hold and flags figures and names that no passage has. When no generator is
-//! installed, or nothing it wrote holds, [`extractive`] answers with the documents' own sentences.
+//! installed, it sees no answer, or nothing it wrote holds, [`extractive`] answers with the documents' own sentences.
 
 pub mod attribute;
 pub mod condense;
@@ -168,6 +168,9 @@ pub struct AnswerConfig {
     pub section_tokens: usize,
     /// Whether a question with several parts is also searched part by part.
     pub decompose: bool,
+    /// Whether there is no answer when the generator sees none in passages that passed the gate. Otherwise the
+    /// documents' closest sentences are shown, with a line that says so.
+    pub trust_refusals: bool,
     /// The most tokens the generator writes.
     pub max_new_tokens: usize,
     /// Probability, 0 to 1, that the best passage supports the question, below which the outcome is
@@ -326,6 +329,8 @@ pub enum FlagKind {
     UnsupportedName,
     /// No passage supports the sentence.
     UncitedSentence,
+    /// The sentence says that the generator saw no answer in the passages whose sentences follow.
+    ModelRefused,
 }
 
 /// Milliseconds per step.
@@ -442,29 +447,34 @@ fn run(
         }
         timings.generate = ms(generating);
         let name = generator.spec().id.to_string();
-        if prompt::is_refusal(&raw) {
+        let refused = prompt::is_refusal(&raw);
+        if refused && assistant.config.trust_refusals {
             timings.total = ms(start);
             yield AnswerEvent::Completed(Box::new(no_evidence(language, support, usage, Some(name), timings)));
             return;
         }
 
         let verifying = Instant::now();
-        let verified = attribute::attribute(embedder.as_ref(), assistant.scale, &raw, &passages).await?;
-        let mut answer = if verified.citations.is_empty() {
-            // Nothing the generator wrote holds, but the gate found support: the documents speak for themselves.
-            extractive::answer(&passages, support)
+        let mut answer = if refused {
+            extractive::closest(language, &passages, support)
         } else {
-            Answer {
-                outcome: Outcome::Grounded,
-                mode: AnswerMode::Generate,
-                text: verified.text,
-                citations: verified.citations,
-                flags: verified.flags,
-                support,
-                finish_reason,
-                usage,
-                generator: Some(name),
-                timings_ms: timings,
+            let verified = attribute::attribute(embedder.as_ref(), assistant.scale, &raw, &passages).await?;
+            if verified.citations.is_empty() {
+                // Nothing the generator wrote holds, but the gate found support: the documents speak for themselves.
+                extractive::answer(&passages, support)
+            } else {
+                Answer {
+                    outcome: Outcome::Grounded,
+                    mode: AnswerMode::Generate,
+                    text: verified.text,
+                    citations: verified.citations,
+                    flags: verified.flags,
+                    support,
+                    finish_reason,
+                    usage,
+                    generator: Some(name),
+                    timings_ms: timings,
+                }
             }
         };
         timings.verify = ms(verifying);

@@ -3,7 +3,8 @@
 
 use futures::StreamExt;
 use kura::answer::{
-    Answer, AnswerConfig, AnswerEvent, AnswerMode, Assistant, Outcome, Question, answer, extractive,
+    Answer, AnswerConfig, AnswerEvent, AnswerMode, Assistant, FlagKind, Outcome, Question, answer,
+    extractive,
 };
 use kura::config::{Flags, load};
 use kura_indexer::catalog::JobState;
@@ -16,6 +17,7 @@ use kura_indexer::{
     AccessFilter, Acl, Collections, IndexConfig, MetadataChange, Pipeline, SearchFilter,
 };
 use kura_models::Generator;
+use kura_models::fake::FakeGenerator;
 use kura_tests::models;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -278,6 +280,52 @@ async fn questions_with_several_parts_are_answered_part_by_part() {
 fn squeezed(text: &str) -> String {
     let letters = text.chars().filter(|c| !c.is_whitespace());
     letters.flat_map(char::to_lowercase).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_only_the_generator_sees_no_answer_the_closest_sentences_are_shown_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = handbook(dir.path()).await;
+    let questions = questions("handbook.questions.jsonl");
+    let refusing = |config| {
+        let generator: Arc<dyn Generator> = Arc::new(FakeGenerator::new(["NOT_FOUND"]));
+        Assistant::new(Arc::clone(&pipeline), Some(generator), config)
+    };
+    let assistant = Arc::new(refusing(answer_config()).await.unwrap());
+    let extracting = self::assistant(Arc::clone(&pipeline), None).await;
+    for question in &questions[..5] {
+        let shown = ask(&assistant, &question.question).await;
+        let extracted = ask(&extracting, &question.question).await;
+        let (outcome, mode) = (shown.outcome, shown.mode);
+        assert_eq!(
+            (outcome, mode),
+            (Outcome::Grounded, AnswerMode::Extractive),
+            "{}",
+            question.id
+        );
+        let [flag] = &shown.flags[..] else {
+            panic!("{:?}", shown.flags)
+        };
+        assert_eq!(flag.kind, FlagKind::ModelRefused);
+        assert_eq!(shown.text[flag.answer_span.clone()], flag.text);
+        assert_eq!(shown.text, format!("{}\n{}", flag.text, extracted.text));
+        assert_eq!(shown.citations.len(), extracted.citations.len());
+        for (ours, theirs) in shown.citations.iter().zip(&extracted.citations) {
+            assert_eq!(
+                shown.text[ours.answer_span.clone()],
+                extracted.text[theirs.answer_span.clone()]
+            );
+            assert_eq!((&ours.quote, ours.marker), (&theirs.quote, theirs.marker));
+        }
+    }
+    let trusting = AnswerConfig {
+        trust_refusals: true,
+        ..answer_config()
+    };
+    let assistant = Arc::new(refusing(trusting).await.unwrap());
+    let answer = ask(&assistant, &questions[0].question).await;
+    assert_eq!(answer.outcome, Outcome::NoEvidence);
+    assert!(answer.citations.is_empty() && answer.flags.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,8 @@
 
 use super::attribute::{Attributed, assemble};
 use super::passages::Passage;
-use super::{Answer, AnswerMode, Outcome, Timings};
+use super::prompt::Language;
+use super::{Answer, AnswerMode, Flag, FlagKind, Outcome, Timings};
 use kura_models::{FinishReason, Usage};
 use std::collections::{BTreeSet, HashSet};
 
@@ -49,6 +50,25 @@ pub fn answer(passages: &[Passage], support: f32) -> Answer {
         generator: None,
         timings_ms: Timings::default(),
     }
+}
+
+/// Answers as [`answer`] does below a flagged line that says that the generator saw no answer in the passages.
+#[must_use]
+pub fn closest(language: Language, passages: &[Passage], support: f32) -> Answer {
+    let mut answer = answer(passages, support);
+    let notice = language.only_closest();
+    let shift = notice.len() + 1;
+    for citation in &mut answer.citations {
+        let span = &mut citation.answer_span;
+        *span = span.start + shift..span.end + shift;
+    }
+    answer.text = format!("{notice}\n{}", answer.text);
+    answer.flags.push(Flag {
+        kind: FlagKind::ModelRefused,
+        text: notice.to_owned(),
+        answer_span: 0..notice.len(),
+    });
+    answer
 }
 
 /// A sentence and how well it answers its part of the question.

@@ -40,6 +40,19 @@ impl Language {
         }
     }
 
+    /// Returns what stands above the passages' sentences when the generator saw no answer in them.
+    #[must_use]
+    pub fn only_closest(self) -> &'static str {
+        match self {
+            Self::English => {
+                "The language model saw no answer in your documents. What comes closest:"
+            }
+            Self::Japanese => {
+                "言語モデルは文書の中に答えを見つけられませんでした。最も近い記述は次のとおりです。"
+            }
+        }
+    }
+
     /// Returns what stands in place of an answer whose document was replaced or deleted since.
     #[must_use]
     pub fn withdrawn(self) -> &'static str {

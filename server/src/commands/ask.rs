@@ -159,6 +159,8 @@ fn print(answer: &AnswerBody) {
     }
     for flag in &answer.flags {
         let what = match flag.kind {
+            // The answer's first line says it.
+            FlagKind::ModelRefused => continue,
             FlagKind::UnsupportedNumber => "number not in the cited passage",
             FlagKind::UnsupportedName => "name not in the cited passage",
             FlagKind::UncitedSentence => "not supported by any passage",

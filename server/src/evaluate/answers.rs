@@ -8,7 +8,7 @@ use super::record::{Answerability, Answered, Row, StageRow, Timing};
 use super::retrieval::Search;
 use super::wording::Agreement;
 use crate::answer::{
-    self, Answer, AnswerEvent, AnswerMode, Assistant, Outcome, Question, attribute,
+    self, Answer, AnswerEvent, AnswerMode, Assistant, Flag, FlagKind, Outcome, Question, attribute,
 };
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -169,8 +169,7 @@ fn judge(
                 let found = if refused {
                     Agreement::default()
                 } else {
-                    let text = attribute::plain(&answer.text);
-                    Agreement::of(&text, &question.answers)
+                    Agreement::of(&attribute::plain(said(answer)), &question.answers)
                 };
                 note("correctness", found.contained);
                 note("exact_match", found.exact);
@@ -186,6 +185,13 @@ fn judge(
         }
     }
     values
+}
+
+/// Returns what an answer says of the matter: its text without a line that says that the generator saw no answer.
+fn said(answer: &Answer) -> &str {
+    let is_notice = |flag: &&Flag| flag.kind == FlagKind::ModelRefused;
+    let notice = answer.flags.iter().find(is_notice);
+    &answer.text[notice.map_or(0, |flag| flag.answer_span.end)..]
 }
 
 /// Returns which share of the relevant documents is among `named`, and which share of `named` is relevant.
@@ -206,6 +212,7 @@ fn faithfulness(answer: &Answer) -> f64 {
     let flagged: HashSet<_> = answer
         .flags
         .iter()
+        .filter(|flag| flag.kind != FlagKind::ModelRefused)
         .map(|flag| key(&flag.answer_span))
         .collect();
     let cited: HashSet<_> = answer

@@ -170,6 +170,8 @@ pub enum FlagKind {
     UnsupportedName,
     /// A sentence that no passage supports.
     UncitedSentence,
+    /// The line that says that the language model saw no answer in the passages whose sentences follow it.
+    ModelRefused,
 }
 
 /// Why an answer ended.
@@ -659,6 +661,7 @@ impl From<answer::Flag> for Flag {
                 answer::FlagKind::UnsupportedNumber => FlagKind::UnsupportedNumber,
                 answer::FlagKind::UnsupportedName => FlagKind::UnsupportedName,
                 answer::FlagKind::UncitedSentence => FlagKind::UncitedSentence,
+                answer::FlagKind::ModelRefused => FlagKind::ModelRefused,
             },
             text: flag.text,
             answer_span: flag.answer_span.into(),

@@ -2573,7 +2573,7 @@ export interface components {
          * @description What could not be verified.
          * @enum {string}
          */
-        FlagKind: "unsupported_number" | "unsupported_name" | "uncited_sentence";
+        FlagKind: "unsupported_number" | "unsupported_name" | "uncited_sentence" | "model_refused";
         /** @description The documents of one media type. */
         FormatQuality: {
             /**

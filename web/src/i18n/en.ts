@@ -84,7 +84,7 @@ export const en = {
     again: "Ask again",
     failed: "The answer could not be completed",
     truncated: "The answer reached its length limit and may be cut off.",
-    extractive: "Sentences quoted from the documents; no language model was used.",
+    extractive: "Sentences quoted from the documents, not written by a language model.",
     withdrawn:
       "A document that this answer rested on has been replaced or deleted since, so it is no longer shown. Ask again.",
     noEvidenceTitle: "Not found in your documents",
@@ -98,6 +98,7 @@ export const en = {
       unsupported_number: "A number in this sentence is not in its source",
       unsupported_name: "A name in this sentence is not in its source",
       uncited_sentence: "This sentence has no source",
+      model_refused: "The language model saw no answer: check whether these sentences are one",
     },
     flagNote: (n: number) => `${plural(n, "sentence", "sentences")} to check`,
     details: "Details",

@@ -89,7 +89,7 @@ export const ja: Messages = {
     again: "もう一度質問する",
     failed: "回答を完成できませんでした",
     truncated: "長さの上限に達したため、回答が途中で切れている可能性があります。",
-    extractive: "文書からの抜き書きです。言語モデルは使っていません。",
+    extractive: "文書からの抜き書きです。言語モデルが書いた文ではありません。",
     withdrawn:
       "この回答の根拠だった文書は、その後、更新または削除されたため、表示できません。もう一度質問してください。",
     noEvidenceTitle: "文書の中に見つかりませんでした",
@@ -103,6 +103,7 @@ export const ja: Messages = {
       unsupported_number: "この文の数値は出典に見当たりません",
       unsupported_name: "この文の名称は出典に見当たりません",
       uncited_sentence: "この文には出典がありません",
+      model_refused: "言語モデルは答えを見つけられませんでした。以下の文が答えになっているか確かめてください",
     },
     flagNote: (n) => `確認が必要な文が ${count(n)} 件あります`,
     details: "詳細",

@@ -284,7 +284,8 @@ fn spread(rows: &[Row], upper: &Row, lower: &Row) -> Option<Row> {
     let is_first = names_rows || first_group <= first_named;
     let columns_of = |index: usize| -> Range<usize> {
         if is_first {
-            groups[index]..groups.get(index + 1).copied().unwrap_or(last_named + 1)
+            let after = groups.get(index + 1).copied();
+            groups[index]..after.unwrap_or(last_named.max(groups[index]) + 1)
         } else if last_group >= last_named {
             let before = index.checked_sub(1).and_then(|before| groups.get(before));
             before.map_or(first_named, |before| before + 1)..groups[index] + 1

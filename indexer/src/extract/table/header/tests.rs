@@ -130,6 +130,14 @@ fn groups_that_are_not_merged_are_spread() {
     ];
     let names = "Name | No | Q1 · in | Q1 · out | Q2 · in | Q2 · out";
     assert_eq!(header(&named, false), said(names, 2));
+    // A group beyond the names below it is the name of its own column.
+    let beyond = [
+        " | Plan | | | Remark",
+        "Site | in | out",
+        "Kobe | 1 | 2 | | 3",
+    ];
+    let names = "Site | Plan · in | Plan · out |  | Remark";
+    assert_eq!(header(&beyond, false), said(names, 2));
     // Words below are no figures, and names in the middle of nothing say nothing.
     let words = [" | A | | B | ", " | a | b | c | d", "Kobe | k | l | m | n"];
     assert_eq!(header(&words, false).1, 1);
