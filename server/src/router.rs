@@ -255,7 +255,12 @@ fn open() -> OpenApiRouter<AppState> {
 
 /// Signing in: nobody is recognized yet, and every attempt is on record.
 fn sign_in() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(routes::session::create_session))
+    OpenApiRouter::new()
+        .routes(routes!(routes::session::create_session))
+        .routes(routes!(routes::oidc::get_single_sign_on))
+        .routes(routes!(routes::oidc::start_single_sign_on))
+        .routes(routes!(routes::oidc::finish_single_sign_on))
+        .routes(routes!(routes::oidc::end_by_provider))
 }
 
 fn merged(parts: [utoipa::openapi::OpenApi; 4]) -> utoipa::openapi::OpenApi {

@@ -17,6 +17,7 @@ pub mod groups;
 pub mod health;
 pub mod jobs;
 pub mod metadata;
+pub mod oidc;
 pub mod permissions;
 pub mod push;
 pub mod quality;

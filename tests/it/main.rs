@@ -37,6 +37,7 @@ mod identity;
 mod jobs;
 mod keyword_leg;
 mod ledger;
+mod oidc;
 mod openai;
 mod openapi;
 mod permissions;

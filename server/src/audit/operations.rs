@@ -29,10 +29,14 @@ pub struct Operation {
 
 use Class::{Administrative, Mutating, Reading, Unrecorded};
 
-/// Every guarded route, and the one by which people sign in.
+/// Every guarded route, and those by which people sign in.
 #[rustfmt::skip]
 pub const OPERATIONS: &[Operation] = &[
     route("POST", "/api/v1/session", "session.create", Mutating),
+    route("GET", "/api/v1/session/oidc", "session.ways", Unrecorded),
+    route("GET", "/api/v1/session/oidc/start", "session.start", Unrecorded),
+    route("GET", "/api/v1/session/oidc/callback", "session.create", Mutating),
+    route("POST", "/api/v1/session/oidc/logout", "session.revoke", Mutating),
     route("GET", "/api/v1/session", "session.show", Unrecorded),
     route("DELETE", "/api/v1/session", "session.end", Mutating),
     route("PUT", "/api/v1/session/password", "password.change", Mutating),

@@ -168,6 +168,10 @@ const TABLE: &[Rule] = {
         rule(GET, "/metrics", P::ReadSettings, R::Everything),
         // Who one is.
         rule(POST, "/api/v1/session", P::Anyone, R::Nothing),
+        rule(GET, "/api/v1/session/oidc", P::Anyone, R::Nothing),
+        rule(GET, "/api/v1/session/oidc/start", P::Anyone, R::Nothing),
+        rule(GET, "/api/v1/session/oidc/callback", P::Anyone, R::Nothing),
+        rule(POST, "/api/v1/session/oidc/logout", P::Anyone, R::Nothing),
         rule(GET, "/api/v1/session", P::Own, R::Nothing),
         rule(DELETE, "/api/v1/session", P::Own, R::Nothing),
         rule(PUT, "/api/v1/session/password", P::Account, R::Nothing),

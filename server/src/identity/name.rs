@@ -54,6 +54,11 @@ pub(super) fn group(text: &str) -> Result<(String, String)> {
     Ok((name, folded))
 }
 
+/// Returns whether a group can be called so.
+pub(crate) fn is_group(text: &str) -> bool {
+    group(text).is_ok()
+}
+
 /// Returns a text for people as it is stored: one line, not too long.
 ///
 /// # Errors

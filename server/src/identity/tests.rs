@@ -24,6 +24,7 @@ fn person(name: &str) -> NewUser {
         email: None,
         role: Role::Reader,
         password: Some(Password::new(PASSWORD)),
+        subject: None,
         groups: Vec::new(),
     }
 }
