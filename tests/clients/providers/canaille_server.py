@@ -60,6 +60,7 @@ with app.app_context():
         # Clients of trusted domains, such as 127.0.0.1, need no consent.
         client_uri=settings["home"],
     )
+    store(client)
     client.audience = [client]
     store(client)
 

@@ -24,6 +24,8 @@ const provider = new Provider(settings.issuer, {
   jwks: { keys: [settings.key] },
   cookies: { keys: ["a key for the cookies of tests"] },
   pkce: { required: () => true },
+  // Shorter than its cookies, so that a clock that is behind makes expired tokens and no expired cookies.
+  ttl: { IdToken: 120 },
   claims: {
     openid: ["sub"],
     profile: ["name", "preferred_username"],
