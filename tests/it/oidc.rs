@@ -7,6 +7,7 @@ mod logout;
 mod provider;
 
 use desk::{Desk, PUBLIC, person, session};
+use kura_tests::Kura;
 use provider::{SECRET, Script, Signer, public, tampered};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -495,16 +496,18 @@ fn answers_of_another_provider_and_refusals_are_told_apart() {
     for (what, answer, reason, shown) in answers {
         let begun = desk.begin();
         let code = desk.provider.grant(&begun.asked, &taro);
-        let given = |value| {
-            if value == "CODE" {
-                code.as_str()
-            } else {
-                value
-            }
-        };
         let mut answer: Vec<(&str, &str)> = answer
             .into_iter()
-            .map(|(name, value)| (name, given(value)))
+            .map(|(name, value)| {
+                (
+                    name,
+                    if value == "CODE" {
+                        code.as_str()
+                    } else {
+                        value
+                    },
+                )
+            })
             .collect();
         answer.push(("state", &begun.asked["state"]));
         let reply = desk.come_back(Some(&begun.cookie), &answer);
@@ -776,4 +779,47 @@ fn without_a_provider_there_is_nothing_of_it() {
     app.client
         .post("/api/v1/users", &body)
         .assert_problem(400, "invalid_request");
+}
+
+#[test]
+fn commands_add_users_of_the_provider_and_hand_over_others() {
+    let none = Kura::new();
+    let refused = none.run(["users", "add", "taro", "--subject", "1"]);
+    assert!(
+        refused.code != 0 && refused.stderr.contains("auth.oidc"),
+        "{refused:?}"
+    );
+    let kura = none
+        .env("KURA__AUTH__PUBLIC_URL", "https://kura.example.com")
+        .env("KURA__AUTH__OIDC__ISSUER", "https://login.example.com")
+        .env("KURA__AUTH__OIDC__CLIENT_ID", "kura")
+        .env("KURA__AUTH__OIDC__DEFAULT_ROLE", "reader");
+    let made = kura.run(["users", "add", "taro", "--subject", "1", "--json"]);
+    assert_eq!(made.json()["source"], "https://login.example.com");
+    let file = kura.write("password", "correct horse battery\n");
+    let file = file.to_str().unwrap();
+    let made = kura.run(["users", "add", "hanako", "--password-file", file]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let taken = kura.run(["users", "link", "hanako", "--subject", "1"]);
+    assert!(
+        taken.code != 0 && taken.stderr.contains("`taro`"),
+        "{taken:?}"
+    );
+    let linked = kura.run(["users", "link", "hanako", "--subject", "2"]);
+    assert_eq!(linked.code, 0, "{linked:?}");
+    let users = kura.run(["users", "list"]);
+    assert_eq!(
+        users.stdout.matches("at https://login.example.com").count(),
+        2,
+        "{users:?}"
+    );
+
+    let broken = kura.env("KURA__AUTH__OIDC__ISSUER", "http://login.example.com");
+    let refused = broken.run(["users", "list"]);
+    for word in ["auth.oidc.issuer", "KURA__AUTH__OIDC__ISSUER", "https"] {
+        assert!(
+            refused.code != 0 && refused.stderr.contains(word),
+            "{refused:?}"
+        );
+    }
 }

@@ -75,7 +75,7 @@ impl Expected<'_> {
             return Err(Refusal::new(Reason::Subject, "`sub` cannot be one"));
         }
         let Parts { claims, .. } = Parts::of(&token.to_string())?;
-        if let Some(since) = claims.get("nbf").and_then(Value::as_i64)
+        if let Some(since) = claims.get("nbf").and_then(Value::as_f64).map(whole)
             && since > Utc::now().timestamp() + self.skew
         {
             let since = DateTime::from_timestamp(since, 0).unwrap_or_default();
