@@ -819,8 +819,82 @@ export interface paths {
          *     address: `too_many_attempts`, with `Retry-After`. Nothing tells whether an account exists.
          */
         post: operations["create_session"];
-        /** Signs out: ends the session and removes its cookie. */
+        /**
+         * Signs out: ends the session and removes its cookie.
+         * @description Who signed in at an identity provider that has a place for signing out is told where that is.
+         */
         delete: operations["delete_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns whether people can sign in at an identity provider. */
+        get: operations["get_single_sign_on"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Takes a browser back from the identity provider; the session is in the cookie that comes with the answer.
+         * @description Who is not signed in is sent to the page with `sign_in` in its address, which says why.
+         */
+        get: operations["finish_single_sign_on"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends sessions by order of the identity provider (`OpenID` Connect Back-Channel Logout). */
+        post: operations["end_by_provider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sends a browser to the identity provider. */
+        get: operations["start_single_sign_on"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2632,6 +2706,8 @@ export interface components {
             members: components["schemas"]["GroupMember"][];
             /** @description As access lists write it. */
             name: string;
+            /** @description Who made it: `local`, or the issuer of an identity provider. */
+            source: string;
         };
         /** @description Someone who belongs to a group. */
         GroupMember: {
@@ -3637,6 +3713,8 @@ export interface components {
             password?: string | null;
             /** @description What they may do; `reader` when absent. */
             role?: components["schemas"]["UserRole"];
+            /** @description The person's `sub` at the identity provider of `auth.oidc`, instead of a password. */
+            subject?: string | null;
         };
         /** @description What keeps all jobs from being run. */
         Obstacle: {
@@ -4152,6 +4230,18 @@ export interface components {
             /** @description The code that the authenticator app shows, or a recovery code; where a second factor is enrolled. */
             totp?: string | null;
         };
+        /** @description What signing out led to. */
+        SignedOut: {
+            /** @description Where one signs out at the identity provider, too: the browser has to go there. */
+            provider_url: string;
+        };
+        /** @description Whether people can sign in at an identity provider. */
+        SingleSignOn: {
+            /** @description What to call it; absent: in one's own words. */
+            label: string | null;
+            /** @description Whether they can. */
+            offered: boolean;
+        };
         /** @description A place that kura keeps in step with. */
         Source: {
             /** @description The collection that its documents go to. */
@@ -4362,13 +4452,15 @@ export interface components {
             kind: components["schemas"]["UserKind"];
             /**
              * Format: date-time
-             * @description When they last signed in with a password.
+             * @description When they last signed in.
              */
             last_sign_in_at: string | null;
             /** @description The login; access lists name it as `user:<name>`. */
             name: string;
             /** @description What they may do. */
             role: components["schemas"]["UserRole"];
+            /** @description Who says who they are: `local` for kura, else the issuer of an identity provider. */
+            source: string;
             /**
              * Format: date-time
              * @description When something about it last changed.
@@ -4386,6 +4478,11 @@ export interface components {
             /** @description A new password. It ends their sessions. */
             password?: string | null;
             role?: components["schemas"]["UserRole"] | null;
+            /**
+             * @description The person's `sub` at the identity provider of `auth.oidc`: from now on they sign in there, and have no password.
+             *     It ends their sessions.
+             */
+            subject?: string | null;
         };
         /**
          * @description Who signs in how.
@@ -8387,9 +8484,221 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Signed out here, and not yet at the provider */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedOut"];
+                };
+            };
             /** @description Signed out */
             204: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_single_sign_on: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SingleSignOn"];
+                };
+            };
+        };
+    };
+    finish_single_sign_on: {
+        parameters: {
+            query?: {
+                /** @description What kura gets the tokens for. */
+                code?: string;
+                /** @description What kura sent along. */
+                state?: string;
+                /** @description Who answers (RFC 9207). */
+                iss?: string;
+                /** @description Why not. */
+                error?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To where the person wanted to go, or back to the page with `sign_in=…` */
+            303: {
+                headers: {
+                    Location?: string;
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_by_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description `logout_token`: what the provider has signed */
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": string;
+            };
+        };
+        responses: {
+            /** @description Done; also where there was no session any more */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    start_single_sign_on: {
+        parameters: {
+            query?: {
+                /** @description The path on kura's page to go to afterwards; `/` when absent. */
+                return_to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider; or back to the page, with `sign_in=unavailable` */
+            303: {
+                headers: {
+                    Location?: string;
+                    /** @description Ties the sign-in to the browser */
+                    "Set-Cookie"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
