@@ -103,7 +103,8 @@ export const ja: Messages = {
       unsupported_number: "この文の数値は出典に見当たりません",
       unsupported_name: "この文の名称は出典に見当たりません",
       uncited_sentence: "この文には出典がありません",
-      model_refused: "言語モデルは答えを見つけられませんでした。以下の文が答えになっているか確かめてください",
+      model_refused:
+        "言語モデルは答えを見つけられませんでした。以下の文が答えになっているか確かめてください",
     },
     flagNote: (n) => `確認が必要な文が ${count(n)} 件あります`,
     details: "詳細",
