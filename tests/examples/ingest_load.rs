@@ -30,6 +30,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// That of the server, which does the same work.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EMBEDDER: &str = "multilingual-e5-small";
 /// Chunks per call of the embedder alone.
 const CALL: usize = 64;
