@@ -31,6 +31,10 @@ pub struct Globals {
     /// Configuration file; without it /etc/kura/kura.toml is read if there is one.
     #[arg(long, global = true, value_name = "FILE", env = "KURA_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Server to work with as the user whose API key is in `KURA_API_KEY`; without it the one that holds the data
+    /// directory.
+    #[arg(long, global = true, value_name = "URL", env = "KURA_SERVER")]
+    pub server: Option<String>,
     /// What is logged: error, warn, info, debug, trace, or a filter.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,

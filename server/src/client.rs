@@ -22,6 +22,7 @@ use crate::routes::verify::{Verification, VerifyRequest};
 use crate::run_file::RunFile;
 use anyhow::{Context as _, bail};
 use kura_indexer::AclChange;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::BufRead;
@@ -70,6 +71,17 @@ impl Client {
             url: run.url.clone(),
             token: run.token.clone(),
         }
+    }
+
+    /// Returns a client of the server at this address with a user's API key.
+    #[must_use]
+    pub fn with_key(url: &str, key: &SecretString) -> Self {
+        let run = RunFile {
+            pid: 0,
+            url: url.to_owned(),
+            token: key.expose_secret().to_owned(),
+        };
+        Self::new(&run)
     }
 
     /// Returns whether the server answers and takes our token.

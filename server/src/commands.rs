@@ -28,12 +28,14 @@ pub mod jobs;
 pub mod keys;
 pub mod models;
 pub mod quality;
+pub(crate) mod remote;
 pub mod search;
 pub mod serve;
 pub mod sync;
 pub mod users;
 pub mod verify;
 
+use self::remote::Remote;
 use crate::cli::{Cli, Command, Globals};
 use crate::config::{Config, Flags, Loaded, Problem};
 use crate::{error, openapi, telemetry};
@@ -102,6 +104,14 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     let flags = flags(&cli.globals, &cli.command);
+    let remote = Remote::of(&cli.globals, &cli.command)?;
+    let configured = |flags: &Flags| {
+        let config = configured(flags)?;
+        Ok::<_, anyhow::Error>(Config {
+            remote: remote.clone(),
+            ..config
+        })
+    };
     match cli.command {
         // These must work whatever the configuration says.
         Command::Openapi => {

@@ -5,7 +5,8 @@
 //! - [`app`]: everything a request needs; [`router`]: every route and layer; [`auth`]: who is asking and
 //!   what they may do; [`identity`]: users, groups, sessions and keys.
 //! - [`routes`], one module per resource, and [`openai`]: handlers and wire types; [`openapi`] describes them.
-//! - [`answer`]: questions to cited answers, as one stream of events that every interface renders.
+//! - [`answer`]: questions to cited answers, as one stream of events that every interface renders; `watch` ends it when
+//!   its reader may no longer read what it draws on.
 //! - [`jobs`]: the background worker; [`sync`]: sources kept in step; [`conversations`]: past questions and answers.
 //! - [`evaluate`]: quality on labelled data; [`evaluations`]: the same in the background of a server.
 //! - [`audit`]: who did what, on record before it counts.
@@ -37,4 +38,5 @@ pub mod routes;
 pub mod run_file;
 pub mod sync;
 pub mod telemetry;
+mod watch;
 pub mod web;

@@ -46,6 +46,8 @@ mod push;
 mod quality;
 mod repair;
 mod rerank;
+mod revocation;
+mod revocation_load;
 mod search;
 mod sections;
 mod sources;

@@ -91,7 +91,9 @@ export interface paths {
         /**
          * Answers a question from the documents, with citations.
          * @description With `stream` (the default) the response is a stream of server-sent events: `retrieved` (`Retrieved`), any number
-         *     of `delta` (`Delta`), then `completed` (`Answer`, whose text replaces the deltas) or `failed` (`Problem`).
+         *     of `delta` (`Delta`), then `completed` (`Answer`, whose text replaces the deltas) or `failed` (`Problem`). An answer
+         *     ends at once with the outcome `withdrawn` when a document that it draws on is replaced, deleted or closed to the
+         *     caller meanwhile.
          */
         post: operations["ask"];
         delete?: never;
@@ -470,7 +472,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists evaluations, the latest first. */
+        /** Lists the evaluations of collections that the caller may read, the latest first. */
         get: operations["list_evaluations"];
         put?: never;
         /**
@@ -508,7 +510,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Returns an evaluation with all its queries. */
+        /**
+         * Returns an evaluation with all its queries. Those that name documents that are gone or that the caller may not read come
+         *     without texts and names.
+         */
         get: operations["get_evaluation"];
         put?: never;
         post?: never;
@@ -1137,6 +1142,8 @@ export interface paths {
         /**
          * Answers the last message from the documents. Citations are annotations of the message; in a stream they come with
          *     the last piece of text.
+         * @description Where a document that the answer draws on is replaced, deleted or closed to the caller meanwhile, a line that says so
+         *     stands in its place, and `finish_reason` is `content_filter`.
          */
         post: operations["create_chat_completion"];
         delete?: never;
@@ -1924,6 +1931,10 @@ export interface components {
         };
         /** @description A whole evaluation. */
         Evaluation: components["schemas"]["EvaluationSummary"] & {
+            /** @description Ids of the collection's documents that the rows name: by them it is found out who may see a row. */
+            documents?: {
+                [key: string]: string;
+            };
             /** @description One per query asked, in the data set's order; none until it is done. */
             queries: components["schemas"]["EvaluationRow"][];
             /** @description Titles of the documents that the rows name. */
@@ -1937,6 +1948,8 @@ export interface components {
             cited: string[];
             /** @description What a reader was told to check: figures, names, sentences without support. */
             flagged: string[];
+            /** @description The document versions whose passages the writer was given. */
+            read?: components["schemas"]["EvaluationReadVersion"][];
             /** @description Whether it was said that the documents do not answer the question. */
             refused: boolean;
             /**
@@ -2045,6 +2058,8 @@ export interface components {
             asked: number;
             /** @description The collection that was searched as it is served; absent when the set brought its own documents. */
             collection: string | null;
+            /** @description The collection's id; absent in records of earlier versions, too. */
+            collection_id?: string | null;
             /** @description Of the documents that were searched. */
             corpus_sha256: string;
             /** @description Documents that were searched. */
@@ -2241,6 +2256,16 @@ export interface components {
              */
             score: number;
         };
+        /** @description A document version that was read for an answer. */
+        EvaluationReadVersion: {
+            /** @description The document's id in the data set, or its source in the collection. */
+            document: string;
+            /**
+             * Format: int32
+             * @description The version, from 1.
+             */
+            version: number;
+        };
         /** @description A query and what became of it. */
         EvaluationRow: {
             /** @description Whether the documents answer it. */
@@ -2263,6 +2288,11 @@ export interface components {
             text: string;
             /** @description Milliseconds of each step. */
             timings: components["schemas"]["EvaluationStep"][];
+            /**
+             * @description Whether texts and names are left out: it names documents that are gone or not for the reader, or what was answered
+             *     rests on a version that was replaced.
+             */
+            withheld?: boolean;
         };
         /** @description Something that made the runs and is not the same. */
         EvaluationSettingChange: {
