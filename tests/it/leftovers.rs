@@ -1,41 +1,68 @@
 //! Looks for words in every file of a data directory, however they are packed: raw, in UTF-16, in members of ZIP files, in
 //! rows and free pages of SQLite, in the document store and the term dictionaries of tantivy, in blocks of LZ4.
 
+use rusqlite::types::ValueRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
 
 /// Largest block of LZ4 that is unpacked: payloads are far smaller.
 const MAX_BLOCK: u32 = 1 << 16;
 
 /// Returns which of these words are found, each with where. Words are of lower-case ASCII letters and digits.
-pub fn find(data: &Path, words: &[String]) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn find(data: &Path, words: &[String]) -> BTreeMap<String, BTreeSet<String>> {
+    let copy = copied(data);
+    let data = copy.path();
     let mut finder = Finder {
         words,
         found: BTreeMap::new(),
     };
-    for path in files(data) {
-        let Ok(bytes) = fs_err::read(&path) else {
-            // It went since it was listed.
-            continue;
-        };
-        let place = path.strip_prefix(data).unwrap().display().to_string();
+    let place = |path: &Path| path.strip_prefix(data).unwrap().display().to_string();
+    let files = files(data);
+    for path in &files {
+        let (place, bytes) = (place(path), fs_err::read(path).unwrap());
         finder.look(&place, &bytes);
-        if bytes.starts_with(b"SQLite format 3") {
-            finder.look_into_rows(&place, &path);
-        }
         if place.contains("/dense") {
             finder.look_into_blocks(&place, &bytes);
         }
-        if path.file_name().is_some_and(|name| name == "meta.json") {
-            finder.look_into_words(&place, path.parent().unwrap());
+    }
+    // These may write.
+    for path in &files {
+        if path.extension().is_some_and(|extension| extension == "db") {
+            finder.look_into_rows(&place(path), path);
+        } else if path.file_name().is_some_and(|name| name == "meta.json") {
+            finder.look_into_words(&place(path), path.parent().unwrap());
         }
     }
     finder.found
 }
 
+/// Returns a copy of a data directory, made by another process: SQLite in this one would lose its locks when its files are
+/// closed here.
+fn copied(data: &Path) -> TempDir {
+    let mut from = data.as_os_str().to_owned();
+    from.push("/.");
+    for _ in 0..20 {
+        let copy = tempfile::tempdir().unwrap();
+        let made = Command::new("cp")
+            .arg("-a")
+            .arg(&from)
+            .arg(copy.path())
+            .output();
+        if made.unwrap().status.success() {
+            return copy;
+        }
+        // A file went while it was copied.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("`{}` cannot be copied", data.display());
+}
+
 /// Returns every file below a folder.
-pub fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs_err::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -103,12 +130,11 @@ impl Finder<'_> {
             let mut rows = select.query([]).unwrap();
             while let Some(row) = rows.next().unwrap() {
                 for column in 0..n {
-                    let value = match row.get_ref(column).unwrap() {
-                        rusqlite::types::ValueRef::Text(bytes)
-                        | rusqlite::types::ValueRef::Blob(bytes) => bytes.to_vec(),
-                        _ => continue,
-                    };
-                    self.look(&format!("{place}: {table}"), &value);
+                    if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) =
+                        row.get_ref(column).unwrap()
+                    {
+                        self.look(&format!("{place}: {table}"), bytes);
+                    }
                 }
             }
         }

@@ -41,28 +41,28 @@ impl Forgetter {
         }
         let blobs: BTreeSet<&String> = prospect.doomed.iter().flat_map(|one| &one.sha256).collect();
         let holdings = prospect.holdings;
-        plan.erased("catalog", "documents", prospect.doomed.len() as u64);
-        plan.erased("catalog", "versions with their texts", holdings.versions);
-        plan.erased(
+        plan.add("catalog", "documents", prospect.doomed.len() as u64);
+        plan.add("catalog", "versions with their texts", holdings.versions);
+        plan.add(
             "catalog",
             "chunks with vectors and token codes",
             holdings.chunks,
         );
-        plan.erased("catalog", "names in jobs", holdings.jobs);
-        plan.erased("catalog", "items of sources", holdings.items);
-        plan.erased(
+        plan.add("catalog", "names in jobs", holdings.jobs);
+        plan.add("catalog", "items of sources", holdings.items);
+        plan.add(
             "vector index",
             "chunks, served or replaced",
             holdings.chunks,
         );
-        plan.erased(
+        plan.add(
             "keyword index",
             "chunks, served or replaced",
             holdings.chunks,
         );
-        plan.erased("blobs", "original files", blobs.len() as u64);
+        plan.add("blobs", "original files", blobs.len() as u64);
         let caches = data_set_indexes(self.pipeline.dir()).len() as u64;
-        plan.erased(
+        plan.add(
             "eval",
             "indexes of data sets, which are made again when needed",
             caches,
@@ -118,13 +118,13 @@ impl Forgetter {
             .conversations
             .held(documents, owners, traces.words.clone())
             .await?;
-        plan.erased(
+        plan.add(
             "conversations",
             "conversations that go or end earlier",
             held.conversations,
         );
-        plan.erased("conversations", "questions and answers", held.messages);
-        plan.erased(
+        plan.add("conversations", "questions and answers", held.messages);
+        plan.add(
             "conversations",
             "ratings with comments and corrections",
             held.ratings,
@@ -132,12 +132,12 @@ impl Forgetter {
         let (records, words) = (self.records.clone(), traces.words.clone());
         let traces = traces.clone();
         let found = tokio::task::spawn_blocking(move || records.forget(&traces, false)).await??;
-        plan.erased(
+        plan.add(
             "evaluations",
             "stored evaluations with names or texts",
             found.evaluations,
         );
-        plan.erased("evaluations", "queries with answers", found.queries);
+        plan.add("evaluations", "queries with answers", found.queries);
         if !found.unreadable.is_empty() {
             plan.remains.push(Remains {
                 store: "evaluations".to_owned(),
@@ -179,24 +179,24 @@ impl Forgetter {
         let naming = self.pipeline.naming(&person.group()).await?;
         if let Some(id) = person.id {
             let held = self.identity.held(id).await?;
-            plan.erased(
+            plan.add(
                 "accounts",
                 "account with name, mail address, password and second factor",
                 1,
             );
-            plan.erased("accounts", "sessions", held.sessions);
-            plan.erased("accounts", "API keys", held.keys);
-            plan.erased("accounts", "memberships in groups", held.groups);
+            plan.add("accounts", "sessions", held.sessions);
+            plan.add("accounts", "API keys", held.keys);
+            plan.add("accounts", "memberships in groups", held.groups);
         } else {
-            plan.erased("accounts", "name of a deleted account", 1);
+            plan.add("accounts", "name of a deleted account", 1);
         }
-        plan.erased(
+        plan.add(
             "catalog",
             "access lists of documents that name the person",
             naming.documents,
         );
-        plan.erased("catalog", "memberships in collections", naming.collections);
-        plan.erased(
+        plan.add("catalog", "memberships in collections", naming.collections);
+        plan.add(
             "catalog",
             "access lists of sources that name the person",
             naming.sources,
@@ -355,7 +355,7 @@ impl Forgetter {
 }
 
 impl Plan {
-    fn erased(&mut self, store: &str, what: &str, n: u64) {
+    fn add(&mut self, store: &str, what: &str, n: u64) {
         if n > 0 {
             self.erased.push(Erased {
                 store: store.to_owned(),
