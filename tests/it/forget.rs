@@ -222,7 +222,8 @@ fn fill(app: &TestApp) -> BTreeMap<usize, String> {
     added.insert(17, id(&pushed.json()["document"]));
     let change = |n: usize, change: Value| {
         let path = format!("/api/v1/documents/{}", added[&n]);
-        let body = Some(("application/json", change.to_string().into_bytes()));
+        let body = json!({ "metadata": change }).to_string().into_bytes();
+        let body = Some(("application/json", body));
         let reply = app.client.send("PATCH", &path, body);
         assert_eq!(reply.status, 200, "{reply:?}");
     };
@@ -253,7 +254,7 @@ fn twenty_documents_and_a_person_leave_no_byte_behind() {
         "successor.md",
         b"# Doors\n\nDoors are closed at night.",
     ));
-    let body = json!({ "supersedes": [format!("{}.md", canary(2))] });
+    let body = json!({ "metadata": { "supersedes": [format!("{}.md", canary(2))] } });
     let body = Some(("application/json", body.to_string().into_bytes()));
     let path = format!("/api/v1/documents/{successor}");
     assert_eq!(app.client.send("PATCH", &path, body).status, 200);
