@@ -229,7 +229,7 @@ fn fill(app: &TestApp) -> BTreeMap<usize, String> {
     };
     change(
         3,
-        json!({ "tags": [canary(3)], "author": canary(18), "title": format!("By {}", canary(19)) }),
+        json!({ "tags": [canary(3), canary(19)], "author": canary(18) }),
     );
     settle(app);
     added
