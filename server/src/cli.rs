@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    admin, ask, audit, collections, config, dictionary, doctor, eval, explain, extract, groups,
-    ingest, jobs, keys, models, quality, search, serve, sync, users, verify,
+    admin, ask, audit, collections, config, dictionary, doctor, eval, explain, extract, forget,
+    groups, ingest, jobs, keys, models, quality, search, serve, sync, users, verify,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -81,6 +81,8 @@ pub enum Command {
     Verify(verify::Args),
     /// Show, check and export the record of who did what.
     Audit(audit::Args),
+    /// Erase documents and people for good, with a signed certificate.
+    Forget(forget::Args),
     /// Rebuild what can be rebuilt.
     Admin(admin::Args),
     /// Measure quality on labelled data.

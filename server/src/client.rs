@@ -12,6 +12,7 @@ use crate::routes::documents::{Document, DocumentText, Upload, Uploads};
 use crate::routes::evaluations::NewEvaluation;
 use crate::routes::explain::{ExplainRequest, ExplainResponse};
 use crate::routes::feedback::RatedAnswer;
+use crate::routes::forget::{Erasure, ForgetRequest};
 use crate::routes::jobs::{Job, JobsSummary, Priority, Retried};
 use crate::routes::metadata::MetadataChange;
 use crate::routes::permissions::CollectionMember;
@@ -531,6 +532,30 @@ impl Client {
     /// [`Refused`], or when the server does not answer.
     pub fn release_audit_hold(&self, name: &str) -> anyhow::Result<()> {
         self.delete(&hold_path(name))
+    }
+
+    /// Erases for good, or says what that would be.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn forget(&self, request: &ForgetRequest) -> anyhow::Result<Erasure> {
+        read(self.post("/api/v1/forget", request)?)
+    }
+
+    /// Returns where an erasure stands.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn erasure(&self, id: &str) -> anyhow::Result<Erasure> {
+        read(self.get(&format!("/api/v1/forget/{}", escape(id)))?)
+    }
+
+    /// Returns all erasures, the latest first.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn erasures(&self) -> anyhow::Result<Vec<Erasure>> {
+        self.all("/api/v1/forget?limit=200")
     }
 
     fn get(&self, path: &str) -> anyhow::Result<Response<Body>> {

@@ -22,6 +22,7 @@ pub mod eval;
 pub mod explain;
 pub mod extract;
 mod filter;
+pub mod forget;
 pub mod groups;
 pub mod ingest;
 pub mod jobs;
@@ -153,6 +154,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
             runtime()?.block_on(dictionary::run(configured(&flags)?, args))
         }
         Command::Users(args) => runtime()?.block_on(users::run(configured(&flags)?, args)),
+        Command::Forget(args) => runtime()?.block_on(forget::run(configured(&flags)?, args)),
         Command::Groups(args) => runtime()?.block_on(groups::run(configured(&flags)?, args)),
         Command::Keys(args) => runtime()?.block_on(keys::run(configured(&flags)?, args)),
         Command::Eval(args) => runtime()?.block_on(eval::run(configured(&flags)?, args)),
@@ -180,6 +182,7 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         | Command::Admin(_)
         | Command::Audit(_)
         | Command::Dictionary(_)
+        | Command::Forget(_)
         | Command::Users(_)
         | Command::Groups(_)
         | Command::Keys(_)

@@ -18,6 +18,7 @@ pub mod compare;
 pub mod dataset;
 pub mod feedback;
 pub mod folder;
+pub mod forget;
 pub mod grounding;
 pub mod library;
 pub mod metrics;

@@ -183,6 +183,12 @@ impl Evaluations {
         self.blocking(move |records| records.delete(id)).await
     }
 
+    /// Returns the id of the evaluation that is running, if one is.
+    #[must_use]
+    pub fn running(&self) -> Option<Uuid> {
+        self.slot().as_ref().map(|running| running.id)
+    }
+
     /// Fills in how far the running evaluation is: that is not written to the disk at every step.
     fn note_progress(&self, summary: &mut Summary) {
         if let Some(running) = &*self.slot()

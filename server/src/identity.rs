@@ -19,7 +19,7 @@ pub use password::Password;
 pub use sessions::{Lifetimes, Session, SignedIn};
 pub use throttle::{Attempt, Throttle};
 pub use totp::Enrollment;
-pub use users::{NewUser, User, UserChange, UserKind};
+pub use users::{Held, NewUser, User, UserChange, UserKind};
 
 use anyhow::Context as _;
 use base64::Engine as _;

@@ -9,7 +9,7 @@
 //!   its reader may no longer read what it draws on.
 //! - [`jobs`]: the background worker; [`sync`]: sources kept in step; [`conversations`]: past questions and answers.
 //! - [`evaluate`]: quality on labelled data; [`evaluations`]: the same in the background of a server.
-//! - [`audit`]: who did what, on record before it counts.
+//! - [`audit`]: who did what, on record before it counts; [`forget`]: documents and people leave every store.
 //! - [`error`]: the only place that knows both kura's errors and HTTP; [`telemetry`]: logs and metrics.
 //! - [`run_file`] and [`client`]: how commands find and use a server that holds the data directory.
 //!
@@ -29,6 +29,7 @@ pub mod conversations;
 pub mod error;
 pub mod evaluate;
 pub mod evaluations;
+pub mod forget;
 pub mod identity;
 pub mod jobs;
 pub mod openai;

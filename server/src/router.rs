@@ -189,6 +189,11 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(routes::health::metrics))
         .routes(routes!(routes::verify::verify_data))
         .routes(routes!(
+            routes::forget::list_erasures,
+            routes::forget::start_erasure
+        ))
+        .routes(routes!(routes::forget::get_erasure))
+        .routes(routes!(
             routes::session::get_session,
             routes::session::delete_session
         ))

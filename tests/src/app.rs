@@ -91,6 +91,7 @@ impl TestApp {
             let address = listener.local_addr().unwrap();
             drop(app.spawn_worker());
             drop(app.spawn_sync());
+            drop(app.spawn_forgetter());
             drop(tokio::spawn(router::serve(app.clone(), listener)));
             (app, key, address)
         });

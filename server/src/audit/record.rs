@@ -119,7 +119,7 @@ impl Who {
         Self::new(&format!("source {name}"), "source")
     }
 
-    pub(super) fn kura() -> Self {
+    pub(crate) fn kura() -> Self {
         Self::new("kura", "kura")
     }
 

@@ -255,6 +255,7 @@ export const ja: Messages = {
       unknown_feedback: "この回答への評価はありません",
       unknown_evaluation: "評価が見つかりません",
       evaluation_running: "別の評価を実行中です",
+      legal_hold: "保全中のため消去できません",
       unknown_model: "モデルが見つかりません",
       invalid_request: "リクエストが正しくありません",
       payload_too_large: "ファイルが大きすぎます",
