@@ -107,6 +107,7 @@ fn works_on(command: &Command) -> On {
         | Command::Audit(_)
         | Command::Doctor(_)
         | Command::Eval(_)
+        | Command::Forget(_)
         | Command::Serve(_) => On::Data,
         Command::Config(_)
         | Command::Extract(_)

@@ -149,8 +149,14 @@ fn how(command: &str, target: &Secret, person: &str, file: &Path) -> Try {
         "serve" | "doctor" => Try::Refused(with(&[])),
         "admin reindex" => Try::Refused(with(&[])),
         // One of each kind: they are refused by their first word.
-        "audit list" | "eval list" => Try::Refused(with(&[])),
-        command if command.starts_with("audit ") || command.starts_with("eval ") => Try::LeftOut,
+        "audit list" | "eval list" | "forget list" => Try::Refused(with(&[])),
+        command
+            if ["audit ", "eval ", "forget "]
+                .iter()
+                .any(|first| command.starts_with(first)) =>
+        {
+            Try::LeftOut
+        }
         // They know nothing of kura's documents.
         "extract" | "extract-worker" | "openapi" => Try::LeftOut,
         command if command.starts_with("models ") || command.starts_with("config ") => Try::LeftOut,
