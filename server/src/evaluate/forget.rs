@@ -79,9 +79,11 @@ impl Traces {
             }
             strike_names(row, &names);
         }
-        record.titles.retain(|source, title| {
-            !names.contains(source) && !self.words.any_in(title) && !self.words.any_in(source)
-        });
+        let stays = |source: &String| !names.contains(source) && !self.words.any_in(source);
+        record.documents.retain(|source, _| stays(source));
+        record
+            .titles
+            .retain(|source, title| stays(source) && !self.words.any_in(title));
         let summary = &mut record.summary;
         for text in [&mut summary.name, &mut summary.dataset.name] {
             strike_text(text, &self.words);
@@ -122,8 +124,14 @@ fn strike_row(row: &mut Row, n: usize) {
     }
 }
 
-/// Takes the names of documents out of what was found for other queries.
+/// Takes the names of documents out of what was found for other queries, and answers whose writer read them.
 fn strike_names(row: &mut Row, names: &HashSet<String>) {
+    for stage in &mut row.stages {
+        stage.answer.take_if(|answer| {
+            let mut read = answer.read.iter();
+            read.any(|read| names.contains(&read.document))
+        });
+    }
     let ranked = row.stages.iter_mut().flat_map(|stage| &mut stage.ranking);
     for ranked in ranked.filter(|ranked| names.contains(&ranked.document)) {
         FORGOTTEN.clone_into(&mut ranked.document);
@@ -176,6 +184,8 @@ mod tests {
         of_hr
             .titles
             .insert("d1".to_owned(), "Zirkonvogel".to_owned());
+        of_hr.documents.insert("d1".to_owned(), "7".to_owned());
+        of_hr.documents.insert("d2".to_owned(), "8".to_owned());
         let elsewhere = record(&[1.0]);
         records.write(&of_hr).unwrap();
         records.write(&elsewhere).unwrap();
@@ -205,6 +215,7 @@ mod tests {
         assert_eq!(left.queries[1].stages[0].ranking[0].document, FORGOTTEN);
         assert_eq!(left.summary.stages, of_hr.summary.stages);
         assert!(left.titles.is_empty());
+        assert_eq!(left.documents.keys().collect::<Vec<_>>(), ["d2"]);
         assert_eq!(records.read(elsewhere.summary.id).unwrap(), elsewhere);
         assert_eq!(records.forget(&traces, true).unwrap(), Found::default());
     }

@@ -137,7 +137,7 @@ fn groups_that_are_not_merged_are_spread() {
         "Site | in | out",
         "Kobe | 1 | 2 | | 3",
     ];
-    let names = "Site | Plan · in | Plan · out |  | Remark";
+    let names = "Site | Plan · in | Plan · out | Plan | Remark";
     assert_eq!(header(&beyond, false), said(names, 2));
     // Words below are no figures, and names in the middle of nothing say nothing.
     let words = [" | A | | B | ", " | a | b | c | d", "Kobe | k | l | m | n"];
