@@ -6,7 +6,7 @@ export KURA_TEST_VENV ?= $(HOME)/.cache/kura/test-venv
 # Recorded with every evaluation.
 export KURA_GIT_COMMIT := $(shell git describe --always --abbrev=40 --dirty 2>/dev/null)
 
-.PHONY: demo stop test check fmt web build models models-test openapi deps deps-test cuda
+.PHONY: demo stop test nightly check fmt web build models models-test openapi deps deps-test cuda
 
 ## Installs, fetches models, builds, indexes the sample handbook, answers two questions, leaves the server up.
 demo: deps models
@@ -19,6 +19,11 @@ stop:
 ## Everything: unit, property, parity and integration tests, official clients, a real browser.
 test: deps-test models-test
 	tests/run.sh
+
+## The long runs: 50,000 questions and every command about what is not for the asker, 500 losses under load; prints figures.
+nightly: models-test
+	KURA_TEST_QUERIES=50000 KURA_TEST_REVOCATIONS=500 \
+		cargo test --release --workspace --test it -- --nocapture --test-threads=1 canaries revocation
 
 ## Formatting and lints, warnings as errors.
 check:

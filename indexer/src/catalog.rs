@@ -9,6 +9,7 @@ mod children;
 mod deletion;
 mod dictionaries;
 mod documents;
+mod forget;
 mod jobs;
 mod metadata;
 mod moves;
@@ -27,6 +28,7 @@ pub(crate) use children::{NewPart, numbered};
 pub use deletion::Deleted;
 pub use documents::{EmbeddedChunk, Flipped, Indexed, Published};
 pub(crate) use documents::{Hydrated, Pending};
+pub use forget::{Doomed, Erasure, Holdings, Naming, Origin};
 pub(crate) use jobs::Claim;
 pub use jobs::{Job, JobCounts, JobFilter, JobId, JobState, Priority, Stage};
 pub use moves::Move;
@@ -84,6 +86,7 @@ impl Catalog {
             M::up(include_str!("../migrations/06_sources.sql")),
             M::up(include_str!("../migrations/07_children.sql")),
             M::up(include_str!("../migrations/08_permissions.sql")),
+            M::up(include_str!("../migrations/09_forget.sql")),
         ])
         .to_latest(&mut writer)?;
         Ok(Self {

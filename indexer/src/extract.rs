@@ -65,6 +65,8 @@ pub struct Tools {
     /// Grows with each step that takes long for a good reason, so that a watcher need not give up.
     steps: Arc<AtomicUsize>,
     on_step: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Whether someone ends this process when a file takes too long, so that it need not be watched from within.
+    is_watched: bool,
 }
 
 impl Tools {
@@ -82,6 +84,15 @@ impl Tools {
     pub fn with_progress(self, on_step: Arc<dyn Fn() + Send + Sync>) -> Self {
         Self {
             on_step: Some(on_step),
+            ..self
+        }
+    }
+
+    /// The same, in a process that is ended when a file takes too long.
+    #[must_use]
+    pub(crate) fn watched(self) -> Self {
+        Self {
+            is_watched: true,
             ..self
         }
     }

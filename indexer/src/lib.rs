@@ -9,8 +9,8 @@
 //! - [`duplicates`]: which chunks say the same; [`quality`]: what is wrong with a collection's documents.
 //! - [`dictionary`]: a collection's own words, by which queries find more.
 //! - [`late`] and [`rerank`]: candidates read more closely.
-//! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`], [`sync`], [`verify`], `permissions` and
-//!   `repair` work on it.
+//! - [`pipeline`]: one data directory, opened; [`ingest`], [`retrieve`], [`sync`], [`verify`], [`forget`], `permissions`
+//!   and `repair` work on it.
 //!
 //! Invariants: the catalog is the truth and the index can be rebuilt from it; no search without an
 //! [`AccessFilter`]; nothing here knows of HTTP or of users; nothing reads configuration or environment.
@@ -28,6 +28,7 @@ pub mod error;
 pub mod explain;
 pub mod extract;
 pub mod filter;
+pub mod forget;
 pub mod fuse;
 pub mod ingest;
 pub mod late;

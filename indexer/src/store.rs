@@ -63,6 +63,10 @@ pub trait Store: Send + Sync {
     /// Builds the vector index over what was added since. Takes minutes for large additions; searches and writes go
     /// on meanwhile. Without it searches stay exact and become slower, from about 50,000 chunks noticeably.
     async fn maintain(&self) -> Result<()>;
+
+    /// Writes files anew, so that they have nothing of what was deleted or replaced before. Searches go on; other changes
+    /// wait. Vectors are searched without their graph until the next [`maintain`](Store::maintain).
+    async fn erase(&self) -> Result<()>;
 }
 
 /// What an index is built with. Opening one with anything else is refused, save for the analyzer: then the lexical leg is

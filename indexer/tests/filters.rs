@@ -734,7 +734,7 @@ async fn a_data_directory_of_an_earlier_version_gets_filters_without_embedding()
     let catalog = rusqlite::Connection::open(dir.path().join("catalog.db")).unwrap();
     catalog
         .execute_batch(
-            "DROP TABLE collection_members; DROP TABLE denied; DROP TABLE inner_files; DROP INDEX documents_by_parent; ALTER TABLE documents DROP COLUMN parent_id;
+            "DROP TABLE forgotten_items; DROP TABLE erasures; DROP TABLE collection_members; DROP TABLE denied; DROP TABLE inner_files; DROP INDEX documents_by_parent; ALTER TABLE documents DROP COLUMN parent_id;
              ALTER TABLE documents DROP COLUMN part; ALTER TABLE versions DROP COLUMN holds_parts; DROP TABLE source_items; DROP TABLE sources; DROP TABLE unindexed_attributes; DROP TABLE successions;
              ALTER TABLE documents DROP COLUMN given; ALTER TABLE documents DROP COLUMN found;
              DROP TABLE idempotency_keys; DROP INDEX chunks_by_hash; ALTER TABLE chunks DROP COLUMN hash;

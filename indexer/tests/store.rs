@@ -743,6 +743,112 @@ fn shelves() -> impl Strategy<Value = Collections> {
     })
 }
 
+#[tokio::test]
+async fn erasing_leaves_nothing_of_what_was_deleted_and_all_of_the_rest() {
+    let (dir, store) = empty_store();
+    // In one segment, which stays when the first is removed.
+    let texts = [
+        (1, "zirkonvogelqx nests"),
+        (2, "apples ripen"),
+        (3, "pears fall"),
+    ];
+    let puts = texts.map(|(n, text)| {
+        let chunk = chunk(n, 0, "", text, axis(n as usize));
+        put(SHELF, &acl(&["zirkongroup", "everyone"]), vec![chunk])
+    });
+    write(&store, puts.into()).await;
+    let gone = vec![
+        IndexOp::Remove {
+            document: document(1),
+        },
+        IndexOp::SetAcl {
+            document: document(2),
+            acl: Acl::everyone(),
+        },
+        IndexOp::SetAcl {
+            document: document(3),
+            acl: Acl::everyone(),
+        },
+    ];
+    write(&store, gone).await;
+    assert!(
+        holds(dir.path(), "zirkon"),
+        "or there would be nothing to see"
+    );
+    // Twice: what is whole is written anew, too.
+    for _ in 0..2 {
+        store.erase().await.unwrap();
+        assert!(!holds(dir.path(), "zirkon"));
+        assert_eq!(lexical(&store, "apples").await, [(2, 0)]);
+        let hits = dense(&store, axis(3)).await;
+        assert_eq!(ids(&hits)[0], (3, 0));
+        assert!(hits[0].score > 0.99 && hits.len() == 2, "{hits:?}");
+    }
+    write(
+        &store,
+        vec![put(
+            SHELF,
+            &Acl::everyone(),
+            vec![chunk(4, 0, "", "plums", axis(0))],
+        )],
+    )
+    .await;
+    drop(store);
+    let store = open(dir.path()).unwrap();
+    assert_eq!(
+        store.counts().await.unwrap(),
+        Counts {
+            dense: 3,
+            lexical: 3
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_crash_while_the_index_is_exchanged_leaves_one_that_is_whole() {
+    let (dir, store) = empty_store();
+    write(
+        &store,
+        vec![put(
+            SHELF,
+            &Acl::everyone(),
+            vec![chunk(1, 0, "", "apples", axis(0))],
+        )],
+    )
+    .await;
+    drop(store);
+    let [place, fresh, old] = ["dense", "dense.new", "dense.old"].map(|name| dir.path().join(name));
+    let is_well = async |what: &str| {
+        let store = open(dir.path()).unwrap();
+        assert_eq!(ids(&dense(&store, axis(0)).await), [(1, 0)], "{what}");
+        assert!(place.exists() && !fresh.exists() && !old.exists(), "{what}");
+    };
+    // While it is copied: the copy is not whole.
+    fs_err::create_dir_all(fresh.join("segments")).unwrap();
+    is_well("copying").await;
+    // Between the two renames.
+    fs_err::rename(&place, &fresh).unwrap();
+    fs_err::create_dir_all(&old).unwrap();
+    is_well("renaming").await;
+    // Before the old one is removed.
+    fs_err::create_dir_all(&old).unwrap();
+    is_well("removing").await;
+}
+
+/// Returns whether a file below a folder has this text in it, as it is.
+fn holds(dir: &Path, text: &str) -> bool {
+    fs_err::read_dir(dir).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return holds(&path, text);
+        }
+        let bytes = fs_err::read(path).unwrap();
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    })
+}
+
 fn empty_store() -> (TempDir, EmbeddedStore) {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();

@@ -147,7 +147,7 @@ fn forget_permissions(dir: &Path) {
     let catalog = rusqlite::Connection::open(dir.join("catalog.db")).unwrap();
     catalog
         .execute_batch(
-            "DROP TABLE collection_members; DROP TABLE denied; ALTER TABLE sources DROP COLUMN denied;
+            "DROP TABLE forgotten_items; DROP TABLE erasures; DROP TABLE collection_members; DROP TABLE denied; ALTER TABLE sources DROP COLUMN denied;
              PRAGMA user_version = 7;",
         )
         .unwrap();

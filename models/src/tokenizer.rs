@@ -1,6 +1,7 @@
 //! Text to token ids for encoders: NFKC, the model's own tokenizer, truncation that keeps special tokens.
 
 mod pieces;
+mod recent;
 
 use std::ops::Range;
 use std::path::Path;
@@ -14,6 +15,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 use crate::{Error, Result};
 use pieces::{Pieces, plain_words};
+use recent::Recent;
 
 /// Token ids of one input, special tokens included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,7 @@ pub(crate) struct TextTokenizer {
 struct Words {
     /// Short words, kept in place.
     remembered: Cache<CompactString, usize>,
+    recent: Recent,
     /// Absent until [`TextTokenizer::learn_pieces`] is done, and for tokenizers of other kinds.
     pieces: OnceLock<Pieces>,
 }
@@ -77,6 +80,7 @@ impl TextTokenizer {
         if tokenizer.goes_by_words()? {
             tokenizer.words = Some(Words {
                 remembered: Cache::new(WORDS),
+                recent: Recent::new(),
                 pieces: OnceLock::new(),
             });
         }
@@ -250,7 +254,8 @@ impl Words {
 
     fn known(&self, word: &str) -> Option<usize> {
         let is_short = word.len() <= WORD_BYTES;
-        is_short.then(|| self.remembered.get(word)).flatten()
+        let shared = || self.remembered.get(word);
+        is_short.then(|| self.recent.get_or(word, shared)).flatten()
     }
 
     fn keep(&self, word: &str, n_tokens: usize) -> usize {

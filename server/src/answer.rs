@@ -244,6 +244,9 @@ pub enum AnswerError {
     /// A model failed.
     #[error(transparent)]
     Model(#[from] kura_models::Error),
+    /// Whether its reader may still read what it draws on could not be found out.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::Error),
 }
 
 /// Whether the documents support an answer.
@@ -254,6 +257,20 @@ pub enum Outcome {
     Grounded,
     /// Nothing retrieved supports the question; there is nothing to cite.
     NoEvidence,
+    /// A document that it drew on was replaced, deleted or closed to its reader meanwhile; there is nothing to show.
+    Withdrawn,
+}
+
+impl Outcome {
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grounded => "grounded",
+            Self::NoEvidence => "no_evidence",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
 }
 
 /// A verified answer.

@@ -7,6 +7,7 @@ use crate::auth::{ApiKeys, Created};
 use crate::config::{Config, RetrievalConfig, SandboxName};
 use crate::conversations::Conversations;
 use crate::evaluations::Evaluations;
+use crate::forget::Forgetter;
 use crate::identity::{Identity, Throttle};
 use crate::jobs::{self, Jobs};
 use crate::sync::{self, Sync};
@@ -54,6 +55,8 @@ pub struct App {
     pub conversations: Conversations,
     /// Measurements of quality.
     pub evaluations: Evaluations,
+    /// Erases for good.
+    pub forgetter: Arc<Forgetter>,
     /// The way to the background worker.
     pub jobs: Jobs,
     /// The way to the sources' tasks.
@@ -107,7 +110,14 @@ impl App {
         // Last, so that a start that fails has not made a key that nobody saw.
         let Created { keys, admin, local } = ApiKeys::open(&config.data_dir)?;
         let audit = open_audit_log(&config).await?;
+        let forgetter = Arc::new(Forgetter::new(
+            Arc::clone(&pipeline),
+            conversations.clone(),
+            identity.clone(),
+            Arc::clone(&audit),
+        ));
         let app = Arc::new(Self {
+            forgetter,
             pipeline,
             assistant,
             keys,
@@ -134,6 +144,11 @@ impl App {
     /// Starts the background worker; it ends with [`App::stopping`].
     pub fn spawn_worker(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
         tokio::spawn(jobs::work(Arc::clone(self)))
+    }
+
+    /// Starts taking up what is to be forgotten and was left undone; it ends with [`App::stopping`].
+    pub fn spawn_forgetter(&self) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(Arc::clone(&self.forgetter).work(self.stopping.clone()))
     }
 
     /// Starts keeping sources in step; it ends with [`App::stopping`].

@@ -27,6 +27,7 @@ mod writer;
 
 use crate::config::AuditConfig;
 use crate::error::{ApiError, Code};
+use key::Key;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -44,7 +45,10 @@ const MAX_WAITING: usize = 20_000;
 /// The log of a data directory. Clones of it are made with [`Arc`]; the last one to go waits for what is unwritten.
 pub struct AuditLog {
     data_dir: PathBuf,
+    /// What stands for names is made with it.
+    key: Option<Key>,
     content: bool,
+    retention_days: u32,
     reads_need_record: bool,
     shared: Arc<Shared>,
     /// Absent when the log could not be opened.
@@ -100,7 +104,9 @@ impl AuditLog {
 
     fn open_with(data_dir: &Path, content: bool, options: Options) -> Self {
         let shared = Arc::new(Shared::default());
+        let mut key = None;
         let started = Store::open(data_dir, options).and_then(|store| {
+            key = Key::read(data_dir)?;
             shared.show(&store);
             let (sender, receiver) = mpsc::channel();
             let shown = Arc::clone(&shared);
@@ -122,7 +128,9 @@ impl AuditLog {
         };
         Self {
             data_dir: data_dir.to_owned(),
+            key,
             content,
+            retention_days: options.retention_days,
             reads_need_record: true,
             shared,
             sender,
@@ -218,6 +226,29 @@ impl AuditLog {
             ));
         }
         self.order(name, true).await
+    }
+
+    /// Returns what stands for a name that others chose, such as that of a file: the same for the same name, and nothing
+    /// that the name could be told from without the log's key. So a record need not be changed when a name is forgotten.
+    #[must_use]
+    pub fn pseudonym(&self, name: &str) -> String {
+        match &self.key {
+            Some(key) => key.pseudonym(name),
+            // Nothing is recorded without the key.
+            None => "unknown".to_owned(),
+        }
+    }
+
+    /// Returns whether the texts of questions and searches are recorded.
+    #[must_use]
+    pub fn keeps_content(&self) -> bool {
+        self.content
+    }
+
+    /// Returns after how many days records are dropped; 0: never.
+    #[must_use]
+    pub fn retention_days(&self) -> u32 {
+        self.retention_days
     }
 
     /// Returns the data directory whose log this is.

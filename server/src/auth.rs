@@ -10,9 +10,9 @@ pub mod oidc;
 pub mod peer;
 pub mod permission;
 
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::error::{ApiError, Code};
-use crate::identity::{ApiKey, Role, Session, User, UserKind};
+use crate::identity::{self, ApiKey, Role, Session, User, UserKind};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -97,6 +97,32 @@ impl Principal {
             id,
             name: user.name.clone(),
             kind: Kind::Account(Box::new(Account { user, way })),
+        }
+    }
+
+    /// Returns this principal as it is now, for what goes on after its request was let through; `None` when its key or
+    /// session does not hold any more.
+    ///
+    /// # Errors
+    /// When the identities cannot be read.
+    pub(crate) async fn as_of_now(&self, app: &App) -> identity::Result<Option<Self>> {
+        let Kind::Account(account) = &self.kind else {
+            return Ok(Some(self.clone()));
+        };
+        let now = Timestamp::now();
+        match &account.way {
+            Way::Key(key) => {
+                let found = app.identity.key_at(key.id, now).await?;
+                Ok(found.map(|(key, user)| Self::of_key(key, user)))
+            }
+            Way::Session { session, .. } => {
+                let lifetimes = app.config.auth.lifetimes();
+                let found = app.identity.session_at(session.id, lifetimes, now).await?;
+                Ok(found.map(|(session, user)| {
+                    let ends = lifetimes.end(&session);
+                    Self::of_session(session, ends, user)
+                }))
+            }
         }
     }
 

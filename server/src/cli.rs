@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    admin, ask, audit, collections, config, dictionary, doctor, eval, explain, extract, groups,
-    ingest, jobs, keys, models, quality, search, serve, sync, users, verify,
+    admin, ask, audit, collections, config, dictionary, doctor, eval, explain, extract, forget,
+    groups, ingest, jobs, keys, models, quality, search, serve, sync, users, verify,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -31,6 +31,10 @@ pub struct Globals {
     /// Configuration file; without it /etc/kura/kura.toml is read if there is one.
     #[arg(long, global = true, value_name = "FILE", env = "KURA_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Server to work with as the user whose API key is in `KURA_API_KEY`; without it the one that holds the data
+    /// directory.
+    #[arg(long, global = true, value_name = "URL", env = "KURA_SERVER")]
+    pub server: Option<String>,
     /// What is logged: error, warn, info, debug, trace, or a filter.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -77,6 +81,8 @@ pub enum Command {
     Verify(verify::Args),
     /// Show, check and export the record of who did what.
     Audit(audit::Args),
+    /// Erase documents and people for good, with a signed certificate.
+    Forget(forget::Args),
     /// Rebuild what can be rebuilt.
     Admin(admin::Args),
     /// Measure quality on labelled data.

@@ -12,6 +12,7 @@ use crate::routes::documents::{Document, DocumentText, Upload, Uploads};
 use crate::routes::evaluations::NewEvaluation;
 use crate::routes::explain::{ExplainRequest, ExplainResponse};
 use crate::routes::feedback::RatedAnswer;
+use crate::routes::forget::{Erasure, ForgetRequest};
 use crate::routes::jobs::{Job, JobsSummary, Priority, Retried};
 use crate::routes::metadata::MetadataChange;
 use crate::routes::permissions::CollectionMember;
@@ -22,6 +23,7 @@ use crate::routes::verify::{Verification, VerifyRequest};
 use crate::run_file::RunFile;
 use anyhow::{Context as _, bail};
 use kura_indexer::AclChange;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::BufRead;
@@ -70,6 +72,17 @@ impl Client {
             url: run.url.clone(),
             token: run.token.clone(),
         }
+    }
+
+    /// Returns a client of the server at this address with a user's API key.
+    #[must_use]
+    pub fn with_key(url: &str, key: &SecretString) -> Self {
+        let run = RunFile {
+            pid: 0,
+            url: url.to_owned(),
+            token: key.expose_secret().to_owned(),
+        };
+        Self::new(&run)
     }
 
     /// Returns whether the server answers and takes our token.
@@ -519,6 +532,30 @@ impl Client {
     /// [`Refused`], or when the server does not answer.
     pub fn release_audit_hold(&self, name: &str) -> anyhow::Result<()> {
         self.delete(&hold_path(name))
+    }
+
+    /// Erases for good, or says what that would be.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn forget(&self, request: &ForgetRequest) -> anyhow::Result<Erasure> {
+        read(self.post("/api/v1/forget", request)?)
+    }
+
+    /// Returns where an erasure stands.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn erasure(&self, id: &str) -> anyhow::Result<Erasure> {
+        read(self.get(&format!("/api/v1/forget/{}", escape(id)))?)
+    }
+
+    /// Returns all erasures, the latest first.
+    ///
+    /// # Errors
+    /// [`Refused`], or when the server does not answer.
+    pub fn erasures(&self) -> anyhow::Result<Vec<Erasure>> {
+        self.all("/api/v1/forget?limit=200")
     }
 
     fn get(&self, path: &str) -> anyhow::Result<Response<Body>> {

@@ -22,18 +22,21 @@ pub mod eval;
 pub mod explain;
 pub mod extract;
 mod filter;
+pub mod forget;
 pub mod groups;
 pub mod ingest;
 pub mod jobs;
 pub mod keys;
 pub mod models;
 pub mod quality;
+pub(crate) mod remote;
 pub mod search;
 pub mod serve;
 pub mod sync;
 pub mod users;
 pub mod verify;
 
+use self::remote::Remote;
 use crate::cli::{Cli, Command, Globals};
 use crate::config::{Config, Flags, Loaded, Problem};
 use crate::{error, openapi, telemetry};
@@ -102,6 +105,14 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     let flags = flags(&cli.globals, &cli.command);
+    let remote = Remote::of(&cli.globals, &cli.command)?;
+    let configured = |flags: &Flags| {
+        let config = configured(flags)?;
+        Ok::<_, anyhow::Error>(Config {
+            remote: remote.clone(),
+            ..config
+        })
+    };
     match cli.command {
         // These must work whatever the configuration says.
         Command::Openapi => {
@@ -143,6 +154,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
             runtime()?.block_on(dictionary::run(configured(&flags)?, args))
         }
         Command::Users(args) => runtime()?.block_on(users::run(configured(&flags)?, args)),
+        Command::Forget(args) => runtime()?.block_on(forget::run(configured(&flags)?, args)),
         Command::Groups(args) => runtime()?.block_on(groups::run(configured(&flags)?, args)),
         Command::Keys(args) => runtime()?.block_on(keys::run(configured(&flags)?, args)),
         Command::Eval(args) => runtime()?.block_on(eval::run(configured(&flags)?, args)),
@@ -170,6 +182,7 @@ fn flags(globals: &Globals, command: &Command) -> Flags {
         | Command::Admin(_)
         | Command::Audit(_)
         | Command::Dictionary(_)
+        | Command::Forget(_)
         | Command::Users(_)
         | Command::Groups(_)
         | Command::Keys(_)

@@ -9,6 +9,7 @@ mod oidc;
 mod validate;
 
 use crate::answer::AnswerConfig;
+use crate::commands::remote::Remote;
 use crate::identity::Lifetimes;
 use jiff::SignedDuration;
 use kura_indexer::fuse::{Fusion, FusionMethod};
@@ -51,6 +52,10 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// As whom a command works, and where; without it as the operator, on the data directory or with the server that
+    /// holds it. It is no setting: [`crate::commands`] reads it from the environment.
+    #[serde(skip)]
+    pub remote: Option<Remote>,
 }
 
 /// The HTTP server.

@@ -1,6 +1,7 @@
 //! Conversations, kept in a SQLite file of their own: they are people's, not part of the catalog.
 
 mod feedback;
+pub(crate) mod forget;
 
 pub use feedback::{Feedback, NewFeedback, RatedAnswer, Rating};
 
@@ -19,6 +20,7 @@ use uuid::Uuid;
 const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("conversations/0001_conversations.sql")),
     M::up(include_str!("conversations/0002_feedback.sql")),
+    M::up(include_str!("conversations/0003_forget.sql")),
 ];
 /// Title length in characters: one line in the page's list.
 const TITLE_CHARS: usize = 80;
@@ -152,7 +154,7 @@ impl Conversations {
         .await
     }
 
-    /// Adds the answer to the question of this ordinal. A conversation deleted meanwhile stays deleted.
+    /// Adds the answer to the question of this ordinal. A conversation or question deleted meanwhile stays deleted.
     ///
     /// # Errors
     /// When the database fails.
@@ -161,8 +163,8 @@ impl Conversations {
             let transaction = connection.transaction()?;
             let exists: Option<i64> = transaction
                 .query_row(
-                    "SELECT 1 FROM conversations WHERE id = ?1",
-                    [id.to_string()],
+                    "SELECT 1 FROM messages WHERE conversation = ?1 AND ordinal = ?2 AND role = 'user'",
+                    params![id.to_string(), question],
                     |row| row.get(0),
                 )
                 .optional()?;
@@ -425,6 +427,10 @@ fn insert_answer(
                 id.to_string(),
                 ordinal
             ],
+        )?;
+        connection.execute(
+            "INSERT OR IGNORE INTO rested (document, conversation, ordinal) VALUES (?1, ?2, ?3)",
+            params![citation.document, id.to_string(), ordinal],
         )?;
     }
     touch(connection, id)

@@ -76,6 +76,8 @@ pub enum Code {
     SourceExists,
     /// Another evaluation is running.
     EvaluationRunning,
+    /// A hold keeps what is to be erased.
+    LegalHold,
     /// The request does not say what it must.
     InvalidRequest,
     /// The body is larger than allowed.
@@ -108,7 +110,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Unauthorized,
         Self::InvalidCredentials,
         Self::CodeRequired,
@@ -135,6 +137,7 @@ impl Code {
         Self::CollectionExists,
         Self::SourceExists,
         Self::EvaluationRunning,
+        Self::LegalHold,
         Self::InvalidRequest,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
@@ -225,6 +228,7 @@ impl Code {
                 StatusCode::CONFLICT,
                 "Evaluation running",
             ),
+            Self::LegalHold => ("legal_hold", StatusCode::CONFLICT, "Held"),
             Self::InvalidRequest => (
                 "invalid_request",
                 StatusCode::BAD_REQUEST,
@@ -538,6 +542,7 @@ fn bare_detail(status: StatusCode) -> &'static str {
         | Code::CollectionExists
         | Code::SourceExists
         | Code::EvaluationRunning
+        | Code::LegalHold
         | Code::InvalidRequest
         | Code::UnsupportedMediaType
         | Code::UnreadableDocument

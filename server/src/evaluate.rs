@@ -6,7 +6,7 @@
 //! - [`grounding`]: whether the score that ties a sentence to its source tells support from the lack of it.
 //! - [`mod@feedback`] and [`synth`]: data sets from one's own use, written by [`folder`] from a [`library`].
 //! - [`record`]: what is kept of a run, with its [`mod@provenance`]; [`records`]: where; [`statistics`]: how sure it is.
-//! - [`compare`]: two runs; [`report`] and `chart`: either as a page.
+//! - [`compare`]: two runs; [`report`] and `chart`: either as a page; [`sight`]: what of a run a reader gets to see.
 //!
 //! A run is made in two steps: [`Evaluation`] is prepared, which finds all that is wrong with what was asked for, and
 //! then run, which takes long.
@@ -18,6 +18,7 @@ pub mod compare;
 pub mod dataset;
 pub mod feedback;
 pub mod folder;
+pub mod forget;
 pub mod grounding;
 pub mod library;
 pub mod metrics;
@@ -26,6 +27,7 @@ pub mod record;
 pub mod records;
 pub mod report;
 pub mod retrieval;
+pub mod sight;
 pub mod statistics;
 pub mod synth;
 pub mod wording;
@@ -41,7 +43,7 @@ use kura_indexer::{
 };
 use kura_models::{Embedder, Generator};
 use provenance::{Settings, provenance};
-use record::{DatasetFacts, Kind, Record};
+use record::{DatasetFacts, Kind, Record, Row};
 use retrieval::{Documents, Named, Observe, Search, all_documents};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -134,6 +136,7 @@ impl Evaluation {
             name: dataset.name.clone(),
             sha256: task.dataset_sha256(dataset)?,
             collection: None,
+            collection_id: None,
             corpus_sha256: corpus.sha256.clone(),
             documents: corpus.documents.len(),
             queries: dataset.queries.len(),
@@ -165,8 +168,8 @@ impl Evaluation {
         options: Options,
     ) -> anyhow::Result<Self> {
         let mut queries = task.queries(dataset, options.max_queries)?;
-        let collections =
-            Collections::Only(vec![pipeline.collection(collection, &access).await?.id]);
+        let id = pipeline.collection(collection, &access).await?.id;
+        let collections = Collections::Only(vec![id]);
         let search = Search::new(pipeline, collections, access, settings).await?;
         let (n_known, n_unknown) = by_source(&mut queries, &search.documents.by_id);
         if n_known == 0 && n_unknown > 0 {
@@ -180,6 +183,7 @@ impl Evaluation {
             name: dataset.name.clone(),
             sha256: task.dataset_sha256(dataset)?,
             collection: Some(collection.to_owned()),
+            collection_id: Some(id.to_string()),
             corpus_sha256: search.documents.sha256.clone(),
             documents: search.documents.by_id.len(),
             queries: dataset.queries.len(),
@@ -261,10 +265,25 @@ impl Evaluation {
             None => search.rows(&queries, observe, &report).await?,
             Some(assistant) => answers::rows(&search, &assistant, &queries, &report).await?,
         };
-        let titles = search.titles(&rows);
+        let mut record = record;
+        let of_collection = record.summary.dataset.collection.is_some();
+        for (id, document) in search.named_in(&rows) {
+            let (source, title) = (document.source.clone(), document.title.clone());
+            if of_collection {
+                record.documents.insert(source.clone(), id.to_string());
+            }
+            record.titles.insert(source, title);
+        }
+        if of_collection {
+            // A document that came while it ran is named by its id.
+            let named = rows.iter().flat_map(Row::documents);
+            let ids = named.filter_map(|name| name.parse::<DocumentId>().ok());
+            record
+                .documents
+                .extend(ids.map(|id| (id.to_string(), id.to_string())));
+        }
         let mut record = record.complete(rows);
-        record.titles = titles;
-        if record.summary.dataset.collection.is_some() {
+        if of_collection {
             let now =
                 Documents::read(&search.pipeline, &search.collections, &search.access).await?;
             if now.sha256 != record.summary.dataset.corpus_sha256 {

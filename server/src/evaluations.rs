@@ -141,13 +141,28 @@ impl Evaluations {
         Ok(record)
     }
 
-    /// Returns summaries, the latest first, from below `after`.
+    /// Returns an evaluation without its queries.
+    ///
+    /// # Errors
+    /// As [`Evaluations::get`].
+    pub async fn summary(&self, id: Uuid) -> Result<Summary, ApiError> {
+        let mut summary = self.blocking(move |records| records.summary(id)).await?;
+        self.note_progress(&mut summary);
+        Ok(summary)
+    }
+
+    /// Returns summaries that pass, the latest first, from below `after`.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn list(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<Summary>, ApiError> {
+    pub async fn list(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+        passes: impl Fn(&Summary) -> bool + Send + 'static,
+    ) -> Result<Vec<Summary>, ApiError> {
         let mut summaries = self
-            .blocking(move |records| records.list(after, limit))
+            .blocking(move |records| records.list(after, limit, passes))
             .await?;
         for summary in &mut summaries {
             self.note_progress(summary);
@@ -166,6 +181,12 @@ impl Evaluations {
             running.ended.cancelled().await;
         }
         self.blocking(move |records| records.delete(id)).await
+    }
+
+    /// Returns the id of the evaluation that is running, if one is.
+    #[must_use]
+    pub fn running(&self) -> Option<Uuid> {
+        self.slot().as_ref().map(|running| running.id)
     }
 
     /// Fills in how far the running evaluation is: that is not written to the disk at every step.

@@ -23,7 +23,7 @@ pub use sessions::{Lifetimes, Session, SignedIn};
 pub use throttle::{Attempt, Throttle};
 pub use totp::Enrollment;
 pub(crate) use users::is_subject;
-pub use users::{NewUser, Subject, User, UserChange, UserKind};
+pub use users::{Held, NewUser, Subject, User, UserChange, UserKind};
 
 use anyhow::Context as _;
 use base64::Engine as _;

@@ -5,10 +5,11 @@
 //! - [`app`]: everything a request needs; [`router`]: every route and layer; [`auth`]: who is asking and
 //!   what they may do; [`identity`]: users, groups, sessions and keys.
 //! - [`routes`], one module per resource, and [`openai`]: handlers and wire types; [`openapi`] describes them.
-//! - [`answer`]: questions to cited answers, as one stream of events that every interface renders.
+//! - [`answer`]: questions to cited answers, as one stream of events that every interface renders; `watch` ends it when
+//!   its reader may no longer read what it draws on.
 //! - [`jobs`]: the background worker; [`sync`]: sources kept in step; [`conversations`]: past questions and answers.
 //! - [`evaluate`]: quality on labelled data; [`evaluations`]: the same in the background of a server.
-//! - [`audit`]: who did what, on record before it counts.
+//! - [`audit`]: who did what, on record before it counts; [`forget`]: documents and people leave every store.
 //! - [`error`]: the only place that knows both kura's errors and HTTP; [`telemetry`]: logs and metrics.
 //! - [`run_file`] and [`client`]: how commands find and use a server that holds the data directory.
 //!
@@ -28,6 +29,7 @@ pub mod conversations;
 pub mod error;
 pub mod evaluate;
 pub mod evaluations;
+pub mod forget;
 pub mod identity;
 pub mod jobs;
 pub mod openai;
@@ -37,4 +39,5 @@ pub mod routes;
 pub mod run_file;
 pub mod sync;
 pub mod telemetry;
+mod watch;
 pub mod web;

@@ -24,6 +24,7 @@ use utoipa::{Modify, OpenApi};
         (name = "evaluations", description = "Measuring quality on labelled queries"),
         (name = "conversations", description = "Past questions and answers"),
         (name = "feedback", description = "What people think of their answers"),
+        (name = "forget", description = "Erasing for good, with a certificate"),
         (name = "audit", description = "Who did what, on record"),
         (name = "openai", description = "For clients of OpenAI's API"),
         (name = "cohere", description = "For clients of Cohere's rerank API"),

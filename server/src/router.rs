@@ -4,7 +4,7 @@ use crate::app::{App, AppState};
 use crate::error::{self, ApiError, Code};
 use crate::{audit, auth, cohere, openai, openapi, routes, telemetry, web};
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -189,6 +189,11 @@ fn guarded() -> OpenApiRouter<AppState> {
         .routes(routes!(routes::health::metrics))
         .routes(routes!(routes::verify::verify_data))
         .routes(routes!(
+            routes::forget::list_erasures,
+            routes::forget::start_erasure
+        ))
+        .routes(routes!(routes::forget::get_erasure))
+        .routes(routes!(
             routes::session::get_session,
             routes::session::delete_session
         ))
@@ -290,13 +295,23 @@ fn layered(routes: Router<AppState>, app: &App) -> Router<AppState> {
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = error::request_id(request).unwrap_or_default();
-            // The path without its query: a query may hold what people ask.
-            tracing::info_span!("request", request.id = id, http.method = %request.method(), http.path = request.uri().path())
+            tracing::info_span!("request", request.id = id, http.method = %request.method(), http.path = logged_path(request))
         })
         // Failures are logged once, where their cause is known.
         .on_failure(()))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(NewRequestId))
+}
+
+/// Returns a request's path as it is logged: without its query, which may hold what people ask, and without what documents
+/// are called.
+fn logged_path(request: &Request) -> &str {
+    let matched = request.extensions().get::<MatchedPath>();
+    let pattern = matched.map(MatchedPath::as_str);
+    let names_document = |pattern: &&str| pattern.contains("{external_id}");
+    pattern
+        .filter(names_document)
+        .unwrap_or(request.uri().path())
 }
 
 /// Layer: refuses rather than piling up.

@@ -13,6 +13,7 @@ pub mod evaluations;
 pub mod explain;
 pub mod feedback;
 pub mod filter;
+pub mod forget;
 pub mod groups;
 pub mod health;
 pub mod jobs;

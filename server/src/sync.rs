@@ -24,7 +24,7 @@ use metrics::{counter, histogram};
 use place::{Place, Settings};
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
@@ -533,24 +533,22 @@ async fn changed(watch: Option<&Watch>) {
     }
 }
 
+/// Returns the folder of the data directory with a copy of what a source reads, if it is of a kind that has one.
+pub(crate) fn copy_of(data_dir: &Path, source: &Source) -> Option<PathBuf> {
+    match settings(source).ok()?.place {
+        Place::Git { url, branch, .. } => Some(git::dir(data_dir, &url, branch.as_deref())),
+        Place::Folder { .. } | Place::Web(_) | Place::S3(_) | Place::Imap(_) => None,
+    }
+}
+
 /// Removes what was kept to read a source that is gone.
 pub(crate) fn forget(config: &Config, sources: &[Source], gone: &Source) {
-    let Ok(Settings {
-        place: Place::Git { url, branch, .. },
-        ..
-    }) = settings(gone)
-    else {
+    let Some(gone) = copy_of(&config.data_dir, gone) else {
         return;
     };
-    let dir = |url: &str, branch: Option<&str>| git::dir(&config.data_dir, url, branch);
-    let gone = dir(&url, branch.as_deref());
     let is_needed = sources
         .iter()
-        .filter_map(|source| settings(source).ok())
-        .any(|settings| match &settings.place {
-            Place::Git { url, branch, .. } => dir(url, branch.as_deref()) == gone,
-            Place::Folder { .. } | Place::Web(_) | Place::S3(_) | Place::Imap(_) => false,
-        });
+        .any(|source| copy_of(&config.data_dir, source).as_ref() == Some(&gone));
     if is_needed || !gone.exists() {
         return;
     }

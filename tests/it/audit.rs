@@ -210,6 +210,9 @@ fn every_successful_request_leaves_one_record() {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(20));
     }
+    let words = json!({ "words": ["zirkonvogel"] });
+    let forgotten = app.client.post("/api/v1/forget", &words).json();
+    let forgotten = forgotten["id"].as_str().unwrap();
     let service = json!({ "name": "robot", "kind": "service" });
     assert_eq!(app.client.post("/api/v1/users", &service).status, 201);
     let keys = ["one", "two"].map(|name| {
@@ -588,6 +591,14 @@ fn every_successful_request_leaves_one_record() {
             "/api/v1/verify".into(),
             body(json!({})),
         ),
+        Call(
+            "POST",
+            "/api/v1/forget",
+            "/api/v1/forget".into(),
+            body(json!({ "documents": [document], "dry_run": true })),
+        ),
+        get("/api/v1/forget", "/api/v1/forget".into()),
+        get("/api/v1/forget/{id}", format!("/api/v1/forget/{forgotten}")),
         get("/metrics", "/metrics".into()),
         get("/v1/models", "/v1/models".into()),
         Call(
@@ -661,6 +672,10 @@ fn note_details(app: &TestApp, operation: &Operation, reply: &Reply, document: &
         }
         "document.list" | "conversation.list" | "evaluation.list" | "feedback.export" => {
             assert!(details["n_items"].as_u64().unwrap() > 0, "{record:?}");
+        }
+        "data.forget" => {
+            assert_eq!(details["documents"], json!([document]), "{record:?}");
+            assert_eq!(details["dry_run"], true, "{record:?}");
         }
         "collection.create" => assert_eq!(record.target["collection"], "fresh"),
         "audit.hold.add" => assert_eq!(record.target["hold"], "case-7"),

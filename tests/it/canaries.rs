@@ -1,15 +1,18 @@
-//! Nobody sees what they may not, by any route: every document has a word that is in no other, and whoever may not read
+//! Nobody sees what they may not, by any route, command, log or metric: every document has a word that is in no other, and whoever may not read
 //! the document must never be shown the word.
 //!
 //! Who may read is worked out here from the rules of docs/PERMISSIONS.md, not by kura's own code.
 //! 5,000 questions; `KURA_TEST_QUERIES` sets another number, and `KURA_TEST_SEED` another sequence.
 
-use kura_tests::{Client, Reply, TestApp, number_from_env};
+mod command_line;
+
+use kura_tests::{Client, Log, Reply, TestApp, fake_models, number_from_env};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const DOCUMENTS: usize = 500;
 const GROUPS: usize = 10;
@@ -23,6 +26,8 @@ struct Person {
     /// All that access lists may name this person by.
     groups: BTreeSet<String>,
     client: Client,
+    /// An API key, whether the client uses it or not.
+    key: String,
     /// The positions of the documents that this person may read.
     readable: BTreeSet<usize>,
 }
@@ -41,6 +46,7 @@ struct Secret {
 
 struct World {
     app: TestApp,
+    log: Arc<Log>,
     people: Vec<Person>,
     secrets: Vec<Secret>,
     /// By canary, whose document it is.
@@ -70,6 +76,22 @@ fn no_route_shows_anybody_what_they_may_not_read() {
             world.try_operation(person, method, path);
         }
     }
+    let by_command = world.try_commands();
+
+    let metrics = world.app.client.get("/metrics");
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    assert!(metrics.contains("kura_search_duration_seconds") && !metrics.contains("canary"));
+    assert!(world.log.n_events() > questions, "nothing is logged");
+    assert_eq!(world.log.found(), Vec::<String>::new());
+    println!(
+        "{questions} questions, {} operations and {} commands of {USERS} users: {} canaries shown to those who may read \
+         them, 0 to others; 0 in {} events of the log and {} lines of metrics",
+        operations.len(),
+        by_command.tried,
+        shown + by_command.shown,
+        world.log.n_events(),
+        metrics.lines().count()
+    );
     // What people tried has changed nothing that is not theirs to change.
     for secret in &world.secrets {
         let document = world
@@ -82,7 +104,8 @@ fn no_route_shows_anybody_what_they_may_not_read() {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let app = TestApp::start();
+        let log = Log::finding("canary");
+        let app = TestApp::with_log(fake_models(&[]), |_| (), Some(&log));
         let mut random = StdRng::seed_from_u64(seed);
         let groups: Vec<String> = (0..GROUPS).map(|n| format!("group-{n}")).collect();
         for name in &groups {
@@ -119,6 +142,7 @@ impl World {
                 .map(|(n, secret)| (secret.canary.clone(), n))
                 .collect(),
             app,
+            log,
             people,
             secrets,
             members,
@@ -201,13 +225,18 @@ impl World {
 
     /// Fails if a reply shows what its receiver may not read, or is a failure of kura; returns what is shown.
     fn check(&self, person: usize, reply: &Reply, what: &str) -> BTreeSet<usize> {
-        let person = &self.people[person];
         assert!(reply.status < 500, "{what}: {reply:?}");
         let headers = reply
             .headers
             .iter()
             .map(|(name, value)| format!("{name}: {value}\n"));
         let all = headers.collect::<String>() + &String::from_utf8_lossy(&reply.body);
+        self.check_text(person, &all, what)
+    }
+
+    /// Fails if a text shows what its receiver may not read; returns what is shown.
+    fn check_text(&self, person: usize, all: &str, what: &str) -> BTreeSet<usize> {
+        let person = &self.people[person];
         let shown: BTreeSet<usize> = all
             .split(|c: char| !c.is_ascii_alphanumeric())
             .filter_map(|word| self.canaries.get(word).copied())
@@ -334,6 +363,8 @@ fn body(method: &str, path: &str, target: &Secret) -> Option<Option<(&'static st
         ("PATCH", "/api/v1/sources/{name}") => of(json!({ "watch": false })),
         ("POST", "/api/v1/sources/{name}/scan") => of(json!({})),
         ("POST", "/api/v1/verify") => of(json!({})),
+        // An administrator may erase what he may not read; he is told of it, and it stays for the others.
+        ("POST", "/api/v1/forget") => of(json!({ "documents": [target.id], "dry_run": true })),
         unknown => panic!("{unknown:?} is not tried here"),
     }
 }
@@ -387,10 +418,11 @@ fn person(app: &TestApp, n: usize, groups: &[String], random: &mut StdRng) -> Pe
         ("sec-fetch-site", "same-origin"),
     ];
     let mut client = app.anonymous().with_headers(&headers);
+    let made = client.post("/api/v1/api-keys", &json!({ "name": "test" }));
+    assert_eq!(made.status, 201, "{made:?}");
+    let key = made.json()["key"].as_str().unwrap().to_owned();
     if n % 2 == 1 {
-        let made = client.post("/api/v1/api-keys", &json!({ "name": "test" }));
-        assert_eq!(made.status, 201, "{made:?}");
-        client = Client::new(app.client.url(), made.json()["key"].as_str());
+        client = Client::new(app.client.url(), Some(&key));
     }
     let own = ["everyone".to_owned(), format!("user:{name}")];
     Person {
@@ -398,6 +430,7 @@ fn person(app: &TestApp, n: usize, groups: &[String], random: &mut StdRng) -> Pe
         role,
         groups: groups.into_iter().chain(own).collect(),
         client,
+        key,
         readable: BTreeSet::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! The real binary with a server: commands go through it.
 
-use kura_tests::Kura;
+use kura_tests::{Kura, TestApp};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -119,4 +119,51 @@ fn a_taken_port_is_told() {
     Kura::new()
         .run(["serve", "--listen", &address])
         .assert_fails(1, &[&address, "hint: choose another address"]);
+}
+
+#[test]
+fn a_command_with_an_api_key_does_what_its_user_may() {
+    let app = TestApp::start();
+    let body = json!({ "kind": "service", "name": "ann" });
+    assert_eq!(app.client.post("/api/v1/users", &body).status, 201);
+    let body = json!({ "name": "test", "user": "ann" });
+    let made = app.client.post("/api/v1/api-keys", &body).json();
+    app.add("notes", "a.md", b"The keeper is called Ansel.");
+    let hidden = app.add("notes", "b.md", b"Another keeper has the name of Brida.");
+    let path = format!("/api/v1/documents/{}/acl", hidden["id"].as_str().unwrap());
+    let acl = json!({ "readers": ["everyone"], "denied": ["user:ann"] });
+    assert_eq!(app.client.put(&path, &acl).status, 200);
+
+    let url = app.client.url();
+    let with = |server: &str, key: &str| {
+        let kura = Kura::new().env("KURA_SERVER", server);
+        kura.env("KURA_API_KEY", key)
+    };
+    let ann = with(url, made["key"].as_str().unwrap());
+    let found = ann.run(["search", "keeper", "--json"]).json();
+    assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found["items"][0]["source"], "a.md");
+    ann.run(["users", "list"])
+        .assert_fails(1, &["the role `reader` may not"]);
+    for on_the_data in [["eval", "list"], ["audit", "list"], ["admin", "reindex"]] {
+        ann.run(on_the_data)
+            .assert_fails(2, &["works on the data directory", "unset KURA_API_KEY"]);
+    }
+    assert!(
+        !ann.path("data").exists(),
+        "it leaves the data directory alone"
+    );
+
+    with(url, "kura_wrong")
+        .run(["search", "keeper"])
+        .assert_fails(1, &["sign in"]);
+    with(url, "")
+        .run(["search", "keeper"])
+        .assert_fails(2, &["put one into KURA_API_KEY"]);
+    with("http://kura.example.com", "kura_x")
+        .run(["search", "x"])
+        .assert_fails(2, &["use https://"]);
+    with("", "kura_x")
+        .run(["search", "x"])
+        .assert_fails(1, &["no server runs", "KURA_SERVER"]);
 }

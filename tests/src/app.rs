@@ -1,4 +1,5 @@
 use crate::http::{Client, Event, Reply};
+use crate::log::Log;
 use kura::app::{App, AppState, Models, Started};
 use kura::config::{Config, Flags, SandboxName};
 use kura::router;
@@ -50,6 +51,19 @@ impl TestApp {
     /// When the server does not start.
     #[must_use]
     pub fn with(models: Models, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::with_log(models, configure, None)
+    }
+
+    /// The same, with what is logged in detail by the server's threads going to `log`.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    #[must_use]
+    pub fn with_log(
+        models: Models,
+        configure: impl FnOnce(&mut Config),
+        log: Option<&Arc<Log>>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("kura.toml");
         // Named, so that a configuration of this machine has no say.
@@ -64,11 +78,12 @@ impl TestApp {
         config.ingest.sandbox = SandboxName::Off;
         configure(&mut config);
 
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2).enable_all();
+        if let Some(log) = log {
+            log.take_from(&mut builder);
+        }
+        let runtime = builder.build().unwrap();
         let (app, key, address) = runtime.block_on(async {
             let Started { app, admin_key, .. } = App::start(config, models).await.unwrap();
             let key = admin_key.unwrap().expose_secret().to_owned();
@@ -76,6 +91,7 @@ impl TestApp {
             let address = listener.local_addr().unwrap();
             drop(app.spawn_worker());
             drop(app.spawn_sync());
+            drop(app.spawn_forgetter());
             drop(tokio::spawn(router::serve(app.clone(), listener)));
             (app, key, address)
         });

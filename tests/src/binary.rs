@@ -1,8 +1,9 @@
 use crate::http::Client;
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -33,6 +34,7 @@ pub struct Server {
     /// The admin key.
     pub key: String,
     child: Child,
+    log: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Kura {
@@ -139,9 +141,13 @@ impl Kura {
             }
         }
         // The pipe must be read on, or the server would block when it is full.
+        let log = Arc::new(Mutex::new(log.into_bytes()));
+        let kept = Arc::clone(&log);
         drop(std::thread::spawn(move || {
-            let mut rest = Vec::new();
-            drop(stderr.read_to_end(&mut rest));
+            let mut line = Vec::new();
+            while stderr.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                kept.lock().unwrap().append(&mut line);
+            }
         }));
         let key = key
             .or_else(|| fs_err::read_to_string(self.path("key")).ok())
@@ -151,6 +157,7 @@ impl Kura {
             client: Client::new(&url.unwrap(), Some(&key)),
             key,
             child,
+            log,
         }
     }
 
@@ -228,6 +235,15 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns what the server has logged so far.
+    ///
+    /// # Panics
+    /// When the thread that reads it has panicked.
+    #[must_use]
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
     }
 
     /// Sends SIGTERM; returns whether the server ended well.

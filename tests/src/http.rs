@@ -81,6 +81,15 @@ impl Client {
         self.send("DELETE", path, None)
     }
 
+    /// PUT of JSON.
+    pub fn put(&self, path: &str, body: &Value) -> Reply {
+        self.send(
+            "PUT",
+            path,
+            Some(("application/json", body.to_string().into_bytes())),
+        )
+    }
+
     /// POST of JSON.
     pub fn post(&self, path: &str, body: &Value) -> Reply {
         self.send(

@@ -9,6 +9,7 @@
 mod app;
 mod binary;
 mod http;
+mod log;
 pub mod models;
 pub mod power;
 mod slow;
@@ -16,6 +17,7 @@ mod slow;
 pub use app::{TestApp, fake_models};
 pub use binary::{Kura, Output, Server};
 pub use http::{Client, Event, Reply, events};
+pub use log::Log;
 pub use models::dir as models_dir;
 pub use slow::SlowGenerator;
 

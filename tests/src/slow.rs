@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Writes a word every few milliseconds and never ends by itself, so that a test can go away meanwhile.
+/// Writes a word every few milliseconds and never ends by itself, so that a test can do something meanwhile.
 pub struct SlowGenerator {
     inner: FakeGenerator,
+    /// Whether it writes what it was asked, passages included, over and over.
+    repeats: bool,
     /// Words written so far.
     pub written: Arc<AtomicUsize>,
     /// Whether a stream was dropped before its end.
@@ -28,8 +30,20 @@ impl Default for SlowGenerator {
     fn default() -> Self {
         Self {
             inner: FakeGenerator::new(["word"]),
+            repeats: false,
             written: Arc::default(),
             cancelled: Arc::default(),
+        }
+    }
+}
+
+impl SlowGenerator {
+    /// Returns a generator that writes what it was asked, passages included, over and over.
+    #[must_use]
+    pub fn repeating() -> Self {
+        Self {
+            repeats: true,
+            ..Self::default()
         }
     }
 }
@@ -48,13 +62,20 @@ impl Generator for SlowGenerator {
         self.inner.count_tokens(text)
     }
 
-    async fn generate(&self, _: Prompt) -> Result<BoxStream<'static, Result<Token>>> {
+    async fn generate(&self, prompt: Prompt) -> Result<BoxStream<'static, Result<Token>>> {
         let guard = SetOnDrop(Arc::clone(&self.cancelled));
         let written = Arc::clone(&self.written);
-        let words = futures::stream::unfold((guard, written), |(guard, written)| async move {
+        let asked = prompt.messages.last().filter(|_| self.repeats);
+        let text = asked.map_or("word ".to_owned(), |message| {
+            format!("{} ", message.content)
+        });
+        let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
+        let state = (guard, written, words.into_iter().cycle());
+        let words = futures::stream::unfold(state, |(guard, written, mut words)| async move {
             tokio::time::sleep(Duration::from_millis(20)).await;
             written.fetch_add(1, Ordering::SeqCst);
-            Some((Ok(Token::Text("word ".to_owned())), (guard, written)))
+            let word = words.next()?;
+            Some((Ok(Token::Text(word)), (guard, written, words)))
         });
         Ok(words.boxed())
     }

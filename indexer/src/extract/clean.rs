@@ -7,11 +7,17 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 /// Returns `text` as one line: NFKC, invisible characters dropped, runs of whitespace made one space.
 pub(crate) fn inline(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for word in visible(text).split_whitespace() {
+    let mut push = |word| {
         if !out.is_empty() {
             out.push(' ');
         }
         out.push_str(word);
+    };
+    let text = visible(text);
+    if text.is_ascii() {
+        text.split_ascii_whitespace().for_each(&mut push);
+    } else {
+        text.split_whitespace().for_each(&mut push);
     }
     out
 }

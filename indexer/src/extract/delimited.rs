@@ -40,6 +40,7 @@ pub(crate) fn extract(bytes: &[u8], preferred: u8) -> Extracted {
             .unwrap_or(1)
             .saturating_sub(1),
         rows,
+        amid: Vec::new(),
     }
     .add_to(&mut outline);
     outline.finish()

@@ -8,6 +8,7 @@ use crate::extract::unpacked;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Longest time for one file, or for one step of it that says when it is done.
@@ -22,7 +23,8 @@ type Extractor = fn(&[u8], &MediaType, &Tools) -> Result<Extracted>;
 
 /// Runs `extractor` on a thread of its own; a panic is [`Error::Malformed`], a timeout [`Error::TooLarge`].
 ///
-/// A part of another file runs on that file's thread, under its timeout.
+/// A part of another file runs on that file's thread, under its timeout. In a process whose owner ends it when a file
+/// takes too long, the caller's thread does: small files would wait for another one longer than reading them takes.
 pub(crate) fn run(
     bytes: &[u8],
     media_type: &MediaType,
@@ -33,21 +35,21 @@ pub(crate) fn run(
     if is_part {
         return caught(media_type.format(), || extractor(bytes, media_type, tools));
     }
-    silence_parsers();
+    if tools.is_watched {
+        unpacked::begin(bytes.len());
+        return caught(media_type.format(), || extractor(bytes, media_type, tools));
+    }
     let (sender, receiver) = mpsc::channel();
     let bytes: Arc<[u8]> = bytes.into();
     let format = media_type.format();
     let media_type = media_type.clone();
     let tools = tools.for_one_file();
     let watched = tools.clone();
-    std::thread::Builder::new()
-        .name(THREAD_NAME.to_owned())
-        .stack_size(STACK_SIZE)
-        .spawn(move || {
-            unpacked::begin(bytes.len());
-            // The receiver is gone only after a timeout; then nobody waits for the outcome.
-            let _ = sender.send(caught(format, || extractor(&bytes, &media_type, &tools)));
-        })?;
+    spawn(move || {
+        unpacked::begin(bytes.len());
+        // The receiver is gone only after a timeout; then nobody waits for the outcome.
+        let _ = sender.send(caught(format, || extractor(&bytes, &media_type, &tools)));
+    })?;
     let mut n_steps = 0;
     loop {
         match receiver.recv_timeout(TIMEOUT) {
@@ -60,6 +62,17 @@ pub(crate) fn run(
             }
         }
     }
+}
+
+/// Runs `work` on a thread that parsers can run on: their stack is deep, and their panics are silent.
+pub(crate) fn spawn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    silence_parsers();
+    std::thread::Builder::new()
+        .name(THREAD_NAME.to_owned())
+        .stack_size(STACK_SIZE)
+        .spawn(work)
 }
 
 /// Turns a panic of a parser into [`Error::Malformed`]. The panic's message stays out: it may quote the document.

@@ -88,7 +88,7 @@ fn is_emoji(c: char) -> bool {
 /// Controls, zero-width and bidirectional marks, variation selectors, and tags.
 pub(crate) fn is_invisible(c: char) -> bool {
     match c {
-        '\n' | '\t' | '\r' | '\u{B}' | '\u{C}' | '\u{85}' => false,
+        '\n' | '\t' | '\r' | '\u{B}' | '\u{C}' | '\u{85}' | ' '..='~' => false,
         '\u{AD}'
         | '\u{34F}'
         | '\u{61C}'

@@ -218,21 +218,42 @@ fn items(page: Page) -> Vec<Item> {
     items
 }
 
-/// Puts each table before the first line that stands below its top and beside or under it.
+/// Puts each table between the lines above and below it. Where the order of the lines leaves no such place, such as when a
+/// page's footer is drawn first, the lines near the table count for more than those far from it.
 fn with_tables(lines: Vec<Line>, tables: Vec<grid::Table>) -> Vec<Item> {
     let mut items: Vec<Item> = lines.into_iter().map(Item::Line).collect();
     for table in tables {
-        let at = items.iter().position(|item| match item {
-            Item::Line(line) => {
-                line.y > table.top && line.right() > table.left && line.left() < table.right
-            }
-            Item::Table(_) => false,
-        });
-        let at = at.unwrap_or(items.len());
-        // Tables come from top to bottom; one that goes to the same place follows the one before.
+        let at = place(&items, &table);
         items.insert(at, Item::Table(table));
     }
     items
+}
+
+/// Returns the last of the places where the fewest lines stand on the wrong side of a table. Tables come from top to bottom;
+/// one that goes to the same place follows the one before.
+fn place(items: &[Item], table: &grid::Table) -> usize {
+    // What a line says about the places before it, as opposed to those after it: above the table it speaks against them.
+    let weight = |item: &Item| match item {
+        Item::Line(line) if line.right() > table.left && line.left() < table.right => {
+            let is_above = line.y <= table.top;
+            let way = if is_above {
+                table.top - line.y
+            } else {
+                (line.y - table.bottom).max(0.0)
+            };
+            let near = 1.0 / (1.0 + way / line.size.max(1.0));
+            if is_above { -near } else { near }
+        }
+        Item::Line(_) | Item::Table(_) => 0.0,
+    };
+    let (mut best, mut least, mut cost) = (0, 0.0, 0.0);
+    for (before, item) in items.iter().enumerate() {
+        cost += weight(item);
+        if cost <= least {
+            (best, least) = (before + 1, cost);
+        }
+    }
+    best
 }
 
 /// Which lines of a page are headings.

@@ -5,8 +5,9 @@ mod regions;
 use crate::extract::outline::Outline;
 use crate::extract::table::{Grid, Row, has_figures};
 use calamine::ExcelDateTime;
-use regions::Region;
+use regions::{Amid, Region};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Most cells read from one sheet; more are reported as left out.
 pub(crate) const MAX_CELLS: usize = 2_000_000;
@@ -91,8 +92,19 @@ fn add_region(outline: &mut Outline, name: &str, region: &Region, marks: &mut Ma
         ),
         last_column: columns.last().map_or(0, |&column| column as usize),
         rows: marks.lay_out(region, &columns),
+        amid: region
+            .amid
+            .iter()
+            .map(|amid| laid_out(amid, &columns))
+            .collect(),
     };
     grid.add_to(outline);
+}
+
+/// Where the names of some columns stand in the layout.
+fn laid_out(amid: &Amid, columns: &[u32]) -> (usize, Range<usize>) {
+    let at = |place: u32| columns.partition_point(|&column| column < place);
+    (amid.row, at(amid.columns.start)..at(amid.columns.end))
 }
 
 /// How the text of a place that is not empty came there.
@@ -154,7 +166,7 @@ impl Marks {
                 continue;
             }
             let top = (area.top - region.top) as usize;
-            let bottom = (area.bottom - region.top) as usize;
+            let bottom = area.bottom.saturating_sub(region.top) as usize;
             for (index, cells) in region.rows.iter().enumerate().take(bottom + 1).skip(top) {
                 // A row without a cell of its own says nothing.
                 if cells.is_empty() {

@@ -5,8 +5,9 @@ mod row;
 
 use crate::extract::clean;
 use crate::extract::outline::Outline;
-pub(crate) use header::{Parts, has_figures};
+pub(crate) use header::{Parts, has_figures, is_figure};
 pub(crate) use row::Row;
+use std::ops::Range;
 
 /// Data rows in one table block of a grid, so that its range still points at a place one can see.
 const ROWS_PER_BLOCK: usize = 40;
@@ -79,6 +80,8 @@ pub(crate) struct Grid {
     /// Its last column; columns without text may have been left out of `rows`.
     pub(crate) last_column: usize,
     pub(crate) rows: Vec<Row>,
+    /// Rows further down that begin with the names of some columns, as of a table beside another.
+    pub(crate) amid: Vec<(usize, Range<usize>)>,
 }
 
 impl Grid {
@@ -86,7 +89,10 @@ impl Grid {
     /// (`Sheet1!A1:F20`).
     pub(crate) fn add_to(self, outline: &mut Outline) {
         let (top, left) = self.origin;
-        let parts = Parts::of(&self.rows, false);
+        let mut parts = Parts::of(&self.rows, false);
+        for (row, columns) in &self.amid {
+            parts.name_amid(&self.rows, *row, columns.clone());
+        }
         let set_range = |outline: &mut Outline, first: usize, last: usize, column: usize| {
             let range = format!("{}:{}", cell_name(first, left), cell_name(last, column));
             outline.set_range(Some(match &self.sheet {
@@ -176,6 +182,7 @@ mod tests {
             origin: (2, 26),
             last_column: 27,
             rows,
+            amid: Vec::new(),
         }
         .add_to(&mut outline);
         let blocks = outline.finish().blocks;

@@ -301,4 +301,24 @@ mod tests {
         let others = sheet_rows(&["Number | Square", "", "1 | 1 | 1", "2 | 4 | 8"]);
         assert_eq!(read(&workbook(&others)).len(), 2);
     }
+
+    #[test]
+    fn names_amid_the_rows_of_another_table_are_those_of_their_columns() {
+        let rows = sheet_rows(&[
+            "Item | Price",
+            "Pen | 5",
+            "Ink | 6 | | Tax | Fee",
+            "Cap | 7 | | 1 | 2",
+        ]);
+        let names = "| Item | Price | Tax | Fee |";
+        let want = table(
+            names,
+            &[
+                "| Pen | 5 | | |",
+                "| Ink | 6 | Tax | Fee |",
+                "| Cap | 7 | 1 | 2 |",
+            ],
+        );
+        assert_eq!(read(&workbook(&rows)), [("A1:E4".to_owned(), want)]);
+    }
 }

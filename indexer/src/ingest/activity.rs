@@ -128,6 +128,12 @@ impl Activity {
         self.lock().live.remove(&id);
     }
 
+    /// Returns whether one of these jobs is in the hands of a stage.
+    pub(crate) fn any_live(&self, ids: &[JobId]) -> bool {
+        let inner = self.lock();
+        ids.iter().any(|id| inner.live.contains_key(id))
+    }
+
     pub(super) fn set_obstacle(&self, found: Option<(Reason, String)>) {
         let mut inner = self.lock();
         let since = match (&found, &inner.obstacle) {

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 /// Bounds of the queues between the stages, and how long a stage may take.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Files read at the same time.
+    /// Files read and cut at the same time: more than there are workers, so that each has its next file at once.
     pub readers: usize,
     /// Bytes of files being read and of texts read, until they are stored; of a large one only `large_bytes` count.
     pub held_bytes: u64,
@@ -70,7 +70,7 @@ impl Default for Limits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            readers: cores.clamp(2, 8),
+            readers: (2 * cores).clamp(2, 16),
             held_bytes: 64 << 20,
             held_documents: 512,
             ahead_chunks: 1024,

@@ -227,6 +227,15 @@ impl Store for EmbeddedStore {
     async fn maintain(&self) -> Result<()> {
         self.blocking(|inner| inner.dense.optimize()).await
     }
+
+    async fn erase(&self) -> Result<()> {
+        self.blocking(|inner| {
+            let _turn = inner.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.dense.erase()?;
+            inner.lexical.erase()
+        })
+        .await
+    }
 }
 
 async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<(T, f64)> {

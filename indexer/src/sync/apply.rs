@@ -155,6 +155,9 @@ impl Scan<'_> {
             let media_type = found.as_str().to_owned();
             return refused(Error::UnsupportedFormat { media_type }.to_string());
         }
+        if self.is_forgotten(&item.key).await? {
+            return Ok((n_bytes, Taken::Gone));
+        }
         if let Some(keeper) = self.other_keeper(&item.source, &item.key).await? {
             return refused(format!(
                 "the source `{keeper}` keeps a document of the same name in `{}`; use another collection or prefix for one of them",
@@ -182,6 +185,16 @@ impl Scan<'_> {
             ..row(&item, Some(added.document.id), None)
         };
         Ok((n_bytes, Taken::Document(row, added.outcome)))
+    }
+
+    /// Returns whether an item was forgotten since it was listed.
+    async fn is_forgotten(&self, key: &str) -> Result<bool> {
+        let (id, keys) = (self.source.id, vec![key.to_owned()]);
+        let forgotten = self
+            .pipeline
+            .catalog(move |catalog| catalog.forgotten_items(id, &keys))
+            .await?;
+        Ok(!forgotten.is_empty())
     }
 
     /// Returns the name of the source that keeps the document of this name for another item, if one does.

@@ -162,14 +162,22 @@ impl Scan<'_> {
                 .map(|item| item.key.clone())
                 .collect::<Vec<_>>(),
         );
-        let mut known = self
+        let (mut known, forgotten) = self
             .pipeline
-            .catalog(move |catalog| catalog.items(id, &keys))
+            .catalog(move |catalog| {
+                Ok((
+                    catalog.items(id, &keys)?,
+                    catalog.forgotten_items(id, &keys)?,
+                ))
+            })
             .await?;
         for item in items {
             self.report.listed += 1;
             let known = known.remove(&item.key);
-            if item.standing == Standing::Changing {
+            if forgotten.contains(&item.key) {
+                // It stays out, whatever the source says.
+                self.report.unchanged += 1;
+            } else if item.standing == Standing::Changing {
                 self.report.changing += 1;
             } else if known
                 .as_ref()

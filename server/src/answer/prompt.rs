@@ -53,15 +53,15 @@ impl Language {
         }
     }
 
-    /// Returns what stands in place of an answer whose document was replaced or deleted since.
+    /// Returns what stands in place of an answer whose document was replaced, deleted or closed to its reader since.
     #[must_use]
     pub fn withdrawn(self) -> &'static str {
         match self {
             Self::English => {
-                "A document that this answer rested on has been replaced or deleted since. Ask again."
+                "A document that this answer rested on has been replaced, deleted or closed to you since. Ask again."
             }
             Self::Japanese => {
-                "この回答の根拠だった文書は、その後、更新または削除されました。もう一度質問してください。"
+                "この回答の根拠だった文書は、その後、更新または削除されたか、閲覧できなくなりました。もう一度質問してください。"
             }
         }
     }

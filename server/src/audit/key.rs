@@ -52,6 +52,12 @@ impl Key {
         hex(&mac.finalize().into_bytes())
     }
 
+    /// Returns what stands for a name.
+    pub(super) fn pseudonym(&self, name: &str) -> String {
+        let mac = self.sign("name", name.as_bytes());
+        format!("hmac:{}", mac.get(..32).unwrap_or(&mac))
+    }
+
     /// Returns whether `mac` is that of the message.
     pub(super) fn signed(&self, purpose: &str, message: &[u8], mac: &str) -> bool {
         self.sign(purpose, message)

@@ -25,6 +25,8 @@ use std::time::Instant;
 
 /// Most things of one list in a record.
 const MAX_LIST: usize = 1000;
+/// The parameter that is a name in another system.
+const EXTERNAL_ID: &str = "external_id";
 /// Most names of one list in a record.
 const MAX_NAMES: usize = 100;
 
@@ -285,7 +287,12 @@ pub async fn record(
     draft.peer = peer.map(|address| address.to_string());
     for (name, value) in parameters.iter().flatten() {
         let kind = operations::kind_of(path, name);
-        draft.target.insert(kind, record::shortened(value));
+        let id = match kind.as_str() {
+            // Chosen elsewhere, often of what the document is about.
+            EXTERNAL_ID => app.audit.pseudonym(value),
+            _ => record::shortened(value),
+        };
+        draft.target.insert(kind, id);
     }
     let audited = Audited::begin(Arc::clone(&app.audit), operation.class, draft);
     request.extensions_mut().insert(audited.clone());

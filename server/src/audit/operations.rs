@@ -134,6 +134,9 @@ pub const OPERATIONS: &[Operation] = &[
     route("DELETE", "/api/v1/audit/holds/{name}", "audit.hold.release", Mutating),
 
     route("POST", "/api/v1/verify", "data.verify", Administrative),
+    route("GET", "/api/v1/forget", "data.forget.list", Administrative),
+    route("POST", "/api/v1/forget", "data.forget", Mutating),
+    route("GET", "/api/v1/forget/{id}", "data.forget.show", Administrative),
     route("GET", "/metrics", "metrics.read", Unrecorded),
     route("GET", "/v1/models", "model.list", Unrecorded),
     route("POST", "/v1/embeddings", "text.embed", Unrecorded),

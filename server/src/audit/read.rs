@@ -1,10 +1,12 @@
 //! Finding records. Reads the files, also while a server writes them; what is not yet complete is left out.
 
+use super::key::Key;
 use super::record::{self, Ending, Record};
 use super::segments::{self, Segment};
 use super::store::dir;
 use anyhow::Context as _;
 use jiff::Timestamp;
+use kura_indexer::GroupId;
 use std::path::Path;
 
 /// Which records.
@@ -25,9 +27,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Returns whether a record is wanted.
-    #[must_use]
-    pub fn admits(&self, record: &Record) -> bool {
+    /// Returns whether a record is wanted. `stands_for` is the target's pseudonym, should it be a name in another system.
+    fn admits(&self, record: &Record, stands_for: Option<&str>) -> bool {
         let action = |wanted: &String| {
             let rest = record.action.strip_prefix(wanted.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -39,13 +40,22 @@ impl Filter {
             && self.to.is_none_or(|to| record.at < to)
             && self.principal.as_ref().is_none_or(principal)
             && self.action.as_ref().is_none_or(action)
-            && self
-                .target
-                .as_ref()
-                .is_none_or(|wanted| record.target.values().any(|id| id == wanted))
+            && self.target.as_ref().is_none_or(|wanted| {
+                let mut ids = record.target.values();
+                ids.any(|id| id == wanted || Some(id.as_str()) == stands_for)
+            })
             && self
                 .result
                 .is_none_or(|wanted| record.outcome.result == wanted)
+    }
+
+    /// Returns what stands for the target, should it be a name in another system.
+    fn pseudonym(&self, data_dir: &Path) -> anyhow::Result<Option<String>> {
+        let Some(target) = &self.target else {
+            return Ok(None);
+        };
+        let key = Key::read(data_dir)?;
+        Ok(key.map(|key| key.pseudonym(target)))
     }
 }
 
@@ -60,6 +70,7 @@ pub fn latest(
     limit: usize,
 ) -> anyhow::Result<Vec<Record>> {
     let mut found = Vec::new();
+    let stands_for = filter.pseudonym(data_dir)?;
     for segment in segments::list(&dir(data_dir))?.iter().rev() {
         if before.is_some_and(|before| segment.first >= before) {
             continue;
@@ -67,7 +78,7 @@ pub fn latest(
         for line in parsed(segment)?.into_iter().rev() {
             let record = line?.1;
             let is_before = before.is_none_or(|before| record.seq < before);
-            if is_before && filter.admits(&record) {
+            if is_before && filter.admits(&record, stands_for.as_deref()) {
                 found.push(record);
                 if found.len() == limit {
                     return Ok(found);
@@ -88,15 +99,35 @@ pub fn each(
     filter: &Filter,
     mut each: impl FnMut(&Record, &str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let stands_for = filter.pseudonym(data_dir)?;
     for segment in segments::list(&dir(data_dir))? {
         for line in parsed(&segment)? {
             let (line, record) = line?;
-            if filter.admits(&record) {
+            if filter.admits(&record, stands_for.as_deref()) {
                 each(&record, &line)?;
             }
         }
     }
     Ok(())
+}
+
+/// Returns how many records name one of these people by login or access list, or one of these documents. Blocking.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn mentions(data_dir: &Path, names: &[String]) -> anyhow::Result<u64> {
+    let mut wanted = Vec::with_capacity(names.len() * 2);
+    for name in names.iter().filter(|name| !name.is_empty()) {
+        let quoted = serde_json::to_string(name)?;
+        wanted.push(format!("{}{}", GroupId::USER, quoted.trim_matches('"')));
+        wanted.push(quoted);
+    }
+    let mut n = 0;
+    each(data_dir, &Filter::default(), |_, line| {
+        n += u64::from(wanted.iter().any(|name| line.contains(name.as_str())));
+        Ok(())
+    })?;
+    Ok(n)
 }
 
 type Parsed = anyhow::Result<(String, Record)>;

@@ -128,7 +128,7 @@ impl Who {
         }
     }
 
-    pub(super) fn kura() -> Self {
+    pub(crate) fn kura() -> Self {
         Self::new("kura", "kura")
     }
 

@@ -41,6 +41,8 @@ pub enum Permission {
     Evaluate,
     /// To manage users, groups, sessions and keys.
     ManageIdentity,
+    /// To erase documents and people for good, without reading them.
+    Forget,
     /// To find out what is wrong with the index and with searches.
     Diagnose,
     /// To read the audit log.
@@ -51,7 +53,7 @@ pub enum Permission {
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Anyone,
         Self::Own,
         Self::Account,
@@ -63,6 +65,7 @@ impl Permission {
         Self::ManageSources,
         Self::Evaluate,
         Self::ManageIdentity,
+        Self::Forget,
         Self::Diagnose,
         Self::ReadAudit,
         Self::Operate,
@@ -82,6 +85,7 @@ impl Permission {
             | Self::ManageSources
             | Self::Evaluate
             | Self::ManageIdentity
+            | Self::Forget
             | Self::Diagnose => matches!(role, Admin),
             Self::ReadAudit => matches!(role, Auditor),
             Self::Operate => false,
@@ -102,6 +106,7 @@ impl Permission {
             Self::ManageSources => "add, change and remove sources",
             Self::Evaluate => "run and read evaluations",
             Self::ManageIdentity => "manage users, groups, sessions and keys",
+            Self::Forget => "erase documents and people for good",
             Self::Diagnose => "look into the index and explain searches",
             Self::ReadAudit => "read the audit log",
             Self::Operate => "do what only the operator may",
@@ -378,6 +383,10 @@ const TABLE: &[Rule] = {
             R::Everything,
         ),
         rule(POST, "/api/v1/verify", P::Diagnose, R::Everything),
+        // What is gone for good. The certificates name nobody.
+        rule(GET, "/api/v1/forget", P::ReadSettings, R::Everything),
+        rule(POST, "/api/v1/forget", P::Forget, R::Everything),
+        rule(GET, "/api/v1/forget/{id}", P::ReadSettings, R::Everything),
         // What was done here, and by whom.
         rule(GET, "/api/v1/audit", P::ReadAudit, R::Everything),
         rule(GET, "/api/v1/audit/head", P::ReadAudit, R::Everything),

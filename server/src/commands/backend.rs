@@ -66,8 +66,11 @@ impl Backend {
         Ok(Self::Local(Local::new(config, pipeline)))
     }
 
-    /// Returns the server that holds the data directory, if one does.
+    /// Returns the server that holds the data directory, if one does, or the one that a user's command is for.
     pub(super) async fn server(config: &Config) -> anyhow::Result<Option<Client>> {
+        if let Some(remote) = &config.remote {
+            return remote.client(&config.data_dir).map(Some);
+        }
         let data_dir = config.data_dir.clone();
         let server = blocking(move || find_server(&data_dir)).await?;
         if let Some(client) = &server {

@@ -139,7 +139,7 @@ fn stored(config: &Config, command: Stored) -> anyhow::Result<Outcome> {
     let records = Records::of(&config.data_dir);
     match command {
         Stored::List { limit, json } => {
-            let summaries = records.list(None, limit as usize)?;
+            let summaries = records.list(None, limit as usize, |_| true)?;
             if json {
                 print_json(&summaries)?;
             } else {

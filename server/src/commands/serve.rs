@@ -52,6 +52,7 @@ pub async fn run(config: Config) -> anyhow::Result<Arc<AuditLog>> {
     } = App::start(config, models).await?;
 
     let (worker, sync) = (app.spawn_worker(), app.spawn_sync());
+    drop(app.spawn_forgetter());
     let _published = run_file::publish(&data_dir, address, &local_token)?;
     drop(local_token);
     if let Some(key) = admin_key {

@@ -4,7 +4,7 @@
 
 use super::dataset::LabelledQuery;
 use super::metrics::Values;
-use super::record::{Answerability, Answered, Row, StageRow, Timing};
+use super::record::{Answerability, Answered, ReadVersion, Row, StageRow, Timing};
 use super::retrieval::Search;
 use super::wording::Agreement;
 use crate::answer::{
@@ -12,8 +12,8 @@ use crate::answer::{
 };
 use anyhow::Context as _;
 use futures::StreamExt as _;
-use kura_indexer::{DocumentId, SearchFilter};
-use std::collections::{BTreeMap, HashSet};
+use kura_indexer::{ChunkId, DocumentId, SearchFilter};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -54,12 +54,12 @@ pub(super) async fn rows(
     Ok(rows)
 }
 
-/// Returns the documents whose passages were put before the writer, and the answer.
+/// Returns the passages that were put before the writer, and the answer.
 async fn ask(
     search: &Search,
     assistant: &Arc<Assistant>,
     question: &LabelledQuery,
-) -> anyhow::Result<(Vec<DocumentId>, Answer)> {
+) -> anyhow::Result<(Vec<ChunkId>, Answer)> {
     let asked = Question {
         text: question.text.clone(),
         collections: search.collections.clone(),
@@ -72,7 +72,7 @@ async fn ask(
     while let Some(event) = events.next().await {
         match event {
             AnswerEvent::Retrieved(found) => {
-                passages = found.hits.iter().map(|hit| hit.chunk.document).collect();
+                passages = found.hits.into_iter().map(|hit| hit.chunk).collect();
             }
             AnswerEvent::Delta(_) => {}
             AnswerEvent::Completed(answer) => return Ok((passages, *answer)),
@@ -82,12 +82,16 @@ async fn ask(
     anyhow::bail!("it ended without an answer")
 }
 
-fn row(search: &Search, question: &LabelledQuery, passages: &[DocumentId], answer: &Answer) -> Row {
+fn row(search: &Search, question: &LabelledQuery, passages: &[ChunkId], answer: &Answer) -> Row {
     let name = |id: &DocumentId| {
         let known = search.documents.by_id.get(id);
         known.map_or_else(|| id.to_string(), |document| document.source.clone())
     };
-    let passages = once(passages.iter().map(name));
+    let read: BTreeSet<(String, u32)> = passages
+        .iter()
+        .map(|chunk| (name(&chunk.document), chunk.version))
+        .collect();
+    let passages = once(passages.iter().map(|chunk| name(&chunk.document)));
     let cited = once(
         answer
             .citations
@@ -103,6 +107,7 @@ fn row(search: &Search, question: &LabelledQuery, passages: &[DocumentId], answe
         ("total", timings.total),
     ];
     Row {
+        withheld: false,
         id: question.id.clone(),
         text: question.text.clone(),
         relevant: question.relevant.clone(),
@@ -122,6 +127,10 @@ fn row(search: &Search, question: &LabelledQuery, passages: &[DocumentId], answe
                 text: answer.text.clone(),
                 support: answer.support,
                 cited,
+                read: read
+                    .into_iter()
+                    .map(|(document, version)| ReadVersion { document, version })
+                    .collect(),
                 flagged: answer.flags.iter().map(|flag| flag.text.clone()).collect(),
             }),
         }],

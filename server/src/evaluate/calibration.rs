@@ -184,10 +184,12 @@ mod tests {
                     text: String::new(),
                     support,
                     cited: Vec::new(),
+                    read: Vec::new(),
                     flagged: Vec::new(),
                 }),
             }],
             timings: Vec::new(),
+            withheld: false,
         }
     }
 

@@ -31,6 +31,9 @@ pub struct Record {
     pub queries: Vec<Row>,
     /// Titles of the documents that the rows name.
     pub titles: BTreeMap<String, String>,
+    /// Ids of the collection's documents that the rows name: by them it is found out who may see a row.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub documents: BTreeMap<String, String>,
 }
 
 /// An evaluation without its single queries.
@@ -113,6 +116,9 @@ pub struct DatasetFacts {
     /// The collection that was searched as it is served; absent when the set brought its own documents.
     #[schema(required)]
     pub collection: Option<String>,
+    /// The collection's id; absent in records of earlier versions, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection_id: Option<String>,
     /// Of the documents that were searched.
     pub corpus_sha256: String,
     /// Documents that were searched.
@@ -233,6 +239,10 @@ pub struct Row {
     pub stages: Vec<StageRow>,
     /// Milliseconds of each step.
     pub timings: Vec<Timing>,
+    /// Whether texts and names are left out: it names documents that are gone or not for the reader, or what was answered
+    /// rests on a version that was replaced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 /// What a stage made of a query.
@@ -296,8 +306,21 @@ pub struct Answered {
     pub support: f32,
     /// The documents cited, by id in the data set or source, once each, in order of appearance.
     pub cited: Vec<String>,
+    /// The document versions whose passages the writer was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<ReadVersion>,
     /// What a reader was told to check: figures, names, sentences without support.
     pub flagged: Vec<String>,
+}
+
+/// A document version that was read for an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EvaluationReadVersion)]
+pub struct ReadVersion {
+    /// The document's id in the data set, or its source in the collection.
+    pub document: String,
+    /// The version, from 1.
+    pub version: u32,
 }
 
 /// A document in a ranking.
@@ -352,6 +375,7 @@ impl Record {
             summary,
             queries: Vec::new(),
             titles: BTreeMap::new(),
+            documents: BTreeMap::new(),
         }
     }
 
@@ -386,6 +410,20 @@ impl Record {
 }
 
 impl Row {
+    /// Returns the documents that it names: relevant, found, cited or read.
+    pub fn documents(&self) -> impl Iterator<Item = &str> {
+        let found = self.stages.iter().flat_map(|stage| &stage.ranking);
+        let answers = self.stages.iter().filter_map(|stage| stage.answer.as_ref());
+        let answered = answers.flat_map(|answer| {
+            let read = answer.read.iter().map(|read| read.document.as_str());
+            answer.cited.iter().map(String::as_str).chain(read)
+        });
+        let relevant = self.relevant.keys().map(String::as_str);
+        relevant
+            .chain(found.map(|ranked| ranked.document.as_str()))
+            .chain(answered)
+    }
+
     /// Returns what a stage made of the query.
     #[must_use]
     pub fn stage(&self, name: &str) -> Option<&StageRow> {
@@ -454,6 +492,7 @@ pub(crate) mod tests {
             name: "set".to_owned(),
             sha256: "d".repeat(64),
             collection: None,
+            collection_id: None,
             corpus_sha256: "c".repeat(64),
             documents: 3,
             queries: ndcg.len(),
@@ -505,6 +544,7 @@ pub(crate) mod tests {
                 name: "embed".to_owned(),
                 ms: 1.0 + at as f64,
             }],
+            withheld: false,
         });
         let rows = rows.collect();
         Record::begin(Kind::Retrieval, None, dataset, provenance, SEED).complete(rows)

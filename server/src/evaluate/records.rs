@@ -89,12 +89,17 @@ impl Records {
         Ok(ids)
     }
 
-    /// Returns summaries, the latest first, from below `after`; at most `limit`. One that cannot be read is logged and
+    /// Returns summaries that pass, the latest first, from below `after`; at most `limit`. One that cannot be read is logged and
     /// left out, so that it does not hide the others.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn list(&self, after: Option<Uuid>, limit: usize) -> anyhow::Result<Vec<Summary>> {
+    pub fn list(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+        passes: impl Fn(&Summary) -> bool,
+    ) -> anyhow::Result<Vec<Summary>> {
         let ids = self.ids()?;
         let below = ids
             .into_iter()
@@ -106,7 +111,8 @@ impl Records {
                 None
             }
         };
-        Ok(below.filter_map(read).take(limit).collect())
+        let passing = below.filter_map(read).filter(|summary| passes(summary));
+        Ok(passing.take(limit).collect())
     }
 
     /// Deletes a record.
@@ -217,16 +223,16 @@ mod tests {
     fn records_are_kept_listed_and_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::of(dir.path());
-        assert!(records.list(None, 10).unwrap().is_empty());
+        assert!(records.list(None, 10, |_| true).unwrap().is_empty());
         let (first, second) = (record(&[1.0]), record(&[0.5]));
         let (old, new) = (first.summary.id, second.summary.id);
         records.write(&first).unwrap();
         records.write(&second).unwrap();
         assert_eq!(records.read(old).unwrap().queries, first.queries);
 
-        let page = records.list(None, 1).unwrap();
+        let page = records.list(None, 1, |_| true).unwrap();
         assert_eq!(page[0].id, new, "the latest is first");
-        assert_eq!(records.list(Some(new), 10).unwrap()[0].id, old);
+        assert_eq!(records.list(Some(new), 10, |_| true).unwrap()[0].id, old);
         assert_eq!(records.find(&old.to_string()).unwrap(), old);
         let path = records.path(new);
         assert_eq!(
@@ -282,7 +288,7 @@ mod tests {
         records.write(&good).unwrap();
         let broken = Uuid::now_v7();
         fs_err::write(records.path(broken), "{\"format\": 1}").unwrap();
-        assert_eq!(records.list(None, 10).unwrap().len(), 1);
+        assert_eq!(records.list(None, 10, |_| true).unwrap().len(), 1);
         assert!(records.read(broken).is_err());
         let mut later = record(&[1.0]);
         later.summary.format = FORMAT + 1;

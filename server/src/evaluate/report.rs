@@ -312,11 +312,16 @@ fn worst_row(record: &Record, value: f64, row: &Row, last: &StageRow) -> Value {
         .iter()
         .map(|stage| context! { stage => stage.name.as_str(), rank => rank(stage) })
         .collect();
+    let text = if row.withheld && row.text.is_empty() {
+        "(withheld: it names documents that are gone, or not for you)"
+    } else {
+        &row.text
+    };
     context! {
         answers => row.answers.iter().take(SHOWN).cloned().collect::<Vec<String>>(),
         answer => last.answer.as_ref().map(|answer| Value::from(Serde(answer))),
         evidence => row.evidence.clone(), score => last.score,
-        id => row.id.as_str(), text => row.text.as_str(), value => format!("{value:.3}"), expected,
+        id => row.id.as_str(), text, value => format!("{value:.3}"), expected,
         n_more => relevant.len().saturating_sub(SHOWN), found, ranks,
     }
 }

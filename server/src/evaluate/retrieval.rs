@@ -144,6 +144,7 @@ impl Search {
                 evidence: None,
                 stages,
                 timings: found.timings.into_iter().map(timing).collect(),
+                withheld: false,
             });
             progress(rows.len(), queries.len());
         }
@@ -219,20 +220,14 @@ impl Search {
         ranking.into_iter().filter_map(named).collect()
     }
 
-    /// Returns the titles of the documents that rows name.
+    /// Returns the documents that rows name.
     #[must_use]
-    pub fn titles(&self, rows: &[Row]) -> BTreeMap<String, String> {
-        let mut named: HashSet<&str> = HashSet::new();
-        for row in rows {
-            named.extend(row.relevant.keys().map(String::as_str));
-            let ranked = row.stages.iter().flat_map(|stage| &stage.ranking);
-            named.extend(ranked.map(|ranked| ranked.document.as_str()));
-        }
-        self.documents
-            .by_id
-            .values()
-            .filter(|document| named.contains(document.source.as_str()))
-            .map(|document| (document.source.clone(), document.title.clone()))
+    pub fn named_in(&self, rows: &[Row]) -> Vec<(DocumentId, &Named)> {
+        let named: HashSet<&str> = rows.iter().flat_map(Row::documents).collect();
+        let known = self.documents.by_id.iter();
+        known
+            .filter(|(_, document)| named.contains(document.source.as_str()))
+            .map(|(id, document)| (*id, document))
             .collect()
     }
 }

@@ -198,13 +198,9 @@ impl Identity {
                 .prepare_cached("SELECT * FROM api_keys WHERE key = ?1")?
                 .query_row(params![key], read)
                 .optional()?;
-            let Some(found) = found.filter(|found| found.holds(now)) else {
+            let Some((found, user)) = holding(connection, found, now)? else {
                 return Ok(None);
             };
-            let user = users::find(connection, found.user)?;
-            if !user.active {
-                return Ok(None);
-            }
             if is_due(found.last_used_at, now) {
                 let noted = connection.execute(
                     "UPDATE api_keys SET last_used_at = ?2 WHERE id = ?1",
@@ -219,6 +215,34 @@ impl Identity {
         })
         .await
     }
+
+    /// Returns a key with its user, if both hold at `now`. The key does not count as used by that.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub async fn key_at(&self, id: Uuid, now: Timestamp) -> Result<Option<(ApiKey, User)>> {
+        self.run(move |connection| {
+            let found = connection
+                .prepare_cached("SELECT * FROM api_keys WHERE id = ?1")?
+                .query_row([id.to_string()], read)
+                .optional()?;
+            holding(connection, found, now)
+        })
+        .await
+    }
+}
+
+/// Returns the key that was found with its user, unless it is void or the user may not sign in any more.
+fn holding(
+    connection: &Connection,
+    found: Option<ApiKey>,
+    now: Timestamp,
+) -> Result<Option<(ApiKey, User)>> {
+    let Some(key) = found.filter(|key| key.holds(now)) else {
+        return Ok(None);
+    };
+    let user = users::find(connection, key.user)?;
+    Ok(user.active.then_some((key, user)))
 }
 
 /// Returns the ids of a user's keys.

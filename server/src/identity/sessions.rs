@@ -144,13 +144,9 @@ impl Identity {
                 .prepare_cached("SELECT * FROM sessions WHERE token = ?1 AND revoked_at IS NULL")?
                 .query_row(params![token], read)
                 .optional()?;
-            let Some(session) = found.filter(|session| now < lifetimes.end(session)) else {
+            let Some((session, user)) = holding(connection, found, lifetimes, now)? else {
                 return Ok(None);
             };
-            let user = users::find(connection, session.user)?;
-            if !user.active {
-                return Ok(None);
-            }
             if now.duration_since(session.seen_at) >= lifetimes.resolution() {
                 let seen = connection.execute(
                     "UPDATE sessions SET seen_at = ?2 WHERE id = ?1",
@@ -162,6 +158,26 @@ impl Identity {
                 }
             }
             Ok(Some((session, user)))
+        })
+        .await
+    }
+
+    /// Returns a session with its user, if both hold at `now`. The session does not count as used by that.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub async fn session_at(
+        &self,
+        id: Uuid,
+        lifetimes: Lifetimes,
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>> {
+        self.run(move |connection| {
+            let found = connection
+                .prepare_cached("SELECT * FROM sessions WHERE id = ?1 AND revoked_at IS NULL")?
+                .query_row([id.to_string()], read)
+                .optional()?;
+            holding(connection, found, lifetimes, now)
         })
         .await
     }
@@ -225,6 +241,20 @@ impl Identity {
         self.run(move |connection| revoke_all(connection, user, keeping))
             .await
     }
+}
+
+/// Returns the session that was found with its user, unless it has ended or the user may not sign in any more.
+fn holding(
+    connection: &Connection,
+    found: Option<Session>,
+    lifetimes: Lifetimes,
+    now: Timestamp,
+) -> Result<Option<(Session, User)>> {
+    let Some(session) = found.filter(|session| now < lifetimes.end(session)) else {
+        return Ok(None);
+    };
+    let user = users::find(connection, session.user)?;
+    Ok(user.active.then_some((session, user)))
 }
 
 /// Ends all sessions of a user, save `keeping`; returns how many.

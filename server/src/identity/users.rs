@@ -125,6 +125,17 @@ pub(crate) fn is_subject(text: &str) -> bool {
     (1..=MAX_SUBJECT_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
+/// What is kept of a user besides the account itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Sessions, ended or not.
+    pub sessions: u64,
+    /// API keys, revoked or not.
+    pub keys: u64,
+    /// Memberships in groups.
+    pub groups: u64,
+}
+
 impl UserKind {
     fn as_str(self) -> &'static str {
         match self {
@@ -364,6 +375,83 @@ impl Identity {
             // The log still has what was deleted.
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
             Ok(keys)
+        })
+        .await
+    }
+
+    /// Returns the name of a deleted user, however it is typed, if there was one.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub async fn retired(&self, typed: &str) -> Result<Option<String>> {
+        let Ok(login) = name::user(typed) else {
+            return Ok(None);
+        };
+        self.run(move |connection| {
+            Ok(connection
+                .query_row(
+                    "SELECT name FROM retired_names WHERE name = ?1",
+                    [login],
+                    |row| row.get(0),
+                )
+                .optional()?)
+        })
+        .await
+    }
+
+    /// Returns the ids of a user's API keys.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub async fn key_ids(&self, id: Uuid) -> Result<Vec<Uuid>> {
+        self.run(move |connection| super::keys::ids_of(connection, id))
+            .await
+    }
+
+    /// Returns what is kept of a user.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub async fn held(&self, id: Uuid) -> Result<Held> {
+        self.run(move |connection| {
+            let count = |table: &str| {
+                let sql = format!("SELECT count(*) FROM {table} WHERE user = ?1");
+                connection.query_row(&sql, [id.to_string()], |row| row.get(0))
+            };
+            Ok(Held {
+                sessions: count("sessions")?,
+                keys: count("api_keys")?,
+                groups: count("memberships")?,
+            })
+        })
+        .await
+    }
+
+    /// Removes a user with all that is kept of them, the name included, which can then be given away again: no access list
+    /// may name it any more. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub async fn forget_user(&self, id: Option<Uuid>, login: &str) -> Result<()> {
+        let login = login.to_owned();
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            if let Some(id) = id {
+                transaction.execute("DELETE FROM users WHERE id = ?1", [id.to_string()])?;
+            }
+            transaction.execute("DELETE FROM retired_names WHERE name = ?1", [login])?;
+            Ok(transaction.commit()?)
+        })
+        .await
+    }
+
+    /// Writes the file anew, so that no page of it has anything that was deleted, and empties its log.
+    ///
+    /// # Errors
+    /// When the file fails, or something reads from it for a minute.
+    pub async fn compact(&self) -> Result<()> {
+        self.run(|connection| {
+            crate::conversations::forget::compact(connection).map_err(Error::Store)
         })
         .await
     }

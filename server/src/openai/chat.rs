@@ -2,13 +2,13 @@
 
 use super::models::chat_models;
 use super::{Errors, error_body, unix_seconds, unknown_model};
-use crate::answer::{self, Answer, AnswerEvent, AnswerMode, Question};
+use crate::answer::{Answer, AnswerEvent, AnswerMode, Outcome, Question};
 use crate::app::AppState;
 use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
 use crate::routes::{Json, ask, require_text, resolve};
-use crate::telemetry;
+use crate::{telemetry, watch};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
@@ -187,6 +187,9 @@ struct ChatDelta {
 
 /// Answers the last message from the documents. Citations are annotations of the message; in a stream they come with
 /// the last piece of text.
+///
+/// Where a document that the answer draws on is replaced, deleted or closed to the caller meanwhile, a line that says so
+/// stands in its place, and `finish_reason` is `content_filter`.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "openai", request_body = ChatRequest,
     responses((status = 200, content(
         (ChatCompletion = "application/json"), (ChatChunk = "text/event-stream"))), Errors))]
@@ -224,7 +227,7 @@ pub async fn create_chat_completion(
             .is_some_and(|options| options.include_usage),
         unverified: request.stream_unverified,
     };
-    let events = answer::answer(app.assistant.clone(), question, principal.access());
+    let events = watch::answer(app, principal, question, Vec::new());
     if request.stream {
         audited.defer();
         let stream = reply.stream(events, audited);
@@ -418,9 +421,11 @@ fn data<T: Serialize>(value: &T) -> Event {
 }
 
 fn finish_reason(answer: &Answer) -> &'static str {
-    match answer.finish_reason {
-        kura_models::FinishReason::Stop => "stop",
-        kura_models::FinishReason::Length => "length",
+    match (answer.outcome, answer.finish_reason) {
+        // What OpenAI's clients know as "something was left out".
+        (Outcome::Withdrawn, _) => "content_filter",
+        (_, kura_models::FinishReason::Stop) => "stop",
+        (_, kura_models::FinishReason::Length) => "length",
     }
 }
 

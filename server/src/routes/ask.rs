@@ -11,12 +11,13 @@ use crate::audit::{Audited, Outcome as Ended};
 use crate::auth::Principal;
 use crate::conversations::Asked;
 use crate::error::{ApiError, Code, Problem};
-use crate::telemetry;
+use crate::{telemetry, watch};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
+use kura_indexer::DocumentId;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use utoipa::ToSchema;
@@ -116,7 +117,8 @@ pub enum Outcome {
     Grounded,
     /// They do not.
     NoEvidence,
-    /// They did: a kept answer whose document was replaced or deleted since. Its text and citations are gone.
+    /// They did: a document that it drew on was replaced, deleted or closed to the reader since, perhaps while it was
+    /// written. Its text and citations are gone.
     Withdrawn,
 }
 
@@ -257,7 +259,9 @@ pub(crate) enum AskEvent {
 /// Answers a question from the documents, with citations.
 ///
 /// With `stream` (the default) the response is a stream of server-sent events: `retrieved` (`Retrieved`), any number
-/// of `delta` (`Delta`), then `completed` (`Answer`, whose text replaces the deltas) or `failed` (`Problem`).
+/// of `delta` (`Delta`), then `completed` (`Answer`, whose text replaces the deltas) or `failed` (`Problem`). An answer
+/// ends at once with the outcome `withdrawn` when a document that it draws on is replaced, deleted or closed to the
+/// caller meanwhile.
 #[utoipa::path(post, path = "/api/v1/ask", tag = "ask", request_body = AskRequest,
     responses((status = 200, content(
         (AnswerBody = "application/json"), (AskEvents = "text/event-stream"))), Problems))]
@@ -315,11 +319,12 @@ async fn start(
     require_generator(app, mode)?;
     let collections = resolve(app, principal, request.collections.as_deref()).await?;
     let filter = filter::to_core(request.filter.as_ref())?;
+    let (asked, earlier) = converse(app, principal, &request).await?;
     let Asked {
         conversation,
         ordinal,
         history,
-    } = converse(app, principal, &request).await?;
+    } = asked;
     audited.target("conversation", &conversation.to_string());
     let question = Question {
         text: request.question,
@@ -328,7 +333,7 @@ async fn start(
         history,
         mode,
     };
-    let events = answer::answer(app.assistant.clone(), question, principal.access());
+    let events = watch::answer(app.clone(), principal.clone(), question, earlier);
     let events = recorded(app.clone(), audited.clone(), conversation, ordinal, events);
     Ok(events.boxed())
 }
@@ -349,20 +354,18 @@ pub(crate) fn require_generator(app: &App, mode: AnswerMode) -> Result<(), ApiEr
     }
 }
 
+/// Opens or continues the conversation; returns the question in it, and the documents that the answers before it cite.
 async fn converse(
     app: &App,
     principal: &Principal,
     request: &AskRequest,
-) -> Result<Asked, ApiError> {
+) -> Result<(Asked, Vec<DocumentId>), ApiError> {
+    let collections = request.collections.as_deref();
     let Some(id) = &request.conversation else {
-        return Ok(app
+        let asked = app
             .conversations
-            .start(
-                principal.id(),
-                &request.question,
-                request.collections.as_deref(),
-            )
-            .await?);
+            .start(principal.id(), &request.question, collections);
+        return Ok((asked.await?, Vec::new()));
     };
     let unknown = || {
         ApiError::new(
@@ -371,17 +374,13 @@ async fn converse(
         )
     };
     let (owner, id) = (principal.id(), uuid(id, unknown)?);
+    let mut earlier = app.conversations.cited_in(owner, id).await?;
     let hidden = app.hidden_from(owner, id, &principal.access()).await?;
-    app.conversations
-        .ask(
-            owner,
-            id,
-            &request.question,
-            request.collections.as_deref(),
-            hidden,
-        )
-        .await?
-        .ok_or_else(unknown)
+    earlier.retain(|document| !hidden.contains(document));
+    let asked = app
+        .conversations
+        .ask(owner, id, &request.question, collections, hidden);
+    Ok((asked.await?.ok_or_else(unknown)?, earlier))
 }
 
 /// Turns core events into wire events, keeping the answer and recording on the way.
@@ -442,11 +441,7 @@ fn recorded(
 /// Notes what an answer shows.
 pub(crate) fn note(audited: &Audited, answer: &answer::Answer) {
     audited.chunks("cited", answer.citations.iter().map(|cited| &cited.chunk));
-    let outcome = match answer.outcome {
-        answer::Outcome::Grounded => "grounded",
-        answer::Outcome::NoEvidence => "no_evidence",
-    };
-    audited.detail("answer_outcome", outcome);
+    audited.detail("answer_outcome", answer.outcome.as_str());
 }
 
 /// Records a streamed answer before its last event is sent. One that is not streamed is recorded with its response.
@@ -474,16 +469,12 @@ pub(crate) async fn finish_stream(
 
 /// Records how an answer ended.
 pub(crate) fn record(answer: &answer::Answer) {
-    let outcome = match answer.outcome {
-        answer::Outcome::Grounded => "grounded",
-        answer::Outcome::NoEvidence => "no_evidence",
-    };
     let mode = match answer.mode {
         AnswerMode::Generate => "generate",
         AnswerMode::Extractive => "extractive",
         AnswerMode::Auto => "auto",
     };
-    telemetry::record_answer(outcome, mode);
+    telemetry::record_answer(answer.outcome.as_str(), mode);
     telemetry::record_tokens(answer.usage);
 }
 
@@ -530,6 +521,7 @@ impl From<answer::AnswerError> for ApiError {
         match error {
             answer::AnswerError::Retrieve(error) => error.into(),
             answer::AnswerError::Model(error) => error.into(),
+            answer::AnswerError::Identity(error) => error.into(),
             answer::AnswerError::EmptyQuestion => Self::invalid(error.to_string()),
             answer::AnswerError::NoGenerator => Self::new(Code::NoGenerator, error.to_string()),
         }
@@ -546,6 +538,7 @@ impl AnswerBody {
             outcome: match answer.outcome {
                 answer::Outcome::Grounded => Outcome::Grounded,
                 answer::Outcome::NoEvidence => Outcome::NoEvidence,
+                answer::Outcome::Withdrawn => Outcome::Withdrawn,
             },
             mode: answer.mode.into(),
             text: answer.text,
@@ -587,7 +580,7 @@ impl AnswerBody {
     }
 
     #[cfg(test)]
-    pub(crate) fn citing(text: &str, document: kura_indexer::DocumentId, version: u32) -> Self {
+    pub(crate) fn citing(text: &str, document: DocumentId, version: u32) -> Self {
         let citation = Citation {
             marker: 1,
             document: document.to_string(),

@@ -27,7 +27,7 @@ pub struct RecordsQuery {
     principal: Option<String>,
     /// This action, or all that begin with it and a dot: `document` is all about documents.
     action: Option<String>,
-    /// To the thing with this id, of whatever kind.
+    /// To the thing with this id, of whatever kind; ids of other systems, too.
     target: Option<String>,
     /// Ended like this.
     result: Option<Ending>,

@@ -1,6 +1,6 @@
 //! `/api/v1/evaluations`
 //!
-//! Records hold queries and the names of documents, so they are for those who may read everything.
+//! Records hold queries, answers and the names of documents: [`Sight`] says what of them a reader gets to see.
 
 use super::ask::Mode;
 use super::{Json, List, ListQuery, Path, Problems, Query, require_text, uuid};
@@ -14,6 +14,7 @@ use crate::evaluate::compare::{self, Comparison};
 use crate::evaluate::dataset::{Dataset, LabelledQuery};
 use crate::evaluate::provenance::Settings;
 use crate::evaluate::record::{Answerability, Record, SEED, Summary};
+use crate::evaluate::sight::{self, Sight};
 use crate::evaluate::{Evaluation, NothingJudged, Options, Task, report};
 use crate::evaluations::unknown;
 use axum::extract::State;
@@ -219,12 +220,12 @@ impl Overrides {
     }
 }
 
-/// Lists evaluations, the latest first.
+/// Lists the evaluations of collections that the caller may read, the latest first.
 #[utoipa::path(get, path = "/api/v1/evaluations", tag = "evaluations", params(ListQuery),
     responses((status = 200, body = List<Summary>), Problems))]
 pub async fn list_evaluations(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     audited: Audited,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<List<Summary>>, ApiError> {
@@ -232,7 +233,9 @@ pub async fn list_evaluations(
     let foreign = || ApiError::invalid("`cursor` is not one that a list returned");
     let after = query.cursor.as_deref();
     let after = after.map(|cursor| uuid(cursor, foreign)).transpose()?;
-    let mut items = app.evaluations.list(after, limit + 1).await?;
+    let readable = sight::readable_collections(&app.pipeline, &principal.access()).await?;
+    let passes = move |summary: &Summary| sight::is_for(summary, readable.as_deref());
+    let mut items = app.evaluations.list(after, limit + 1, passes).await?;
     let more = items.len() > limit;
     items.truncate(limit);
     audited.items(items.len());
@@ -261,16 +264,17 @@ pub async fn create_evaluation(
     Ok((StatusCode::ACCEPTED, axum::Json(summary)))
 }
 
-/// Returns an evaluation with all its queries.
+/// Returns an evaluation with all its queries. Those that name documents that are gone or that the caller may not read come
+/// without texts and names.
 #[utoipa::path(get, path = "/api/v1/evaluations/{id}", tag = "evaluations",
     params(("id" = String, Path, description = "The evaluation's id")),
     responses((status = 200, body = Record), Problems))]
 pub async fn get_evaluation(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Record>, ApiError> {
-    Ok(axum::Json(app.evaluations.get(evaluation_id(&id)?).await?))
+    Ok(axum::Json(shown(&app, &principal, &id).await?))
 }
 
 /// Deletes an evaluation; one that is running ends.
@@ -279,10 +283,12 @@ pub async fn get_evaluation(
     responses((status = 204, description = "Deleted"), Problems))]
 pub async fn delete_evaluation(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    app.evaluations.delete(evaluation_id(&id)?).await?;
+    let id = evaluation_id(&id)?;
+    require_sight(&app, &principal, id).await?;
+    app.evaluations.delete(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -292,10 +298,10 @@ pub async fn delete_evaluation(
     responses((status = 200, body = String, content_type = "text/html"), Problems))]
 pub async fn get_evaluation_report(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Path(id): Path<String>,
 ) -> Result<(HeaderMap, String), ApiError> {
-    let record = app.evaluations.get(evaluation_id(&id)?).await?;
+    let record = shown(&app, &principal, &id).await?;
     let page = blocking(move || report::run(&record))
         .await?
         .map_err(|error| ApiError::internal(error.as_ref()))?;
@@ -317,17 +323,14 @@ pub async fn get_evaluation_report(
     responses((status = 200, body = Comparison), Problems))]
 pub async fn compare_evaluations(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     audited: Audited,
     Query(query): Query<CompareQuery>,
 ) -> Result<axum::Json<Comparison>, ApiError> {
     audited.target("base", &query.base);
     audited.target("candidate", &query.candidate);
-    let base = app.evaluations.get(evaluation_id(&query.base)?).await?;
-    let candidate = app
-        .evaluations
-        .get(evaluation_id(&query.candidate)?)
-        .await?;
+    let base = shown(&app, &principal, &query.base).await?;
+    let candidate = shown(&app, &principal, &query.candidate).await?;
     let compare = move || compare::compare(&base, &candidate, query.stage.as_deref());
     // What cannot be compared is the caller's choice, not a failure of kura.
     let found = blocking(compare)
@@ -451,6 +454,25 @@ fn require_name(field: &str, name: &str) -> Result<(), ApiError> {
         )));
     }
     Ok(())
+}
+
+/// Returns an evaluation as the principal may see it.
+async fn shown(app: &App, principal: &Principal, id: &str) -> Result<Record, ApiError> {
+    let id = evaluation_id(id)?;
+    require_sight(app, principal, id).await?;
+    let record = app.evaluations.get(id).await?;
+    let sight = Sight::of(&record, &app.pipeline, &principal.access()).await?;
+    Ok(sight.applied(record))
+}
+
+/// Fails unless an evaluation is of a collection that the principal may read, as if there was none.
+async fn require_sight(app: &App, principal: &Principal, id: Uuid) -> Result<(), ApiError> {
+    let summary = app.evaluations.summary(id).await?;
+    let readable = sight::readable_collections(&app.pipeline, &principal.access()).await?;
+    if sight::is_for(&summary, readable.as_deref()) {
+        return Ok(());
+    }
+    Err(unknown(&id.to_string()))
 }
 
 fn evaluation_id(text: &str) -> Result<Uuid, ApiError> {

@@ -5,7 +5,7 @@ use crate::app::{App, AppState};
 use crate::audit::Audited;
 use crate::auth::permission::sees_job;
 use crate::auth::{Permission, Principal};
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::jobs::JobEvent;
 use axum::extract::State;
 use axum::response::Sse;
@@ -575,24 +575,30 @@ fn follow(
                 () = app.stopping.cancelled() => break,
                 received = tokio::time::timeout(REFRESH, events.recv()) => received,
             };
-            let next = match received {
-                Ok(Ok(JobEvent::Progress { id: of, stage, progress })) if of == id => Job {
-                    state: JobState::Running,
-                    stage: Some(stage.into()),
-                    progress,
-                    ..job.clone()
-                },
+            let progress = match received {
+                Ok(Ok(JobEvent::Progress { id: of, stage, progress })) if of == id => Some((stage, progress)),
                 // Another job's event.
                 Ok(Ok(JobEvent::Progress { .. })) => continue,
                 Ok(Ok(JobEvent::Changed(of))) if of != id => continue,
-                Ok(Ok(JobEvent::Changed(_)) | Err(RecvError::Lagged(_))) | Err(_) => match read(&app, &principal, id).await {
-                    Ok(job) => job,
-                    Err(error) => {
-                        yield Ok(failed(&error));
-                        break;
-                    }
-                },
+                Ok(Ok(JobEvent::Changed(_)) | Err(RecvError::Lagged(_))) | Err(_) => None,
                 Ok(Err(RecvError::Closed)) => break,
+            };
+            // Nothing is sent that the caller may not see any more.
+            let known = match read_now(&app, &principal, id).await {
+                Ok(job) => job,
+                Err(error) => {
+                    yield Ok(failed(&error));
+                    break;
+                }
+            };
+            let next = match progress {
+                Some((stage, progress)) => Job {
+                    state: JobState::Running,
+                    stage: Some(stage.into()),
+                    progress,
+                    ..known
+                },
+                None => known,
             };
             if next != job {
                 job = next;
@@ -620,6 +626,14 @@ pub(crate) fn sse<T: Serialize>(name: &str, data: &T) -> Event {
 
 async fn read(app: &App, principal: &Principal, id: JobId) -> Result<Job, ApiError> {
     shown_one(app, principal, app.pipeline.job(id).await?).await
+}
+
+/// Reads a job as the principal may see it now, who was let to it when following began.
+async fn read_now(app: &App, principal: &Principal, id: JobId) -> Result<Job, ApiError> {
+    let ended = || ApiError::new(Code::Unauthorized, "the session or key has ended");
+    let principal = principal.as_of_now(app).await?.ok_or_else(ended)?;
+    principal.require(Permission::WatchJobs)?;
+    read(app, &principal, id).await
 }
 
 fn job_id(text: &str) -> Result<JobId, ApiError> {

@@ -6,11 +6,12 @@ use crate::app::{App, AppState};
 use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::ApiError;
-use crate::telemetry;
+use crate::{telemetry, watch};
 use axum::extract::State;
 use kura_indexer::retrieve::{self, SearchOutput};
 use kura_models::rerank::relevance;
 use serde::{Deserialize, Serialize};
+use std::time::Instant;
 use utoipa::ToSchema;
 
 /// Most hits of one search.
@@ -215,7 +216,9 @@ pub async fn search(
         text: request.query,
         limit,
     };
-    let output = app.pipeline.search(&request, &principal.access()).await?;
+    let began = Instant::now();
+    let mut output = app.pipeline.search(&request, &principal.access()).await?;
+    watch::drop_lost(&app, &principal, &mut output.hits, began).await?;
     audited.chunks("chunks", output.hits.iter().map(|hit| &hit.chunk));
     telemetry::record_search(&output.timings);
     Ok(axum::Json(output.into()))

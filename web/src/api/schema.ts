@@ -91,7 +91,9 @@ export interface paths {
         /**
          * Answers a question from the documents, with citations.
          * @description With `stream` (the default) the response is a stream of server-sent events: `retrieved` (`Retrieved`), any number
-         *     of `delta` (`Delta`), then `completed` (`Answer`, whose text replaces the deltas) or `failed` (`Problem`).
+         *     of `delta` (`Delta`), then `completed` (`Answer`, whose text replaces the deltas) or `failed` (`Problem`). An answer
+         *     ends at once with the outcome `withdrawn` when a document that it draws on is replaced, deleted or closed to the
+         *     caller meanwhile.
          */
         post: operations["ask"];
         delete?: never;
@@ -470,7 +472,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists evaluations, the latest first. */
+        /** Lists the evaluations of collections that the caller may read, the latest first. */
         get: operations["list_evaluations"];
         put?: never;
         /**
@@ -508,7 +510,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Returns an evaluation with all its queries. */
+        /**
+         * Returns an evaluation with all its queries. Those that name documents that are gone or that the caller may not read come
+         *     without texts and names.
+         */
         get: operations["get_evaluation"];
         put?: never;
         post?: never;
@@ -548,6 +553,45 @@ export interface paths {
          * @description For the operator: it holds everyone's questions. `kura eval dataset feedback` makes a data set of it.
          */
         get: operations["export_feedback"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what is forgotten and was, the latest first, with the certificates. */
+        get: operations["list_erasures"];
+        put?: never;
+        /**
+         * Erases documents with all that came of them, people, and what has certain words, for good, and issues a signed
+         *     certificate. What takes longer than some seconds goes on by itself (202).
+         * @description Nothing that is erased is shown, so that one who may not read it can erase it.
+         */
+        post: operations["start_erasure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forget/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns where an erasure stands, with its certificate once it is done. */
+        get: operations["get_erasure"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1211,6 +1255,8 @@ export interface paths {
         /**
          * Answers the last message from the documents. Citations are annotations of the message; in a stream they come with
          *     the last piece of text.
+         * @description Where a document that the answer draws on is replaced, deleted or closed to the caller meanwhile, a line that says so
+         *     stands in its place, and `finish_reason` is `content_filter`.
          */
         post: operations["create_chat_completion"];
         delete?: never;
@@ -1698,7 +1744,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "invalid_credentials" | "code_required" | "too_many_attempts" | "forbidden" | "unknown_user" | "user_exists" | "unknown_group" | "group_exists" | "unknown_api_key" | "unknown_session" | "unknown_collection" | "unknown_document" | "part_of_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "audit_unavailable" | "unavailable" | "internal";
+        Code: "unauthorized" | "invalid_credentials" | "code_required" | "too_many_attempts" | "forbidden" | "unknown_user" | "user_exists" | "unknown_group" | "group_exists" | "unknown_api_key" | "unknown_session" | "unknown_collection" | "unknown_document" | "part_of_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "legal_hold" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "audit_unavailable" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -1976,6 +2022,90 @@ export interface components {
          * @enum {string}
          */
         Encoding: "float" | "base64";
+        /** @description Something that is erased. */
+        Erased: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            n: number;
+            /** @description Where it was kept. */
+            store: string;
+            /** @description What it is. */
+            what: string;
+        };
+        /** @description A document that was erased. */
+        ErasedDocument: {
+            /** @description Name of its collection. */
+            collection: string;
+            /** @description UUID. */
+            id: string;
+            /** @description SHA-256 of the bytes of its versions, lower-case hex. */
+            sha256: string[];
+        };
+        /** @description Something that is forgotten, was, or would be. */
+        Erasure: {
+            certificate: components["schemas"]["SignedErasureCertificate"] | null;
+            /** @description Of what would be done: where something would be erased. */
+            erased?: components["schemas"]["Erased"][];
+            /**
+             * Format: date-time
+             * @description When it was done.
+             */
+            finished_at: string | null;
+            /** @description UUID; absent when nothing was to be done. */
+            id: string | null;
+            /** @description Of what would be done: what would be left. */
+            remains?: components["schemas"]["Remains"][];
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            requested_at: string | null;
+            /** @description Where it stands. */
+            state: components["schemas"]["ErasureState"];
+        };
+        /** @description What was erased. */
+        ErasureCertificate: {
+            /**
+             * Format: date-time
+             * @description When all was erased.
+             */
+            completed_at: string;
+            /** @description The documents that were erased, each with what lay in it. */
+            documents: components["schemas"]["ErasedDocument"][];
+            /** @description Where something was erased, with numbers as they were when it began. */
+            erased: components["schemas"]["Erased"][];
+            /**
+             * Format: int32
+             * @description Form of the certificate, from 1.
+             */
+            format: number;
+            /** @description UUID of the erasure. */
+            id: string;
+            /** @description Version of kura. */
+            kura_version: string;
+            /** @description How many words were given, with which questions, answers and evaluations were looked for. */
+            n_words: number;
+            /** @description The id of the person who was erased; absent when none was, or when the account had been deleted before. */
+            person?: string | null;
+            /** @description The key that checks the signature: Ed25519, in base64. */
+            public_key: string;
+            /** @description What was left, and why. */
+            remains: components["schemas"]["Remains"][];
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            requested_at: string;
+            /** @description Who asked for it: the principal's id, as in the audit log. */
+            requested_by: string;
+        };
+        /**
+         * @description Where an erasure stands.
+         * @enum {string}
+         */
+        ErasureState: "planned" | "running" | "done";
         /** @description A mean and its bootstrap 95 % percentile interval. */
         Estimate: {
             /**
@@ -1998,6 +2128,10 @@ export interface components {
         };
         /** @description A whole evaluation. */
         Evaluation: components["schemas"]["EvaluationSummary"] & {
+            /** @description Ids of the collection's documents that the rows name: by them it is found out who may see a row. */
+            documents?: {
+                [key: string]: string;
+            };
             /** @description One per query asked, in the data set's order; none until it is done. */
             queries: components["schemas"]["EvaluationRow"][];
             /** @description Titles of the documents that the rows name. */
@@ -2011,6 +2145,8 @@ export interface components {
             cited: string[];
             /** @description What a reader was told to check: figures, names, sentences without support. */
             flagged: string[];
+            /** @description The document versions whose passages the writer was given. */
+            read?: components["schemas"]["EvaluationReadVersion"][];
             /** @description Whether it was said that the documents do not answer the question. */
             refused: boolean;
             /**
@@ -2119,6 +2255,8 @@ export interface components {
             asked: number;
             /** @description The collection that was searched as it is served; absent when the set brought its own documents. */
             collection: string | null;
+            /** @description The collection's id; absent in records of earlier versions, too. */
+            collection_id?: string | null;
             /** @description Of the documents that were searched. */
             corpus_sha256: string;
             /** @description Documents that were searched. */
@@ -2315,6 +2453,16 @@ export interface components {
              */
             score: number;
         };
+        /** @description A document version that was read for an answer. */
+        EvaluationReadVersion: {
+            /** @description The document's id in the data set, or its source in the collection. */
+            document: string;
+            /**
+             * Format: int32
+             * @description The version, from 1.
+             */
+            version: number;
+        };
         /** @description A query and what became of it. */
         EvaluationRow: {
             /** @description Whether the documents answer it. */
@@ -2337,6 +2485,11 @@ export interface components {
             text: string;
             /** @description Milliseconds of each step. */
             timings: components["schemas"]["EvaluationStep"][];
+            /**
+             * @description Whether texts and names are left out: it names documents that are gone or not for the reader, or what was answered
+             *     rests on a version that was replaced.
+             */
+            withheld?: boolean;
         };
         /** @description Something that made the runs and is not the same. */
         EvaluationSettingChange: {
@@ -2648,6 +2801,17 @@ export interface components {
          * @enum {string}
          */
         FlagKind: "unsupported_number" | "unsupported_name" | "uncited_sentence" | "model_refused";
+        /** @description What is to be forgotten. */
+        ForgetRequest: {
+            /** @description Ids of documents; what lies in them goes with them. */
+            documents?: string[];
+            /** @description Only say what would be erased and what would remain. */
+            dry_run?: boolean;
+            /** @description Id or login of a user, who may have been deleted before. */
+            person?: string | null;
+            /** @description Words, of 4 characters or more: questions, answers, ratings and evaluations of whomever that have one go, too. */
+            words?: string[];
+        };
         /** @description The documents of one media type. */
         FormatQuality: {
             /**
@@ -3218,6 +3382,33 @@ export interface components {
             next_cursor: string | null;
         };
         /** @description One page of a list. */
+        List_Erasure: {
+            /** @description The items. */
+            items: {
+                certificate: components["schemas"]["SignedErasureCertificate"] | null;
+                /** @description Of what would be done: where something would be erased. */
+                erased?: components["schemas"]["Erased"][];
+                /**
+                 * Format: date-time
+                 * @description When it was done.
+                 */
+                finished_at: string | null;
+                /** @description UUID; absent when nothing was to be done. */
+                id: string | null;
+                /** @description Of what would be done: what would be left. */
+                remains?: components["schemas"]["Remains"][];
+                /**
+                 * Format: date-time
+                 * @description When it was asked for.
+                 */
+                requested_at: string | null;
+                /** @description Where it stands. */
+                state: components["schemas"]["ErasureState"];
+            }[];
+            /** @description Send it as `cursor` for the next page; absent at the end. */
+            next_cursor: string | null;
+        };
+        /** @description One page of a list. */
         List_EvaluationSummary: {
             /** @description The items. */
             items: {
@@ -3757,7 +3948,7 @@ export interface components {
          * @description What an operation needs.
          * @enum {string}
          */
-        Permission: "anyone" | "own" | "account" | "read" | "write" | "watch_jobs" | "manage_jobs" | "read_settings" | "manage_sources" | "evaluate" | "manage_identity" | "diagnose" | "read_audit" | "operate";
+        Permission: "anyone" | "own" | "account" | "read" | "write" | "watch_jobs" | "manage_jobs" | "read_settings" | "manage_sources" | "evaluate" | "manage_identity" | "forget" | "diagnose" | "read_audit" | "operate";
         /**
          * @description What kind of principal someone is.
          * @enum {string}
@@ -3929,6 +4120,22 @@ export interface components {
         RecoveryCodes: {
             /** @description The codes. */
             recovery_codes: string[];
+        };
+        /** @description Something that is left. */
+        Remains: {
+            /** @description Ids of what is meant, where that helps. */
+            ids?: string[];
+            /**
+             * Format: int64
+             * @description How many, where that is known.
+             */
+            n?: number | null;
+            /** @description Where it is kept. */
+            store: string;
+            /** @description What it is. */
+            what: string;
+            /** @description Why, and what can be done about it. */
+            why: string;
         };
         /** @description A text. */
         RerankDocument: string | {
@@ -4230,17 +4437,12 @@ export interface components {
             /** @description The code that the authenticator app shows, or a recovery code; where a second factor is enrolled. */
             totp?: string | null;
         };
-        /** @description What signing out led to. */
-        SignedOut: {
-            /** @description Where one signs out at the identity provider, too: the browser has to go there. */
-            provider_url: string;
-        };
-        /** @description Whether people can sign in at an identity provider. */
-        SingleSignOn: {
-            /** @description What to call it; absent: in one's own words. */
-            label: string | null;
-            /** @description Whether they can. */
-            offered: boolean;
+        /** @description A certificate with its signature. */
+        SignedErasureCertificate: {
+            /** @description What is signed. */
+            certificate: components["schemas"]["ErasureCertificate"];
+            /** @description Ed25519 over the certificate as compact JSON, in base64. */
+            signature: string;
         };
         /** @description A place that kura keeps in step with. */
         Source: {
@@ -5081,7 +5283,7 @@ export interface operations {
                 principal?: string;
                 /** @description This action, or all that begin with it and a dot: `document` is all about documents. */
                 action?: string;
-                /** @description To the thing with this id, of whatever kind. */
+                /** @description To the thing with this id, of whatever kind; ids of other systems, too. */
                 target?: string;
                 /** @description Ended like this. */
                 result?: components["schemas"]["AuditResult"];
@@ -7373,6 +7575,207 @@ export interface operations {
                 };
                 content: {
                     "application/jsonl": components["schemas"]["RatedAnswer"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_erasures: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 1 to 200; 50 when absent. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Erasure"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    start_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ForgetRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasure"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasure"];
+                };
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The erasure's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasure"];
                 };
             };
             /** @description Invalid request. */

@@ -103,7 +103,7 @@ export const en = {
     truncated: "The answer reached its length limit and may be cut off.",
     extractive: "Sentences quoted from the documents, not written by a language model.",
     withdrawn:
-      "A document that this answer rested on has been replaced or deleted since, so it is no longer shown. Ask again.",
+      "A document that this answer rested on has been replaced, deleted or closed to you since, so it is no longer shown. Ask again.",
     noEvidenceTitle: "Not found in your documents",
     noEvidence:
       "Nothing stored here supports an answer to this question, so none is given. Try other words, another collection, or add the document that should say it.",

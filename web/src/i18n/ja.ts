@@ -109,7 +109,7 @@ export const ja: Messages = {
     truncated: "長さの上限に達したため、回答が途中で切れている可能性があります。",
     extractive: "文書からの抜き書きです。言語モデルが書いた文ではありません。",
     withdrawn:
-      "この回答の根拠だった文書は、その後、更新または削除されたため、表示できません。もう一度質問してください。",
+      "この回答の根拠だった文書は、その後、更新または削除されたか、閲覧できなくなったため、表示できません。もう一度質問してください。",
     noEvidenceTitle: "文書の中に見つかりませんでした",
     noEvidence:
       "この質問の根拠になる記述が保管された文書にないため、回答を控えました。言葉や検索先を変えるか、記載のある文書を追加してください。",
@@ -121,7 +121,8 @@ export const ja: Messages = {
       unsupported_number: "この文の数値は出典に見当たりません",
       unsupported_name: "この文の名称は出典に見当たりません",
       uncited_sentence: "この文には出典がありません",
-      model_refused: "言語モデルは答えを見つけられませんでした。以下の文が答えになっているか確かめてください",
+      model_refused:
+        "言語モデルは答えを見つけられませんでした。以下の文が答えになっているか確かめてください",
     },
     flagNote: (n) => `確認が必要な文が ${count(n)} 件あります`,
     details: "詳細",
@@ -272,6 +273,7 @@ export const ja: Messages = {
       unknown_feedback: "この回答への評価はありません",
       unknown_evaluation: "評価が見つかりません",
       evaluation_running: "別の評価を実行中です",
+      legal_hold: "保全中のため消去できません",
       unknown_model: "モデルが見つかりません",
       invalid_request: "リクエストが正しくありません",
       payload_too_large: "ファイルが大きすぎます",

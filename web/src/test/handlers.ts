@@ -121,7 +121,13 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
       const name = String(form.get("collection"));
       const file = form.get("file") as File;
       const text = readText(await file.text());
-      const collection = collectionNamed(name);
+      // As the server does for an editor: only those who may read everything make a collection by adding to it.
+      const collection = collections.find((collection) => collection.name === name);
+      if (!collection) {
+        return response.untyped(
+          problem(404, "unknown_collection", "Unknown collection", `there is no ${name}`),
+        );
+      }
       collection.n_documents++;
       const added = entry(id("document"), name, file.name, file.name, text);
       added.document.status = "pending";

@@ -3,7 +3,7 @@
 use super::sandbox::{self, Protection};
 use super::wire::{Refusal, Request, Tag, read_request, write_frame, write_inner};
 use crate::Result;
-use crate::extract::{InnerFile, Taker, Tools};
+use crate::extract::{InnerFile, Taker, Tools, guard};
 use serde::Serialize;
 use std::io::{BufWriter, Read, Stdout, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,15 +19,19 @@ pub fn serve(protection: Protection, tools: Tools) -> std::io::Result<()> {
     let output = Output::default();
     output.write(Tag::Ready, &confinement)?;
     let steps = output.clone();
-    let tools = tools.with_progress(Arc::new(move || {
+    let tools = tools.watched().with_progress(Arc::new(move || {
         // If the server is gone, the answer will show it.
         drop(steps.write(Tag::Step, &()));
     }));
-    let mut input = std::io::stdin().lock();
-    while let Some(request) = read_request(&mut input)? {
-        answer(&request, &mut input, &output, &tools)?;
-    }
-    Ok(())
+    let serving = guard::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        while let Some(request) = read_request(&mut input)? {
+            answer(&request, &mut input, &output, &tools)?;
+        }
+        Ok(())
+    })?;
+    let lost = |_| Err(std::io::Error::other("the thread that reads has panicked"));
+    serving.join().unwrap_or_else(lost)
 }
 
 fn answer(
@@ -38,10 +42,13 @@ fn answer(
 ) -> std::io::Result<()> {
     sandbox::limit_memory(request.memory_bytes)?;
     let n_bytes = usize::try_from(request.n_bytes).map_err(std::io::Error::other)?;
-    let mut bytes = vec![0; n_bytes];
-    input.read_exact(&mut bytes)?;
+    let mut bytes = Vec::with_capacity(n_bytes);
+    input.take(request.n_bytes).read_to_end(&mut bytes)?;
+    if bytes.len() != n_bytes {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
     let media_type = request.media_type.as_deref();
-    let mut tools = tools.clone();
+    let mut tools = tools.for_one_file();
     if request.hands_out {
         let files = output.clone();
         tools = tools.with_taker(Taker::new(move |_, file| files.write_inner(file)));

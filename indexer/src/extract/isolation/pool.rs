@@ -39,6 +39,9 @@ const MAX_CPU_WITH_PICTURES: Duration = Duration::from_secs(3600);
 const LAST_MOMENT: Duration = Duration::from_millis(200);
 /// Longest greeting of a worker.
 const MAX_GREETING: u64 = 1 << 16;
+/// A worker is replaced when a file leaves it with more than half of its memory: the rest might be too little for the
+/// next one.
+const KEPT_SHARE: u64 = 2;
 /// What is kept of a worker's last words.
 const LAST_WORDS: u64 = 4096;
 
@@ -127,8 +130,8 @@ impl Workers {
     }
 
     fn put_back(&self, worker: Worker) {
-        let is_used_up =
-            worker.n_files >= FILES_PER_WORKER && worker.since.elapsed() >= WORKER_LIFE;
+        let is_used_up = worker.is_bloated
+            || worker.n_files >= FILES_PER_WORKER && worker.since.elapsed() >= WORKER_LIFE;
         if worker.pipes.is_some() && !is_used_up {
             self.idle().push(worker);
         }
@@ -170,6 +173,8 @@ struct Worker {
     confinement: Confinement,
     n_files: u32,
     since: Instant,
+    /// Whether a file has left it with much memory.
+    is_bloated: bool,
 }
 
 #[derive(Debug)]
@@ -202,6 +207,7 @@ impl Worker {
             confinement: Confinement::default(),
             n_files: 0,
             since: Instant::now(),
+            is_bloated: false,
         };
         let listen = |pipes: &mut Pipes| pipes.frame(MAX_GREETING);
         match tokio::time::timeout(START, worker.speak(listen)).await {
@@ -261,6 +267,7 @@ impl Worker {
             outcome = exchange => outcome,
             crossed = watch.until_crossed() => return Err(crossed),
         };
+        self.is_bloated = watch.may_have_bloated();
         match outcome {
             Ok((tag, content)) => wire::outcome(tag, &content),
             Err(Broken::TooMuch(n_bytes)) => Err(Error::TooLarge {
@@ -440,6 +447,12 @@ impl Watch {
             steps: Arc::default(),
             waited: Arc::default(),
         }
+    }
+
+    /// Returns whether the process has kept much of its memory. What takes no time takes no memory worth a look.
+    fn may_have_bloated(&self) -> bool {
+        self.since.elapsed() >= WATCH
+            && usage(self.process).is_some_and(|usage| usage.memory > self.memory / KEPT_SHARE)
     }
 
     /// Waits until the process uses more than it may, and says of what.

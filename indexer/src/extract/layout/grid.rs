@@ -45,7 +45,7 @@ pub(super) struct Table {
 }
 
 /// All cells of about the same base line.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Row {
     cells: Vec<Cell>,
     /// The lines they come from.
@@ -69,9 +69,11 @@ pub(super) fn tables(mut lines: Vec<Line>, rules: &[Rule]) -> (Vec<Table>, Vec<L
             continue;
         }
         let mut begin = start;
-        if let Some(above) = start.checked_sub(1)
+        while let Some(above) = begin
+            .checked_sub(1)
+            .filter(|_| start - begin < columns::MAX_ROWS_ABOVE)
             && !rows[above].lines.iter().any(|&line| taken[line])
-            && let Some(cells) = header::above(&rows[above], &rows[start..end], rules)
+            && let Some(cells) = header::above(&rows[above], &rows[begin..end], rules)
         {
             rows[above].cells = cells;
             begin = above;
@@ -220,6 +222,8 @@ impl Table {
         if !is_tabular(rows, &columns) {
             return None;
         }
+        let joined = run::with_labels(rows, &columns);
+        let rows = &joined[..];
         let (left, right) = (columns.first()?.0, columns.last()?.1);
         let (first, last) = (rows.first()?, rows.last()?);
         let borders = borders(rules, (left, right), (first.y, last.y), rows);
@@ -448,7 +452,7 @@ impl Row {
 
 /// Whether a text is a figure that names no column, as a year or a number of a note does.
 fn is_amount(text: &str) -> bool {
-    is_figure(text) && (text.contains(['.', ',']) || text.len() > 4)
+    is_figure(text) && (text.contains(['.', ',']) || text.len() > 4) && !header::is_period(text)
 }
 
 impl Row {

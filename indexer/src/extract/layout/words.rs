@@ -93,14 +93,24 @@ fn page(number: u32, rows: &[RowOf], ruled: &[(u8, bool)]) -> Page {
             n_words += 1;
             let left = 40.0 + 120.0 * place as f64;
             Cell {
-                text: if is_figure {
-                    format!("{number}{n_words},5")
-                } else {
-                    format!("w{number}x{n_words} of")
+                text: match (is_figure, width % 4) {
+                    (true, 0) => format!("{number}{n_words},5 {number}{n_words},7"),
+                    (true, _) => format!("{number}{n_words},5"),
+                    (false, _) => format!("w{number}x{n_words} of"),
                 },
                 left,
                 right: left + 3.0 * f64::from(width),
-                ..Cell::default()
+                spaces: if is_figure && width % 4 == 0 {
+                    let at = format!("{number}{n_words},5").len();
+                    let middle = left + 1.5 * f64::from(width);
+                    vec![Space {
+                        at,
+                        left: middle - 1.0,
+                        right: middle + 1.0,
+                    }]
+                } else {
+                    Vec::new()
+                },
             }
         });
         lines.push(Line {
@@ -161,4 +171,63 @@ fn a_word_that_is_missing_is_found_out() {
         block.text = block.text.replace("12,5", "");
     }
     assert_eq!(lost(&[page()], &blocks), ["12,5"]);
+}
+
+#[test]
+fn a_table_follows_its_title_wherever_the_footer_is_drawn() {
+    let line = |y: f64, cells: &[(&str, f64, f64)]| Line {
+        cells: cells
+            .iter()
+            .map(|&(text, left, right)| Cell {
+                text: text.to_owned(),
+                left,
+                right,
+                ..Cell::default()
+            })
+            .collect(),
+        y,
+        size: 10.0,
+        turn: 0,
+    };
+    let row = |y: f64, a: &str, b: &str| line(y, &[(a, 50.0, 80.0), (b, 150.0, 180.0)]);
+    let footer = line(700.0, &[("52 Reference Tables", 50.0, 150.0)]);
+    let title = line(80.0, &[("Table 14. Graduates by state", 50.0, 190.0)]);
+    let rows = [
+        row(100.0, "state", "number"),
+        row(112.0, "Maine", "13"),
+        row(124.0, "Ohio", "17"),
+    ];
+    let note = line(
+        150.0,
+        &[("NOTE: Some data have been revised.", 50.0, 220.0)],
+    );
+    let texts = |first: &[Line], last: &[Line]| -> Vec<String> {
+        let lines = [first, &rows[..], last].concat();
+        let page = Page {
+            number: 1,
+            lines,
+            ..Page::default()
+        };
+        let blocks = blocks(vec![page]);
+        blocks
+            .iter()
+            .map(|block| block.text.chars().take(8).collect())
+            .collect()
+    };
+    let both = [title.clone(), note];
+    let in_order = ["Table 14", "| state ", "NOTE: So"];
+    assert_eq!(
+        texts(&[footer.clone(), title.clone()], &both[1..])[1..],
+        in_order
+    );
+    assert_eq!(
+        texts(&both[..1], &[both[1].clone(), footer.clone()])[..3],
+        in_order
+    );
+    // What is drawn last may be the header of the page.
+    let above = line(40.0, &[("Statistics", 50.0, 90.0)]);
+    assert_eq!(
+        texts(&[title], &[both[1].clone(), footer, above])[..3],
+        in_order
+    );
 }

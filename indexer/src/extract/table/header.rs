@@ -9,8 +9,14 @@ use std::ops::Range;
 /// Most rows of a header; more say so in error.
 const MAX_HEADER_ROWS: usize = 6;
 
+/// Rows that tell what a header further down is.
+const N_AMID: usize = 16;
+
 /// Most titles above a header; more lines of one cell are a list.
 const MAX_TITLES: usize = 4;
+
+/// Longest unit of a column, in characters.
+const MAX_UNIT_CHARS: usize = 16;
 
 /// Between the names of a column, from the top down.
 const NAME_SEPARATOR: &str = " · ";
@@ -36,7 +42,7 @@ impl Parts {
         };
         let mut titles = Vec::new();
         let mut at = next_with_text(rows, 0);
-        while is_title(rows, at, &frame) {
+        while is_title(rows, at, &frame) || (!merges && is_above_names(rows, at)) {
             titles.push((at, text_of(&rows[at])));
             at = next_with_text(rows, at + 1);
         }
@@ -62,6 +68,20 @@ impl Parts {
             header: at,
             body: at + header.len(),
             names: names(&header),
+        }
+    }
+
+    /// Names those of some columns that have no name by the header with which they begin in a row further down.
+    pub(crate) fn name_amid(&mut self, rows: &[Row], row: usize, columns: Range<usize>) {
+        let rows = rows.iter().skip(row).take(N_AMID);
+        let rows: Vec<Row> = rows.map(|row| row.part(&columns)).collect();
+        let names = names(&header_rows(&rows));
+        let width = self.names.len().max(columns.start + names.len());
+        self.names.resize(width, String::new());
+        for (own, name) in self.names[columns.start..].iter_mut().zip(names) {
+            if own.is_empty() {
+                *own = name;
+            }
         }
     }
 }
@@ -112,7 +132,9 @@ impl Frame {
 
 /// Whether a row is a title: its only cell, and above a row with more of them.
 fn is_title(rows: &[Row], at: usize, frame: &Frame) -> bool {
-    let row = &rows[at];
+    let Some(row) = rows.get(at) else {
+        return false;
+    };
     let Some(column) = row.own().next().filter(|_| row.is_single()) else {
         return false;
     };
@@ -142,6 +164,43 @@ fn is_title(rows: &[Row], at: usize, frame: &Frame) -> bool {
         None if column == frame.left => true,
         None => below.own().nth(2).is_some() && !has_figures(below) && is_header_alone(),
     }
+}
+
+/// Whether a row of a sheet stands above the row that names the columns without being part of the header: the fields of a
+/// form (`Date: | 1 May`), or a title with something at its right, such as a unit, that names no columns.
+fn is_above_names(rows: &[Row], at: usize) -> bool {
+    let Some((row, below)) = rows.get(at..).and_then(<[Row]>::split_first) else {
+        return false;
+    };
+    let n_cells = row.own().count();
+    let is_form = row
+        .own()
+        .next()
+        .is_some_and(|column| row.slots[column].text.trim_end().ends_with([':', '：']));
+    let n_least = if is_form { n_cells + 1 } else { n_cells * 2 };
+    let names = below
+        .iter()
+        .take(MAX_TITLES)
+        .position(|row| row.own().count() >= n_least);
+    let Some((names, body)) = names.and_then(|names| below[names..].split_first()) else {
+        return false;
+    };
+    let is_declared = rows[at..rows.len() - body.len()]
+        .iter()
+        .any(|row| row.is_header);
+    n_cells > 1
+        && !is_declared
+        && !has_figures(names)
+        && is_above_figures(body)
+        && names_all(names, body)
+        && (is_form || header_rows(&rows[at..]).len() == 1)
+}
+
+/// Whether a row has a cell for each column of the next rows, that of the rows' names apart.
+fn names_all(names: &Row, body: &[Row]) -> bool {
+    let rows = body.iter().filter(|row| !row.is_empty()).take(3);
+    rows.flat_map(|row| row.own().skip(1))
+        .all(|column| names.slots.get(column).is_some_and(Slot::has_text))
 }
 
 /// Whether the first row below a title is a row like those after it.
@@ -179,13 +238,20 @@ fn header_rows(rows: &[Row]) -> Vec<Row> {
     }
     while header.len() < MAX_HEADER_ROWS
         && let Some((lower, body)) = rows[header.len()..].split_first()
-        && !has_figures(lower)
         && body.iter().any(|row| !row.is_empty())
         && let Some(upper) = header.last_mut()
     {
+        let reaches_down = reaches_down(upper, lower);
+        if has_figures(lower) && !reaches_down {
+            break;
+        }
         let is_above_figures = is_above_figures(body);
-        if tells_apart(upper, lower)
-            || (is_above_figures && (splits(upper, lower) || is_reached_into(lower)))
+        if reaches_down
+            || tells_apart(upper, lower)
+            || (is_above_figures
+                && (splits(upper, lower)
+                    || is_reached_into(lower)
+                    || are_units(upper, lower, body)))
         {
             header.push(lower.clone());
         } else if let Some(spread) = spread(rows, upper, lower).filter(|_| is_above_figures) {
@@ -244,6 +310,44 @@ fn is_reached_into(row: &Row) -> bool {
         && row.own().all(|column| kind(row, column) == Kind::Text)
 }
 
+/// Whether the name of the rows, which stands in the upper row, reaches down into the lower one, and this says nothing but
+/// what stands under one name, be it numbers.
+fn reaches_down(upper: &Row, lower: &Row) -> bool {
+    let Some(first) = upper.own().next() else {
+        return false;
+    };
+    let reaches = |slot: &Slot| slot.cover == Cover::Above && slot.has_text();
+    let wide = wide(upper);
+    lower.slots.get(first).is_some_and(reaches)
+        && !lower.is_empty()
+        && lower
+            .own()
+            .all(|column| wide.iter().any(|columns| columns.contains(&column)))
+}
+
+/// Whether the lower row has the units of the upper one's columns: short, all in brackets, or above figures only and
+/// without a name of a row.
+fn are_units(upper: &Row, lower: &Row, body: &[Row]) -> bool {
+    let Some(data) = body.iter().find(|row| row.own().nth(1).is_some()) else {
+        return false;
+    };
+    let text = |column: usize| lower.slots[column].text.trim();
+    let is_bracketed = |column: usize| {
+        text(column).starts_with(['(', '[', '（', '［'])
+            && text(column).ends_with([')', ']', '）', '］'])
+    };
+    let is_above_figure = |column: usize| {
+        matches!(kind(data, column), Kind::Figure | Kind::Nil) && data.own().next() != Some(column)
+    };
+    !lower.is_empty()
+        && lower.own().all(|column| {
+            upper.slots.get(column).is_some_and(Slot::has_text)
+                && text(column).chars().count() <= MAX_UNIT_CHARS
+                && kind(lower, column) == Kind::Text
+        })
+        && (lower.own().all(is_bracketed) || lower.own().all(is_above_figure))
+}
+
 /// Whether the first rows that say anything have figures in half of their columns.
 fn is_above_figures(body: &[Row]) -> bool {
     let rows = body.iter().filter(|row| row.own().nth(1).is_some());
@@ -269,8 +373,15 @@ fn spread(rows: &[Row], upper: &Row, lower: &Row) -> Option<Row> {
     let names_rows = named.first() == Some(&first);
     let mut groups: Vec<usize> = upper.own().collect();
     match groups.first() {
-        // Names in both rows of the column that names the rows: the lower may be one of these.
-        Some(&column) if column == first && names_rows => return None,
+        // Names in both rows of the column that names the rows: the lower may be one of these, unless several groups are
+        // above far more names.
+        Some(&column)
+            if column == first
+                && names_rows
+                && (groups.len() < 3 || (groups.len() - 1) * 2 >= named.len()) =>
+        {
+            return None;
+        }
         Some(&column) if column == first => {
             groups.remove(0);
         }
@@ -348,7 +459,10 @@ fn kind(row: &Row, column: usize) -> Kind {
 
 fn kind_of(text: &str) -> Kind {
     let text = text.trim();
-    if matches!(text, "-" | "–" | "—" | "−") {
+    let is_not_available = ["n/a", "n.a."]
+        .iter()
+        .any(|none| text.eq_ignore_ascii_case(none));
+    if is_not_available || matches!(text, "-" | "–" | "—" | "−") {
         return Kind::Nil;
     }
     let is_part = |c: char| {
@@ -379,6 +493,11 @@ fn kind_of(text: &str) -> Kind {
     } else {
         Kind::Figure
     }
+}
+
+/// Whether a text is a figure, years and days apart.
+pub(crate) fn is_figure(text: &str) -> bool {
+    kind_of(text) == Kind::Figure
 }
 
 /// Whether a cell of the row is a figure, years and days apart.

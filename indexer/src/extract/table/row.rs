@@ -1,5 +1,6 @@
 //! A row of a table, with what its cells cover.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 /// Longer texts are not repeated in the places that their cell covers: there they would say little, and may say it often.
@@ -116,6 +117,15 @@ impl Row {
             Cover::Left => String::new(),
         });
         shown.collect()
+    }
+
+    /// What it has in some columns.
+    pub(super) fn part(&self, columns: &Range<usize>) -> Self {
+        let slots = self.slots.get(columns.start..columns.end.min(self.width()));
+        Self {
+            slots: slots.unwrap_or_default().to_vec(),
+            is_header: false,
+        }
     }
 
     /// The columns in which cells with text begin.

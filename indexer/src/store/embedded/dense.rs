@@ -13,14 +13,16 @@ use qdrant_edge::{
     CountRequest, CreateIndex, Distance, EdgeConfig, EdgeOptimizersConfig, EdgeShard,
     EdgeVectorParams, FieldIndexOperations, Filter, HnswIndexConfig, NamedQuery, OperationError,
     Payload, PayloadFieldSchema, PayloadOps, PayloadSchemaType, PointId, PointInsertOperations,
-    PointOperations, PointStruct, QueryEnum, QueryRequest, ScoringQuery, ScrollRequest,
-    SearchParams, SetPayloadOp, UpdateOperation, Vectors, WithPayloadInterface,
+    PointOperations, PointStruct, PointStructPersisted, QueryEnum, QueryRequest, Record,
+    ScoringQuery, ScrollRequest, SearchParams, SetPayloadOp, UpdateOperation,
+    VectorStructPersisted, Vectors, WithPayloadInterface, WithVector,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use uuid::Uuid;
 
 const VECTOR: &str = "dense";
@@ -32,26 +34,31 @@ const FILTERED_EF: usize = 256;
 /// Points per scroll page and per upsert.
 const BATCH: usize = 500;
 
+/// Ends of the names of folders beside the index's: of the one that is to take its place, and of the one whose place was
+/// taken.
+const FRESH: &str = "new";
+const OLD: &str = "old";
+
 pub(super) struct DenseIndex {
     dir: PathBuf,
-    shard: EdgeShard,
+    /// Written only to put another in its place; `None` when that could not be opened.
+    shard: RwLock<Option<EdgeShard>>,
+    /// Held while the graph is built, or the index written anew.
+    maintaining: Mutex<()>,
     dim: usize,
 }
 
 impl DenseIndex {
     pub(super) fn create(dir: &Path, dim: usize) -> Result<Self> {
         let shard = EdgeShard::new(dir, config(dim)).map_err(failed)?;
-        let index = Self {
-            dir: dir.to_owned(),
-            shard,
-            dim,
-        };
+        let index = Self::new(dir, shard, dim);
         index.index_fields()?;
         index.flush()?;
         Ok(index)
     }
 
     pub(super) fn load(dir: &Path, dim: usize) -> Result<Self> {
+        finish_exchange(dir)?;
         let damaged = |reason: String| Error::Damaged {
             path: dir.to_owned(),
             reason: format!("vector index: {reason}"),
@@ -67,11 +74,7 @@ impl DenseIndex {
         let loaded = catch_unwind(AssertUnwindSafe(|| EdgeShard::load(dir, Some(config(dim)))));
         match loaded {
             Ok(Ok(shard)) => {
-                let index = Self {
-                    dir: dir.to_owned(),
-                    shard,
-                    dim,
-                };
+                let index = Self::new(dir, shard, dim);
                 index.index_fields()?;
                 Ok(index)
             }
@@ -84,9 +87,32 @@ impl DenseIndex {
         }
     }
 
+    fn new(dir: &Path, shard: EdgeShard, dim: usize) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            shard: RwLock::new(Some(shard)),
+            maintaining: Mutex::default(),
+            dim,
+        }
+    }
+
+    /// Has the engine do something.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&EdgeShard) -> std::result::Result<T, OperationError>,
+    ) -> Result<T> {
+        let shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
+        match &*shard {
+            Some(shard) => work(shard).map_err(failed),
+            None => Err(Error::Dense(
+                "the vector index could not be opened again after it was written anew; restart kura".to_owned(),
+            )),
+        }
+    }
+
     /// Makes the engine index what is filtered by, where it does not: an index made earlier knows fewer fields.
     fn index_fields(&self) -> Result<()> {
-        let known = self.shard.info().map_err(failed)?.payload_schema;
+        let known = self.with(EdgeShard::info)?.payload_schema;
         let names = Name::ALL.map(Name::field);
         let keywords = ["document", "collection", "acl", "denied"]
             .into_iter()
@@ -152,7 +178,7 @@ impl DenseIndex {
 
     /// Makes everything applied so far durable.
     pub(super) fn flush(&self) -> Result<()> {
-        self.shard.flush().map_err(failed)?;
+        self.with(EdgeShard::flush)?;
         room::back(&self.dir)
     }
 
@@ -177,7 +203,7 @@ impl DenseIndex {
             with_payload: WithPayloadInterface::Bool(true),
             ..QueryRequest::new(limit)
         };
-        let points = self.shard.query(request).map_err(failed)?;
+        let points = self.with(|shard| shard.query(request))?;
         let mut hits = points
             .into_iter()
             .map(|point| {
@@ -194,35 +220,101 @@ impl DenseIndex {
     /// Returns the number of chunks by document and version.
     pub(super) fn inventory(&self) -> Result<BTreeMap<(DocumentId, u32), usize>> {
         let mut found = BTreeMap::new();
+        self.each_batch(false, |points| {
+            for point in points {
+                let id = chunk_id(point.payload.as_ref())?;
+                *found.entry((id.document, id.version)).or_default() += 1;
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `each` with all points, batch by batch.
+    fn each_batch(
+        &self,
+        with_vectors: bool,
+        mut each: impl FnMut(Vec<Record>) -> Result<()>,
+    ) -> Result<()> {
         let mut offset = None;
         loop {
             let request = ScrollRequest {
                 offset,
                 limit: Some(BATCH),
                 with_payload: Some(WithPayloadInterface::Bool(true)),
+                with_vector: WithVector::Bool(with_vectors),
                 ..ScrollRequest::new()
             };
-            let (points, next) = self.shard.scroll(request).map_err(failed)?;
-            for point in points {
-                let id = chunk_id(point.payload.as_ref())?;
-                *found.entry((id.document, id.version)).or_default() += 1;
-            }
+            let (points, next) = self.with(|shard| shard.scroll(request))?;
+            each(points)?;
             if next.is_none() {
-                return Ok(found);
+                return Ok(());
             }
             offset = next;
         }
     }
 
     pub(super) fn count(&self) -> Result<usize> {
-        self.shard.count(CountRequest::new()).map_err(failed)
+        self.with(|shard| shard.count(CountRequest::new()))
     }
 
     /// Builds the graph over new points and merges segments.
     pub(super) fn optimize(&self) -> Result<()> {
-        self.shard.optimize().map_err(failed)?;
+        let _alone = self
+            .maintaining
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.with(EdgeShard::optimize)?;
         // Frees the segments that were replaced.
         self.flush()
+    }
+
+    /// Puts a copy of what is there in the place of the index. The engine keeps what was deleted in its segments and its
+    /// log until it has other reasons to write them anew, and vectors tell what a text says.
+    pub(super) fn erase(&self) -> Result<()> {
+        let _alone = self
+            .maintaining
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let fresh = beside(&self.dir, FRESH);
+        remove(&fresh)?;
+        let copy = Self::create(&fresh, self.dim)?;
+        self.each_batch(true, |points| copy.put_again(points))?;
+        copy.flush()?;
+        drop(copy);
+        let shard = self.shard.write().unwrap_or_else(PoisonError::into_inner);
+        self.exchange(shard)
+    }
+
+    /// Puts the index beside this one in its place. Searches wait until it is open.
+    fn exchange(&self, mut shard: RwLockWriteGuard<'_, Option<EdgeShard>>) -> Result<()> {
+        // It writes what it has not written when it goes.
+        drop(shard.take());
+        let old = beside(&self.dir, OLD);
+        remove(&old)?;
+        fs_err::rename(&self.dir, &old)?;
+        let exchanged = finish_exchange(&self.dir);
+        let opened = Self::load(&self.dir, self.dim)?.shard.into_inner();
+        *shard = opened.unwrap_or_else(PoisonError::into_inner);
+        exchanged
+    }
+
+    fn put_again(&self, points: Vec<Record>) -> Result<()> {
+        let points: Vec<PointStructPersisted> = points
+            .into_iter()
+            .filter_map(|point| {
+                Some(PointStructPersisted {
+                    id: point.id,
+                    vector: VectorStructPersisted::from(point.vector?),
+                    payload: point.payload,
+                })
+            })
+            .collect();
+        if points.is_empty() {
+            return Ok(());
+        }
+        let operation = PointOperations::UpsertPoints(PointInsertOperations::PointsList(points));
+        self.update(UpdateOperation::PointOperation(operation))
     }
 
     fn put(
@@ -273,7 +365,7 @@ impl DenseIndex {
     }
 
     fn update(&self, operation: UpdateOperation) -> Result<()> {
-        self.shard.update(operation).map_err(failed)
+        self.with(|shard| shard.update(operation))
     }
 
     fn check(&self, vector: &[f32]) -> Result<()> {
@@ -321,6 +413,32 @@ impl Scope {
         }
         filter(json!({ "must": must, "must_not": must_not })).map(Some)
     }
+}
+
+/// Returns the folder beside the index's whose name ends like this.
+fn beside(dir: &Path, end: &str) -> PathBuf {
+    dir.with_extension(end)
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs_err::remove_dir_all(dir)?;
+    }
+    Ok(())
+}
+
+/// Brings an exchange of folders to its end that was begun, here or before a crash: a copy without an index in its place
+/// is whole, and one beside an index is not needed.
+fn finish_exchange(dir: &Path) -> Result<()> {
+    let (fresh, old) = (beside(dir, FRESH), beside(dir, OLD));
+    if !dir.exists() && fresh.exists() {
+        fs_err::rename(&fresh, dir)?;
+        if let Some(parent) = dir.parent() {
+            fs_err::File::open(parent)?.sync_all()?;
+        }
+    }
+    remove(&fresh)?;
+    remove(&old)
 }
 
 fn config(dim: usize) -> EdgeConfig {

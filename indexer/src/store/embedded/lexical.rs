@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tantivy::collector::DocSetCollector;
 use tantivy::query::{BooleanQuery, RangeQuery, TermQuery};
 use tantivy::schema::{
@@ -34,10 +35,14 @@ use uuid::Uuid;
 /// Memory for documents not yet committed; the writer's one thread starts a new segment beyond it.
 const WRITER_MEMORY: usize = 64 << 20;
 
+/// How long merges that are under way, and searches in old files, are waited for.
+const ERASE_PATIENCE: Duration = Duration::from_secs(120);
+
 /// Places left free between title, headings and text, so that no phrase reaches from one into another.
 const GAP: usize = 2;
 
 pub(super) struct LexicalIndex {
+    dir: PathBuf,
     fields: Fields,
     reader: IndexReader,
     writer: Mutex<Writer>,
@@ -75,7 +80,7 @@ impl LexicalIndex {
     pub(super) fn create(dir: &Path) -> Result<Self> {
         fs_err::create_dir_all(dir)?;
         let (schema, fields) = Fields::schema();
-        Ok(Self::new(Index::create_in_dir(dir, schema)?, fields)?)
+        Ok(Self::new(dir, Index::create_in_dir(dir, schema)?, fields)?)
     }
 
     pub(super) fn load(dir: &Path) -> Result<Self> {
@@ -91,7 +96,7 @@ impl LexicalIndex {
                     "its fields are not this version's".to_owned(),
                 ));
             }
-            Self::new(index, fields)
+            Self::new(dir, index, fields)
         };
         match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(index)) => Ok(index),
@@ -104,8 +109,9 @@ impl LexicalIndex {
         }
     }
 
-    fn new(index: Index, fields: Fields) -> tantivy::Result<Self> {
+    fn new(dir: &Path, index: Index, fields: Fields) -> tantivy::Result<Self> {
         Ok(Self {
+            dir: dir.to_owned(),
             fields,
             writer: Mutex::new(Writer {
                 index: index.writer_with_num_threads(1, WRITER_MEMORY)?,
@@ -198,6 +204,73 @@ impl LexicalIndex {
         drop(writer);
         self.reader.reload()?;
         Ok(())
+    }
+
+    /// Merges every segment that has deleted chunks in it, each by itself, and removes the files that had them: text, terms
+    /// and all.
+    pub(super) fn erase(&self) -> Result<()> {
+        self.commit()?;
+        let deadline = Instant::now() + ERASE_PATIENCE;
+        let wait = |what: &str| {
+            if Instant::now() > deadline {
+                let reason = format!("the keyword index cannot be written anew: {what}");
+                return Err(Error::from(TantivyError::SystemError(reason)));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(())
+        };
+        loop {
+            let mut writer = self.writer();
+            let segments = writer.index.index().searchable_segment_metas()?;
+            let holed: Vec<_> = segments
+                .iter()
+                .filter(|segment| segment.has_deletes())
+                .map(tantivy::SegmentMeta::id)
+                .collect();
+            if holed.is_empty() {
+                break;
+            }
+            let mut refused = None;
+            for segment in holed {
+                // It is refused while the engine merges that segment by itself.
+                refused = writer.index.merge(&[segment]).wait().err().or(refused);
+            }
+            drop(writer);
+            if let Some(refused) = refused {
+                wait(&refused.to_string())?;
+            }
+        }
+        // A search that began before still reads the old files.
+        loop {
+            self.reader.reload()?;
+            let writer = self.writer();
+            writer.index.garbage_collect_files().wait()?;
+            let left = self.leftovers(&writer.index)?;
+            drop(writer);
+            match left.first() {
+                None => return Ok(()),
+                Some(file) => wait(&format!("`{file}` is still in use"))?,
+            }
+        }
+    }
+
+    /// Returns the files of segments that are no part of the index any more.
+    fn leftovers(&self, writer: &IndexWriter) -> Result<Vec<String>> {
+        let segments = writer.index().searchable_segment_metas()?;
+        let living: HashSet<String> = segments
+            .iter()
+            .map(|segment| segment.id().uuid_string())
+            .collect();
+        let mut left = Vec::new();
+        for entry in fs_err::read_dir(&self.dir)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let stem = name.split('.').next().unwrap_or_default();
+            let is_segment = stem.len() == 32 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_segment && !living.contains(stem) {
+                left.push(name);
+            }
+        }
+        Ok(left)
     }
 
     /// A writer that has failed has lost its threads: it would go on taking documents, and drop them.

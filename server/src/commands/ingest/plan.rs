@@ -69,7 +69,7 @@ fn compare(file: &Found, known: &HashMap<String, Document>) -> Row {
 /// Returns the documents of the collection by source; none when there is no such collection yet.
 async fn known(config: &Config, collection: &str) -> anyhow::Result<HashMap<String, Document>> {
     // Opening would make it.
-    if !config.data_dir.join("catalog.db").exists() {
+    if config.remote.is_none() && !config.data_dir.join("catalog.db").exists() {
         return Ok(HashMap::new());
     }
     let documents = match Backend::open(config).await? {

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { api } from "../../api/client";
+import { api, body } from "../../api/client";
 import { activeJobsQuery, collectionsQuery, keys } from "../../api/queries";
 import { useMay } from "../../api/session";
 import type { Collection } from "../../api/types";
@@ -22,6 +22,7 @@ export function DocumentsPage() {
   const [shown, setShown] = useState<string | null>(null);
   const [chosen, setChosen] = useState<string | null>(null);
   const { add } = useUploads();
+  const client = useQueryClient();
   const mayWrite = useMay("write");
   useAdoptedJobs();
   useEffect(() => {
@@ -32,6 +33,17 @@ export function DocumentsPage() {
   const target = chosen ?? shown ?? names[0] ?? t.documents.defaultCollection;
   const current = collections.data?.find(({ name }) => name === shown);
   const total = (collections.data ?? []).reduce((sum, { n_documents }) => sum + n_documents, 0);
+  const isNew = !names.includes(target);
+  const take = useMutation({
+    mutationFn: async (files: File[]) => {
+      // The suggested collection need not exist yet, and an editor adds only to one that does.
+      if (isNew) {
+        body(await api.POST("/api/v1/collections", { body: { name: target } }));
+        await client.invalidateQueries({ queryKey: keys.collections });
+      }
+      add(files, target);
+    },
+  });
   return (
     <div className={styles.page}>
       <div className={styles.column}>
@@ -42,11 +54,12 @@ export function DocumentsPage() {
         {mayWrite && (
           <>
             <CollectionTarget
-              names={names.includes(target) ? names : [...names, target]}
+              names={isNew ? [...names, target] : names}
               target={target}
               onTarget={setChosen}
             />
-            <DropZone disabled={collections.isPending} onFiles={(files) => add(files, target)} />
+            <DropZone disabled={collections.isPending || take.isPending} onFiles={take.mutate} />
+            {take.isError && <ErrorNote error={take.error} />}
           </>
         )}
         <UploadList />

@@ -100,6 +100,30 @@ describe("the documents page", () => {
     expect(within(list).getByText("契約書")).toBeInTheDocument();
   });
 
+  it("makes the suggested collection when there is none yet", async () => {
+    server.use(...createHandlers({ pace: 0, baseUrl: location.origin, empty: true }));
+    const { user } = openApp("/documents");
+    const list = await upload(user, file("first.txt"));
+    await within(list).findByText("Ready to be asked");
+    expect(await screen.findByRole("button", { name: /documents 1/ })).toBeInTheDocument();
+  });
+
+  it("says why the suggested collection cannot be made, and adds nothing", async () => {
+    server.use(
+      http.post("*/api/v1/collections", () =>
+        problem(403, "forbidden", "Forbidden", "the role may not make collections"),
+      ),
+      ...createHandlers({ pace: 0, baseUrl: location.origin, empty: true }),
+    );
+    const { user } = openApp("/documents");
+    await waitFor(() => expect(screen.getByRole("button", { name: "choose files" })).toBeEnabled());
+    await user.upload(screen.getByLabelText("choose files", { selector: "input" }), [
+      file("a.txt"),
+    ]);
+    expect(await screen.findByRole("alert")).toHaveTextContent("may not make collections");
+    expect(screen.queryByRole("region", { name: "Being added" })).toBeNull();
+  });
+
   it("deletes only after asking", async () => {
     const { user } = openApp("/documents");
     const remove = await screen.findByRole("button", { name: "Delete Remote work policy" });

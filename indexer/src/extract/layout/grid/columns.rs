@@ -7,6 +7,9 @@ use std::ops::Range;
 /// Most rows at the top of a table whose cells may stand over several columns.
 pub(super) const MAX_ROWS_ABOVE: usize = 3;
 
+/// Pieces of a rule are no further apart.
+const MAX_SEAM: f64 = 1.0;
+
 /// A space of so many letter heights between two columns parts a header's cell.
 const WIDE_SPACE: f64 = 0.7;
 
@@ -195,16 +198,40 @@ impl Row {
         (left.is_finite() || right.is_finite()).then_some((left, right))
     }
 
-    /// Returns the ends of the shortest rule close below a cell that is at least as wide as it.
+    /// Returns the ends of the shortest rule close below a cell that is at least as wide as it, else of one that is drawn in
+    /// pieces.
     pub(super) fn room_above_rule(&self, cell: &Cell, rules: &[Rule]) -> Option<(f64, f64)> {
-        let below = rules.iter().filter(|rule| {
+        let is_below = |rule: &&Rule| {
             rule.is_horizontal()
                 && (self.y - self.size * 0.2..self.y + self.size).contains(&rule.from.1)
-                && rule.from.0 <= cell.left + OVERHANG
-                && rule.to.0 >= cell.right - OVERHANG
-        });
-        below
+        };
+        let mut below: Vec<&Rule> = rules.iter().filter(is_below).collect();
+        let is_as_wide =
+            |ends: &(f64, f64)| ends.0 <= cell.left + OVERHANG && ends.1 >= cell.right - OVERHANG;
+        let whole = below
+            .iter()
             .map(|rule| (rule.from.0, rule.to.0))
-            .min_by(|a, b| (a.1 - a.0).total_cmp(&(b.1 - b.0)))
+            .filter(is_as_wide);
+        let whole = whole.min_by(|a, b| (a.1 - a.0).total_cmp(&(b.1 - b.0)));
+        if whole.is_some() {
+            return whole;
+        }
+        let height = |rule: &Rule| (rule.from.1 / MAX_SEAM).round();
+        below.sort_by(|a, b| {
+            let level = height(a).total_cmp(&height(b));
+            level.then(a.from.0.total_cmp(&b.from.0))
+        });
+        let joined = below.chunk_by(|one, next| {
+            (one.from.1 - next.from.1).abs() <= MAX_SEAM && next.from.0 - one.to.0 <= MAX_SEAM
+        });
+        joined
+            .map(|pieces| {
+                let right = pieces
+                    .iter()
+                    .map(|piece| piece.to.0)
+                    .fold(f64::MIN, f64::max);
+                (pieces[0].from.0, right)
+            })
+            .find(is_as_wide)
     }
 }

@@ -3,7 +3,7 @@
 mod borders;
 
 use super::super::{Cell, Line, Rule, bidi};
-use super::{MAX_NAME, OVERHANG, Table, is_figure};
+use super::{MAX_NAME, OVERHANG, Table, is_figure, is_year};
 use crate::extract::clean;
 use borders::{Sets, between, connected, drawn, is_side_of_box, snapped};
 use std::collections::HashMap;
@@ -273,7 +273,8 @@ impl Lattice {
     }
 
     /// Whether a row has several rows in it: as many lines in each cell, at the same heights, if these are figures or
-    /// many; in the only row below a header also fewer lines beside those of its first cell, or between them.
+    /// many, or figures beside most of many lines; in the only row below a header also fewer lines beside those of its
+    /// first cell, or between them.
     fn is_open(&self, row: usize, is_alone: bool) -> bool {
         let heights = |room: &Room| {
             let mut heights: Vec<f64> = room.pieces.iter().map(|piece| piece.y).collect();
@@ -301,10 +302,11 @@ impl Lattice {
         let has = |some: &[f64], y: f64| some.iter().any(|one| (one - y).abs() < size * 0.3);
         let are_beside = others_at.iter().flatten().all(|&y| has(&key, y));
         let is_level = are_beside && others_at.iter().all(|at| at.len() == key.len());
-        let has_figures = others.iter().any(|room| {
+        let are_figures = |room: &Room| {
             let mut texts = room.pieces.iter().map(|piece| &piece.cell.text);
             texts.all(|text| is_figure(text) && !text.ends_with('-'))
-        });
+        };
+        let has_figures = others.iter().any(|room| are_figures(room));
         let n_most = others_at.iter().map(Vec::len).max().unwrap_or(0);
         if key.len() < 2 || n_most < 2 {
             return false;
@@ -312,7 +314,13 @@ impl Lattice {
         let are_spaced = key
             .windows(2)
             .all(|pair| pair[1] - pair[0] > size * MAX_LEADING);
-        let are_rows = is_level && (key.len() >= 4 || has_figures);
+        let has_most = are_beside
+            && key.len() >= 4
+            && others
+                .iter()
+                .zip(&others_at)
+                .all(|(room, at)| are_figures(room) && at.len() * 2 >= key.len());
+        let are_rows = is_level && (key.len() >= 4 || has_figures) || has_most;
         let are_alone = is_alone && row > 0 && (are_beside || are_spaced);
         are_rows || are_alone
     }
@@ -419,10 +427,16 @@ fn texts(row: &[&Room], above: Option<&Vec<&Room>>, columns: &[usize]) -> Vec<St
 /// its columns; what stands above is titles.
 fn header(rows: &[Vec<&Room>], n_columns: usize) -> Range<usize> {
     let n_filled = |row: &[&Room]| row.iter().filter(|room| !room.text.is_empty()).count();
+    // The corner above the names of the rows may be one empty room.
+    let has_all = |row: &[&Room]| {
+        let is_corner = |room: &&Room| room.text.is_empty() && room.columns.len() > 1;
+        let is_cornered = row.first().is_some_and(is_corner) || row.last().is_some_and(is_corner);
+        row.len() == n_columns || (is_cornered && n_filled(row) + 1 == row.len() && are_single(row))
+    };
     let full = rows
         .iter()
         .take(MAX_TITLES + 1)
-        .position(|row| row.len() == n_columns && n_filled(row) >= 2);
+        .position(|row| has_all(row) && n_filled(row) >= 2);
     let Some(full) = full.filter(|full| full + 1 < rows.len() || *full == 0) else {
         return 0..1;
     };
@@ -439,12 +453,29 @@ fn header(rows: &[Vec<&Room>], n_columns: usize) -> Range<usize> {
         .rev()
         .take_while(|&row| names_several(&rows[row]))
         .last();
-    let has_figure = rows[full].iter().any(|room| is_figure(&room.text));
+    let has_figures = rows[full]
+        .iter()
+        .any(|room| is_figure(&room.text) && !is_span(&room.text));
     match first {
-        Some(first) if has_figure => first..full,
+        Some(first) if has_figures => first..full,
         Some(first) => first..full + 1,
         None => full..full + 1,
     }
+}
+
+/// Whether a figure may name a column: a year, or a span such as that of an age.
+fn is_span(text: &str) -> bool {
+    let text = text.strip_suffix('+').unwrap_or(text);
+    let mut ends = text.split(['-', '–']).map(str::trim);
+    let is_end =
+        |end: &str| (1..=4).contains(&end.len()) && end.bytes().all(|b| b.is_ascii_digit());
+    is_year(text) || (text.contains(['-', '–']) && ends.clone().count() == 2 && ends.all(is_end))
+}
+
+/// Whether rooms with text stand over one column each.
+fn are_single(row: &[&Room]) -> bool {
+    row.iter()
+        .all(|room| room.text.is_empty() || room.columns.len() == 1)
 }
 
 /// Returns the middle of the letters at a place along a line, as seen on the page.

@@ -9,6 +9,9 @@ const MAX_LINE_GAP: f64 = 1.5;
 /// Rows that tell where a table's columns are for the next one.
 pub(super) const WINDOW: usize = 64;
 
+/// Figures at half the height of a label of two lines are not further from either than so many letter heights.
+const MAX_HALF_STEP: f64 = 0.9;
+
 /// Rows further apart than so many letter heights are not of one table.
 pub(super) const MAX_ROW_GAP: f64 = 3.2;
 
@@ -55,6 +58,44 @@ pub(super) fn end(rows: &[Row], start: usize) -> usize {
         .take_while(|(at, row)| goes_on(&rows[last], &rows[last + at], row))
         .count();
     last + 1 + n_more
+}
+
+/// Returns the rows with figures that stand at half the height of a label of two lines as one row with it.
+pub(super) fn with_labels(rows: &[Row], columns: &[(f64, f64)]) -> Vec<Row> {
+    let is_label =
+        |row: &Row| matches!(&row.cells[..], [cell] if columns::place(columns, cell) == 0);
+    let is_close =
+        |above: &Row, below: &Row| below.y - above.y <= above.size.min(below.size) * MAX_HALF_STEP;
+    let has_figures = |row: &Row| {
+        row.cells
+            .iter()
+            .all(|cell| columns::place(columns, cell) > 0)
+            && row.cells.iter().any(|cell| is_figure(&cell.text))
+    };
+    let mut joined = Vec::with_capacity(rows.len());
+    let mut rest = rows;
+    while let [first, others @ ..] = rest {
+        rest = others;
+        let mut row = first.clone();
+        if let [figures, below, others @ ..] = others
+            && is_label(first)
+            && is_label(below)
+            && has_figures(figures)
+            && is_close(first, figures)
+            && is_close(figures, below)
+        {
+            row = figures.clone();
+            let mut label = first.cells[0].clone();
+            label.text.push(' ');
+            label.text.push_str(&below.cells[0].text);
+            label.right = label.right.max(below.cells[0].right);
+            label.spaces.clear();
+            row.cells.insert(0, label);
+            rest = others;
+        }
+        joined.push(row);
+    }
+    joined
 }
 
 /// Whether a line goes on below a cell of a table's last row that is not its label.

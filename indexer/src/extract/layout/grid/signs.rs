@@ -1,5 +1,5 @@
-//! Signs that stand apart from their figures, as in accounts: a currency at the left of its column, a percent sign or a
-//! closing parenthesis at the right.
+//! Figures and their signs. Signs may stand apart, as in accounts: a currency at the left of its column, a percent sign or a
+//! closing parenthesis at the right. Amounts of neighboring columns may stand so close that they seem to be one text.
 
 use super::super::Cell;
 
@@ -11,10 +11,10 @@ const CURRENCIES: [char; 14] = [
 /// Longest currency, such as `US$` or `(HK$`.
 const MAX_CURRENCY_CHARS: usize = 4;
 
-/// Puts each sign and its figure into one cell.
+/// Puts each sign and its figure into one cell, and each amount into one of its own.
 pub(super) fn joined(cells: Vec<Cell>) -> Vec<Cell> {
     let mut out: Vec<Cell> = Vec::with_capacity(cells.len());
-    for cell in cells.into_iter().flat_map(parted) {
+    for cell in cells.into_iter().flat_map(amounts).flat_map(parted) {
         match out.last_mut() {
             Some(last) if is_currency(&last.text) && is_sum(&cell.text) => {
                 let between = if last.text.contains('(') { "" } else { " " };
@@ -27,12 +27,46 @@ pub(super) fn joined(cells: Vec<Cell>) -> Vec<Cell> {
     out
 }
 
+/// Parts a text of nothing but amounts, each of which says by a comma or a point that it is a whole number of its own: a
+/// space between digits may also part the thousands of one.
+fn amounts(cell: Cell) -> Vec<Cell> {
+    let is_whole = |text: &str| {
+        let number = text.trim_matches(|c: char| CURRENCIES.contains(&c) || "()%+-−".contains(c));
+        number.contains([',', '.'])
+            && number.starts_with(|c: char| c.is_ascii_digit())
+            && number.ends_with(|c: char| c.is_ascii_digit())
+            && number
+                .chars()
+                .all(|c| c.is_ascii_digit() || matches!(c, ',' | '.'))
+    };
+    if cell.spaces.is_empty() || !cell.text.split(' ').all(is_whole) {
+        return vec![cell];
+    }
+    let n_cells = cell.spaces.len() + 1;
+    (0..n_cells)
+        .map(|at| {
+            let before = at.checked_sub(1).map(|before| cell.spaces[before]);
+            let after = cell.spaces.get(at);
+            let from = before.map_or(0, |space| space.at + 1);
+            let to = after.map_or(cell.text.len(), |space| space.at);
+            Cell {
+                text: cell.text.get(from..to).unwrap_or_default().to_owned(),
+                left: before.map_or(cell.left, |space| space.right),
+                right: after.map_or(cell.right, |space| space.left),
+                spaces: Vec::new(),
+            }
+        })
+        .collect()
+}
+
 /// Takes the currency of the next figure off the end of a figure.
 fn parted(cell: Cell) -> Vec<Cell> {
     let Some(space) = cell.spaces.last().copied() else {
         return vec![cell];
     };
-    let (figure, sign) = cell.text.split_at(space.at);
+    let Some((figure, sign)) = cell.text.split_at_checked(space.at) else {
+        return vec![cell];
+    };
     if !is_sum(figure) || !is_currency(sign.trim_start()) {
         return vec![cell];
     }

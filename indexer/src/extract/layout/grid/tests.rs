@@ -1,3 +1,4 @@
+mod heads;
 mod rows;
 
 use super::super::Space;

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 /// A row in which `<` goes on with the cell to the left, `^` with that above.
 fn row(above: Option<&Row>, cells: &str) -> Row {
@@ -136,7 +137,7 @@ fn groups_that_are_not_merged_are_spread() {
         "Site | in | out",
         "Kobe | 1 | 2 | | 3",
     ];
-    let names = "Site | Plan · in | Plan · out |  | Remark";
+    let names = "Site | Plan · in | Plan · out | Plan | Remark";
     assert_eq!(header(&beyond, false), said(names, 2));
     // Words below are no figures, and names in the middle of nothing say nothing.
     let words = [" | A | | B | ", " | a | b | c | d", "Kobe | k | l | m | n"];
@@ -223,6 +224,130 @@ fn titles_stand_above_the_header() {
 }
 
 #[test]
+fn the_fields_of_a_form_and_a_title_with_its_unit_stand_above_the_names() {
+    let lines = [
+        "Report",
+        "Date: | 2026-01-05",
+        "By: | Mori",
+        "Area | Q1 | Q2",
+        "Kobe | 1 | 2",
+    ];
+    let parts = Parts::of(&rows(&lines), false);
+    let titles = ["Report", "Date: 2026-01-05", "By: Mori"];
+    assert_eq!(
+        parts.titles,
+        [0, 1, 2].map(|at| (at, titles[at].to_owned()))
+    );
+    assert_eq!(parts.names, ["Area", "Q1", "Q2"]);
+    let unit = [
+        "Costs | | | in yen",
+        "Team | Fare | Rent | Sum",
+        "Sales | 1 | 2 | 3",
+    ];
+    let parts = Parts::of(&rows(&unit), false);
+    assert_eq!(parts.titles, [(0, "Costs in yen".to_owned())]);
+    assert_eq!(parts.names, ["Team", "Fare", "Rent", "Sum"]);
+    // Names of groups are none, and neither are fields without a table.
+    let groups = [
+        "Sum | 2023 | | 2022 | ",
+        "Team | in | out | in | out",
+        "Sales | 1 | 2 | 3 | 4",
+    ];
+    let names = "Sum · Team | 2023 · in | 2023 · out | 2022 · in | 2022 · out";
+    assert_eq!(header(&groups, false), said(names, 2));
+    assert_eq!(header(&["Date: | May", "By: | Mori"], false).1, 1);
+}
+
+#[test]
+fn units_below_names_are_part_of_the_header() {
+    let short = [
+        "Item | Weight | Price",
+        " | kg | EUR",
+        "Pen | 0.1 | 2",
+        "Rod | 1.5 | 20",
+    ];
+    assert_eq!(
+        header(&short, false),
+        said("Item | Weight · kg | Price · EUR", 2)
+    );
+    let bracketed = [
+        "Item | Weight | Price",
+        "(name) | (kg) | (EUR)",
+        "Pen | 0.1 | 2",
+    ];
+    let names = "Item · (name) | Weight · (kg) | Price · (EUR)";
+    assert_eq!(header(&bracketed, true), said(names, 2));
+    // A row without a label that has words where the next one has words is one.
+    let row = ["Task | Owner | Hours", " | Mori | ", "Plan | Sato | 3"];
+    assert_eq!(header(&row, false).1, 1);
+}
+
+#[test]
+fn numbers_below_a_group_are_names_where_the_name_of_the_rows_reaches_down() {
+    let weeks = ["Task | Week | < | <", "^ | 1 | 2 | 3", "Plan | x | | "];
+    assert_eq!(
+        header(&weeks, false),
+        said("Task | Week · 1 | Week · 2 | Week · 3", 2)
+    );
+    let row = [
+        "Task | Week | < | <",
+        "Plan | 1 | 2 | 3",
+        "Test | 4 | 5 | 6",
+    ];
+    assert_eq!(header(&row, false).1, 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// However odd a table is, its parts lie within it, and all of its cells are said somewhere.
+    #[test]
+    fn nothing_that_a_table_says_is_lost(
+        lines in prop::collection::vec(
+            (prop::collection::vec((0..9_usize, 0..4_usize), 0..7), prop::bool::weighted(0.2)),
+            0..9,
+        ),
+        merges in any::<bool>(),
+    ) {
+        let mut rows: Vec<Row> = Vec::new();
+        let mut said = Vec::new();
+        for (at, (cells, is_header)) in lines.iter().enumerate() {
+            let mut row = Row::new(*is_header);
+            for (column, &(kind, width)) in cells.iter().enumerate() {
+                let text = match kind {
+                    0 => String::new(),
+                    1 | 2 => format!("{}.5", 100 + at * 10 + column),
+                    3 => format!("({at}x{column})"),
+                    4 => format!("{at}x{column}:"),
+                    _ => format!("{at}x{column}"),
+                };
+                match kind {
+                    7 => row.push_left(),
+                    8 => row.push_above(rows.last(), width),
+                    _ => {
+                        row.push(text.as_str(), width);
+                        said.push(text);
+                    }
+                }
+            }
+            rows.push(row);
+        }
+        let parts = Parts::of(&rows, merges);
+        prop_assert!(parts.header <= parts.body && parts.body <= rows.len());
+        prop_assert!(parts.titles.iter().all(|(row, _)| *row < parts.body.max(1)));
+        let body = rows[parts.body..].iter().map(Row::texts).collect();
+        let mut text = match crate::extract::table::render(Some(parts.names), body) {
+            crate::extract::table::Rendered::Table(table) => table,
+            crate::extract::table::Rendered::Column(cells) => cells.join("\n"),
+        };
+        text.extend(parts.titles.into_iter().map(|(_, title)| title));
+        for word in said {
+            prop_assert!(text.contains(&word), "{word} is not in {text}");
+        }
+    }
+}
+
+#[test]
 fn below_a_title_may_be_no_names() {
     let items = [
         "Part I | < | <",
@@ -249,7 +374,7 @@ fn cells_are_told_apart_by_what_they_hold() {
         "1950.5",
     ];
     let times = ["2023", "2022/23", "2022-2023", "2023-06-30", "30.06.2023"];
-    let texts = ["", "Q1", "H1 2023", "2nd", "n/a", "A-1", "1.", "2)"];
+    let texts = ["", "Q1", "H1 2023", "2nd", "nil", "A-1", "1.", "2)"];
     for text in figures {
         assert_eq!(kind_of(text), Kind::Figure, "{text}");
     }
@@ -259,7 +384,9 @@ fn cells_are_told_apart_by_what_they_hold() {
     for text in texts {
         assert_eq!(kind_of(text), Kind::Text, "{text}");
     }
-    assert_eq!(kind_of(" — "), Kind::Nil);
+    for text in [" — ", "n/a", "N.A."] {
+        assert_eq!(kind_of(text), Kind::Nil, "{text}");
+    }
 }
 
 #[test]

@@ -352,3 +352,96 @@ fn a_text_that_runs_over_a_rule_is_parted_at_its_space() {
     let (table, _) = only(lines, &rules);
     assert_eq!(table.rows, [["Name", "Price"], ["pen", "12"]]);
 }
+
+#[test]
+fn figures_beside_most_lines_of_a_box_are_rows_of_a_table_without_rules() {
+    let rules = grid(&[40.0, 120.0, 200.0, 280.0], &[90.0, 105.0, 170.0, 185.0]);
+    let figures = |y: f64, label: &str, first: &str, second: &str| {
+        let mut cells = vec![(label, 45.0, 80.0), (second, 205.0, 220.0)];
+        if !first.is_empty() {
+            cells.insert(1, (first, 125.0, 140.0));
+        }
+        line(y, &cells)
+    };
+    let lines = vec![
+        line(
+            102.0,
+            &[
+                ("Country", 45.0, 80.0),
+                ("Fund", 125.0, 150.0),
+                ("Total", 205.0, 230.0),
+            ],
+        ),
+        figures(118.0, "Malta", "2.3", "5.5"),
+        figures(130.0, "Poland", "22", "55"),
+        figures(142.0, "Latvia", "1.5", "3.9"),
+        figures(154.0, "Slovakia", "4", "10"),
+        figures(166.0, "Assistance", "", "0.87"),
+        figures(182.0, "TOTAL", "29.8", "75.27"),
+    ];
+    let (tables, rest) = tables(lines, &rules);
+    assert!(tables.is_empty(), "{tables:?}");
+    assert_eq!(rest.rules.len(), rules.len());
+}
+
+#[test]
+fn an_open_corner_above_two_columns_of_labels_is_part_of_the_header() {
+    let xs = [40.0, 80.0, 140.0, 200.0, 260.0];
+    let mut rules = grid(&xs, &[110.0, 130.0, 150.0]);
+    rules.push(horizontal(90.0, 140.0, 260.0));
+    rules.extend(xs[2..].iter().map(|&x| vertical(x, 90.0, 110.0)));
+    let row = |y: f64, year: &str, who: &str, figures: [&str; 2]| {
+        line(
+            y,
+            &[
+                (year, 45.0, 65.0),
+                (who, 85.0, 110.0),
+                (figures[0], 150.0, 170.0),
+                (figures[1], 210.0, 230.0),
+            ],
+        )
+    };
+    let lines = vec![
+        line(105.0, &[("Farms", 150.0, 175.0), ("Trade", 210.0, 235.0)]),
+        row(125.0, "1991", "Men", ["11.0", "40.7"]),
+        row(145.0, "1996", "Women", ["6.6", "16.0"]),
+    ];
+    let (table, rest) = only(lines, &rules);
+    assert!(rest.is_empty() && table.titles.is_empty());
+    assert_eq!(table.rows[0], ["", "", "Farms", "Trade"]);
+    assert_eq!(table.rows[1], ["1991", "Men", "11.0", "40.7"]);
+}
+
+#[test]
+fn years_and_ages_below_names_over_several_columns_are_names() {
+    for (first, second, n_rows) in [("2022", "2023", 2), ("Total", "15-24", 2), ("12", "3.5", 3)] {
+        let mut rules = grid(&[40.0, 120.0, 180.0, 240.0], &[110.0, 130.0, 150.0]);
+        rules.push(horizontal(90.0, 40.0, 240.0));
+        rules.extend([40.0, 120.0, 240.0].map(|x| vertical(x, 90.0, 110.0)));
+        let lines = vec![
+            line(105.0, &[("Finland", 160.0, 200.0)]),
+            line(
+                125.0,
+                &[
+                    ("Year", 45.0, 65.0),
+                    (first, 130.0, 150.0),
+                    (second, 190.0, 210.0),
+                ],
+            ),
+            line(
+                145.0,
+                &[
+                    ("1995", 45.0, 65.0),
+                    ("15.1", 130.0, 150.0),
+                    ("29.7", 190.0, 210.0),
+                ],
+            ),
+        ];
+        let (table, _) = only(lines, &rules);
+        assert_eq!(table.rows.len(), n_rows, "{first}");
+        if n_rows == 2 {
+            let names = [first, second].map(|name| format!("Finland {name}"));
+            assert_eq!(table.rows[0], ["Year", &names[0], &names[1]]);
+        }
+    }
+}
