@@ -9,6 +9,7 @@ mod keys;
 mod name;
 mod password;
 mod provider;
+mod provisioning;
 mod sessions;
 mod throttle;
 mod totp;
@@ -19,6 +20,7 @@ pub use keys::{ApiKey, NewApiKey};
 pub(crate) use name::is_group as is_group_name;
 pub use password::Password;
 pub use provider::{Arrival, Arrived, Ending};
+pub use provisioning::{GroupProvision, ProvisionedGroup, ProvisionedUser, UserProvision};
 pub use sessions::{Lifetimes, Session, SignedIn};
 pub use throttle::{Attempt, Throttle};
 pub use totp::Enrollment;
@@ -45,6 +47,7 @@ use uuid::Uuid;
 const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("identity/0001_identity.sql")),
     M::up(include_str!("identity/0002_single_sign_on.sql")),
+    M::up(include_str!("identity/0003_provisioning.sql")),
 ];
 /// How often it is written down that a session or a key is in use.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(1);

@@ -22,6 +22,7 @@ pub mod oidc;
 pub mod permissions;
 pub mod push;
 pub mod quality;
+pub mod scim;
 pub mod search;
 pub mod session;
 pub mod sessions;

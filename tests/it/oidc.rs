@@ -5,6 +5,7 @@ mod accounts;
 mod desk;
 mod logout;
 mod provider;
+mod provisioning;
 
 use desk::{Desk, PUBLIC, person, session};
 use kura_tests::Kura;

@@ -63,6 +63,27 @@ pub const OPERATIONS: &[Operation] = &[
     route("DELETE", "/api/v1/groups/{name}", "group.delete", Mutating),
     route("PUT", "/api/v1/groups/{name}/members", "group.members.set", Mutating),
 
+    route("GET", "/scim/v2/ServiceProviderConfig", "scim.describe", Unrecorded),
+    route("GET", "/scim/v2/ResourceTypes", "scim.describe", Unrecorded),
+    route("GET", "/scim/v2/ResourceTypes/{id}", "scim.describe", Unrecorded),
+    route("GET", "/scim/v2/Schemas", "scim.describe", Unrecorded),
+    route("GET", "/scim/v2/Schemas/{id}", "scim.describe", Unrecorded),
+    route("POST", "/scim/v2/.search", "scim.search", Administrative),
+    route("GET", "/scim/v2/Users", "user.list", Administrative),
+    route("POST", "/scim/v2/Users/.search", "user.list", Administrative),
+    route("POST", "/scim/v2/Users", "user.create", Mutating),
+    route("GET", "/scim/v2/Users/{id}", "user.show", Administrative),
+    route("PUT", "/scim/v2/Users/{id}", "user.change", Mutating),
+    route("PATCH", "/scim/v2/Users/{id}", "user.change", Mutating),
+    route("DELETE", "/scim/v2/Users/{id}", "user.delete", Mutating),
+    route("GET", "/scim/v2/Groups", "group.list", Administrative),
+    route("POST", "/scim/v2/Groups/.search", "group.list", Administrative),
+    route("POST", "/scim/v2/Groups", "group.create", Mutating),
+    route("GET", "/scim/v2/Groups/{id}", "group.show", Administrative),
+    route("PUT", "/scim/v2/Groups/{id}", "group.change", Mutating),
+    route("PATCH", "/scim/v2/Groups/{id}", "group.change", Mutating),
+    route("DELETE", "/scim/v2/Groups/{id}", "group.delete", Mutating),
+
     route("POST", "/api/v1/search", "search", Reading),
     route("POST", "/api/v1/search/explain", "search.explain", Reading),
     route("POST", "/api/v1/ask", "question.ask", Reading),
@@ -173,7 +194,9 @@ pub(super) fn kind_of(path: &str, parameter: &str) -> String {
         .map(|(folder, _)| folder)
         .next();
     let folder = folder.unwrap_or(parameter);
-    folder.strip_suffix('s').unwrap_or(folder).replace('-', "_")
+    let kind = folder.strip_suffix('s').unwrap_or(folder).replace('-', "_");
+    // SCIM writes `/Users/{id}`.
+    kind.to_ascii_lowercase()
 }
 
 const fn route(

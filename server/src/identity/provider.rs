@@ -3,6 +3,7 @@
 //! Who someone is, only the provider's `(issuer, sub)` tells: never a name or an address, which the provider may give to
 //! somebody else tomorrow.
 
+use super::provisioning::{self, PROVISIONED};
 use super::users::{self, LOCAL};
 use super::{Error, Identity, Lifetimes, Result, Role, Session, User, groups, name, sessions};
 use jiff::Timestamp;
@@ -95,9 +96,8 @@ impl Identity {
             let now = Timestamp::now();
             let (id, is_new) = match known(&transaction, &arrival.issuer, &arrival.subject)? {
                 Some(id) => (id, false),
-                None if !arrival.create => return Ok(Arrived::Unknown),
-                None => match make(&transaction, &arrival, now)? {
-                    Ok(id) => (id, true),
+                None => match found_or_made(&transaction, &arrival, now)? {
+                    Ok(found) => found,
                     Err(refused) => return Ok(refused),
                 },
             };
@@ -201,6 +201,26 @@ fn known(connection: &Connection, issuer: &str, subject: &str) -> Result<Option<
     Ok(id)
 }
 
+/// Returns the user whom the directory has announced and who has not come before, or else makes one; says whether it did.
+fn found_or_made(
+    transaction: &Transaction<'_>,
+    arrival: &Arrival,
+    now: Timestamp,
+) -> Result<std::result::Result<(Uuid, bool), Arrived>> {
+    let login = arrival.login.as_deref().unwrap_or_default();
+    if let Some(id) = provisioning::awaited(transaction, login)? {
+        transaction.execute(
+            "UPDATE users SET source = ?2, external_id = ?3 WHERE id = ?1",
+            params![id.to_string(), arrival.issuer, arrival.subject],
+        )?;
+        return Ok(Ok((id, false)));
+    }
+    if !arrival.create {
+        return Ok(Err(Arrived::Unknown));
+    }
+    Ok(make(transaction, arrival, now)?.map(|id| (id, true)))
+}
+
 /// Makes a user, or says why it cannot be.
 fn make(
     transaction: &Transaction<'_>,
@@ -217,7 +237,7 @@ fn make(
         Err(error) => return Err(error),
     };
     let taken: bool = transaction.query_row(
-        "SELECT EXISTS (SELECT 1 FROM users WHERE name = ?1)
+        "SELECT EXISTS (SELECT 1 FROM users WHERE ?1 IN (name, user_name))
              OR EXISTS (SELECT 1 FROM retired_names WHERE name = ?1)",
         [&login],
         |row| row.get(0),
@@ -276,7 +296,7 @@ fn refresh(
 }
 
 /// Makes someone a member of the groups that the provider says, and of no others that it said before. What an
-/// administrator gave stays. Returns the provider's groups whose names are those of groups that were made in kura.
+/// administrator or a directory gave stays. Returns the provider's groups whose names are those of groups that were made in kura.
 fn regroup(
     transaction: &Transaction<'_>,
     id: Uuid,
@@ -284,8 +304,8 @@ fn regroup(
     now: Timestamp,
 ) -> Result<Vec<String>> {
     transaction.execute(
-        "DELETE FROM memberships WHERE user = ?1 AND source <> ?2",
-        params![id.to_string(), LOCAL],
+        "DELETE FROM memberships WHERE user = ?1 AND source NOT IN (?2, ?3)",
+        params![id.to_string(), LOCAL, PROVISIONED],
     )?;
     let mut left_out = Vec::new();
     for group in &arrival.own_groups {

@@ -1,7 +1,7 @@
 //! `/api/v1/users`
 
 use super::{Json, List, ListQuery, Path, Problems, Query, uuid};
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::audit::Audited;
 use crate::auth::{Principal, key_owner};
 use crate::config::OidcConfig;
@@ -280,11 +280,17 @@ pub async fn delete_user(
     if super::sessions::is_own(&principal, user.id) {
         return Err(itself("delete themselves"));
     }
-    let keys = app.identity.delete_user(user.id).await?;
-    let owners = keys.into_iter().map(key_owner).chain([user.id.to_string()]);
-    app.conversations.forget(owners.collect()).await?;
+    remove(&app, user.id).await?;
     tracing::info!(principal.id = principal.id(), user.id = %user.id, "a user was deleted");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a user with sessions, keys and conversations.
+pub(super) async fn remove(app: &App, id: uuid::Uuid) -> Result<(), ApiError> {
+    let keys = app.identity.delete_user(id).await?;
+    let owners = keys.into_iter().map(key_owner).chain([id.to_string()]);
+    app.conversations.forget(owners.collect()).await?;
+    Ok(())
 }
 
 impl UserChange {
