@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 
 /// What is wrong, what makes it so, and for what reason it has to be refused.
 type Attack = (&'static str, fn(&mut Script), &'static str);
+/// The same, with what people are told.
+type Told = (&'static str, fn(&mut Script), &'static str, &'static str);
+/// What a browser comes back with: name and value.
+type Answer<'a> = Vec<(&'a str, &'a str)>;
 
 /// Signs in once with each attack, and once as it should be before, between and after.
 fn try_all(desk: &Desk, attacks: &[Attack]) {
@@ -391,7 +395,7 @@ fn answers_that_belong_to_no_sign_in_of_this_browser_are_refused() {
             ("iss", iss.as_str()),
         ]
     };
-    let cases: Vec<(&str, Option<&str>, Vec<(&str, &str)>, &str, &str)> = vec![
+    let cases: Vec<(&str, Option<&str>, Answer<'_>, &str, &str)> = vec![
         (
             "another's sign-in, without a cookie",
             None,
@@ -455,7 +459,7 @@ fn answers_of_another_provider_and_refusals_are_told_apart() {
     let desk = Desk::new(|_| ());
     let taro = person("1", "taro", &[]);
     let iss = desk.provider.url.clone();
-    let answers: Vec<(&str, Vec<(&str, &str)>, &str, &str)> = vec![
+    let answers: Vec<(&str, Answer<'_>, &str, &str)> = vec![
         (
             "mix-up",
             vec![("code", "CODE"), ("iss", "https://evil.example")],
@@ -668,7 +672,7 @@ fn a_token_endpoint_that_misbehaves_keeps_nobody_waiting() {
     let desk = Desk::new(|_| ());
     let taro = person("1", "taro", &[]);
     desk.enter(&taro);
-    let attacks: &[(&str, fn(&mut Script), &str, &str)] = &[
+    let attacks: &[Told] = &[
         (
             "a redirect",
             |s| {

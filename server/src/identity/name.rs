@@ -160,7 +160,10 @@ mod tests {
     fn a_directorys_groups_have_names_that_access_lists_can_write() {
         let name = |text: &str| group_of(text).map(|(name, _)| name).ok();
         assert_eq!(name("Legal Team").as_deref(), Some("Legal-Team"));
-        assert_eq!(name(" /Staff/人事 (東京) ").as_deref(), Some("Staff-人事-東京"));
+        assert_eq!(
+            name(" /Staff/人事 (東京) ").as_deref(),
+            Some("Staff-人事-東京")
+        );
         assert_eq!(name("hr").as_deref(), Some("hr"));
         assert_eq!(name("///"), None);
         assert_eq!(name("Everyone"), None);

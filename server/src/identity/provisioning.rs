@@ -97,11 +97,7 @@ impl Identity {
     ///
     /// # Errors
     /// When the name is or was another's, or what is said cannot be used.
-    pub async fn provision_user(
-        &self,
-        new: UserProvision,
-        role: Role,
-    ) -> Result<ProvisionedUser> {
+    pub async fn provision_user(&self, new: UserProvision, role: Role) -> Result<ProvisionedUser> {
         self.run(move |connection| {
             let transaction = connection.transaction()?;
             let login = name::user(&new.user_name)?;

@@ -164,7 +164,10 @@ pub async fn get_scim_schema(
         .into_iter()
         .find(|schema| schema.id.eq_ignore_ascii_case(&id));
     let schema = found.ok_or_else(|| missing(&id))?;
-    Ok(reply(StatusCode::OK, &schema.describe(&base(&app, &headers))))
+    Ok(reply(
+        StatusCode::OK,
+        &schema.describe(&base(&app, &headers)),
+    ))
 }
 
 /// Lists people.
@@ -273,7 +276,10 @@ pub async fn get_scim_user(
     let selection = selection(query)?;
     audited.target("user", &id);
     let user = app.identity.provisioned_user(id).await?;
-    Ok(shown(&selection, resource::user(&user, &base(&app, &headers))))
+    Ok(shown(
+        &selection,
+        resource::user(&user, &base(&app, &headers)),
+    ))
 }
 
 /// Replaces what is known of a person.
@@ -296,7 +302,10 @@ pub async fn put_scim_user(
     };
     let user = app.identity.change_provisioned_user(id, change).await?;
     note_user(&audited, &user);
-    Ok(shown(&selection, resource::user(&user, &base(&app, &headers))))
+    Ok(shown(
+        &selection,
+        resource::user(&user, &base(&app, &headers)),
+    ))
 }
 
 /// Changes what is known of a person.
@@ -321,7 +330,10 @@ pub async fn patch_scim_user(
     };
     let user = app.identity.change_provisioned_user(id, change).await?;
     note_user(&audited, &user);
-    Ok(shown(&selection, resource::user(&user, &base(&app, &headers))))
+    Ok(shown(
+        &selection,
+        resource::user(&user, &base(&app, &headers)),
+    ))
 }
 
 /// Deletes a person with sessions, API keys and memberships; nobody gets the name again.
@@ -374,7 +386,10 @@ pub async fn get_scim_group(
     let selection = selection(query)?;
     audited.target("group", &id);
     let group = app.identity.provisioned_group(id).await?;
-    Ok(shown(&selection, resource::group(&group, &base(&app, &headers))))
+    Ok(shown(
+        &selection,
+        resource::group(&group, &base(&app, &headers)),
+    ))
 }
 
 /// Replaces what is known of a group: who is not among its members leaves it.
@@ -395,7 +410,10 @@ pub async fn put_scim_group(
     let change = move |_: &ProvisionedGroup| resource::group_provision(attributes);
     let group = app.identity.change_provisioned_group(id, change).await?;
     note_group(&audited, &group);
-    Ok(shown(&selection, resource::group(&group, &base(&app, &headers))))
+    Ok(shown(
+        &selection,
+        resource::group(&group, &base(&app, &headers)),
+    ))
 }
 
 /// Changes a group: above all, who is in it.
@@ -420,7 +438,10 @@ pub async fn patch_scim_group(
     };
     let group = app.identity.change_provisioned_group(id, change).await?;
     note_group(&audited, &group);
-    Ok(shown(&selection, resource::group(&group, &base(&app, &headers))))
+    Ok(shown(
+        &selection,
+        resource::group(&group, &base(&app, &headers)),
+    ))
 }
 
 /// Deletes a group. Documents that name it as a reader keep the name.
@@ -453,10 +474,16 @@ async fn search(
     for schema in schemas {
         let all: Vec<Attributes> = if **schema == USER {
             let users = app.identity.provisioned_users().await?;
-            users.iter().map(|user| resource::user(user, base)).collect()
+            users
+                .iter()
+                .map(|user| resource::user(user, base))
+                .collect()
         } else {
             let groups = app.identity.provisioned_groups().await?;
-            groups.iter().map(|group| resource::group(group, base)).collect()
+            groups
+                .iter()
+                .map(|group| resource::group(group, base))
+                .collect()
         };
         found.extend(all.into_iter().filter(|one| {
             filter
@@ -469,7 +496,9 @@ async fn search(
     let start = request.start_index.map_or(1, whole).max(1);
     let count = request.count.map_or(DEFAULT_COUNT, whole).min(MAX_COUNT);
     let page = found.into_iter().skip(start - 1).take(count);
-    let page: Vec<Value> = page.map(|one| Value::Object(selection.apply(one))).collect();
+    let page: Vec<Value> = page
+        .map(|one| Value::Object(selection.apply(one)))
+        .collect();
     audited.items(page.len());
     Ok(list(page, start, total))
 }
@@ -491,7 +520,10 @@ fn shown(selection: &Selection, resource: Attributes) -> Response {
 
 fn created(selection: &Selection, resource: Attributes) -> Response {
     let location = resource.get("meta").and_then(|meta| meta.get("location"));
-    let location = location.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let location = location
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let body = Value::Object(selection.apply(resource));
     (
         [(header::LOCATION, location)],
@@ -511,7 +543,9 @@ fn base(app: &App, headers: &HeaderMap) -> String {
     if !public.is_empty() {
         return format!("{public}/scim/v2");
     }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     format!("http://{}/scim/v2", host.unwrap_or("localhost"))
 }
 

@@ -86,12 +86,7 @@ fn holds<'a>(test: &AttrExp, find: &dyn Fn(&AttrPath) -> Found<'a>) -> bool {
     }
 }
 
-fn compares(
-    attribute: &Attribute,
-    operator: CompareOp,
-    value: &Value,
-    wanted: &CompValue,
-) -> bool {
+fn compares(attribute: &Attribute, operator: CompareOp, value: &Value, wanted: &CompValue) -> bool {
     match (value, wanted) {
         (Value::Bool(is), CompValue::True) => operator == CompareOp::Eq && *is,
         (Value::Bool(is), CompValue::False) => operator == CompareOp::Eq && !*is,
@@ -210,7 +205,13 @@ mod tests {
         ] {
             assert!(!is_found(no), "{no}");
         }
-        for bad in ["", "userName", "userName eq", "userName is \"x\"", "(userName pr"] {
+        for bad in [
+            "",
+            "userName",
+            "userName eq",
+            "userName is \"x\"",
+            "(userName pr",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

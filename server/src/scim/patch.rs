@@ -3,7 +3,9 @@
 use super::filter::is_among;
 use super::schema::{Attribute, Kind, Mutability, Schema};
 use super::{Attributes, Error};
-use scim_v2::filter::{AttrExp, AttrPath, CompValue, CompareOp, PatchPath, PatchValuePath, ValFilter};
+use scim_v2::filter::{
+    AttrExp, AttrPath, CompValue, CompareOp, PatchPath, PatchValuePath, ValFilter,
+};
 use serde_json::{Value, json};
 
 /// Most operations in one request.
@@ -23,7 +25,10 @@ enum Action {
 pub fn apply(schema: &Schema, resource: &mut Attributes, request: &Value) -> Result<(), Error> {
     let operations = request
         .as_object()
-        .and_then(|body| body.iter().find(|(name, _)| name.eq_ignore_ascii_case("Operations")))
+        .and_then(|body| {
+            body.iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case("Operations"))
+        })
         .and_then(|(_, operations)| operations.as_array());
     let operations = operations.ok_or_else(|| Error::syntax("send `Operations`, a list"))?;
     if operations.len() > MAX_OPERATIONS {
@@ -80,7 +85,10 @@ fn change(
         .get(..schema.id.len())
         .filter(|start| start.eq_ignore_ascii_case(schema.id));
     let path = match own {
-        Some(own) => path.get(own.len()..).unwrap_or_default().trim_start_matches(':'),
+        Some(own) => path
+            .get(own.len()..)
+            .unwrap_or_default()
+            .trim_start_matches(':'),
         None if path.to_ascii_lowercase().starts_with("urn:") => return Ok(()),
         None => path,
     };
@@ -89,7 +97,11 @@ fn change(
     }
     // A name with `$`, as in `members.$ref`, is none for the grammar.
     let parsed: PatchPath = path.replace("$ref", "ref").parse().map_err(|_| {
-        Error::refused(400, "invalidPath", format!("`{path}` is no path to an attribute"))
+        Error::refused(
+            400,
+            "invalidPath",
+            format!("`{path}` is no path to an attribute"),
+        )
     })?;
     let named = match &parsed {
         PatchPath::Attr(path) => path,
@@ -122,7 +134,11 @@ fn change_attribute(
 ) -> Result<(), Error> {
     let name = attribute.name;
     if let Some(part) = &path.sub_attr {
-        let part = if part.eq_ignore_ascii_case("ref") { "$ref" } else { part };
+        let part = if part.eq_ignore_ascii_case("ref") {
+            "$ref"
+        } else {
+            part
+        };
         return match attribute.part(part) {
             Some(part) => change_part(resource, attribute, action, part, value),
             None => Ok(()),
@@ -183,7 +199,11 @@ fn change_part(
         None => value.map(|value| {
             let mut one = Attributes::new();
             one.insert(part.name.to_owned(), value);
-            if attribute.many { json!([one]) } else { Value::Object(one) }
+            if attribute.many {
+                json!([one])
+            } else {
+                Value::Object(one)
+            }
         }),
     };
     resource.extend(changed.map(|value| (attribute.name.to_owned(), value)));
@@ -245,7 +265,8 @@ fn change_values(
                 let mut new = match (action, equalities(attribute, &path.filter)) {
                     (Action::Add, Some(new)) => new,
                     _ => {
-                        let detail = format!("no value of `{}` is meant by that path", attribute.name);
+                        let detail =
+                            format!("no value of `{}` is meant by that path", attribute.name);
                         return Err(Error::refused(400, "noTarget", detail));
                     }
                 };
@@ -314,7 +335,9 @@ fn primaries(values: Option<&Value>) -> Vec<Value> {
 
 /// The last one that was made the primary value is that.
 fn keep_one_primary(values: Option<&mut Value>, before: &[Value]) {
-    let Some(Value::Array(values)) = values else { return };
+    let Some(Value::Array(values)) = values else {
+        return;
+    };
     let n = values.iter().filter(|value| is_primary(value)).count();
     if n < 2 {
         return;
@@ -339,7 +362,9 @@ mod tests {
     use super::*;
 
     fn patched(schema: &Schema, resource: Value, operations: Value) -> Result<Value, Error> {
-        let Value::Object(mut resource) = resource else { panic!() };
+        let Value::Object(mut resource) = resource else {
+            panic!()
+        };
         apply(schema, &mut resource, &json!({ "Operations": operations }))?;
         Ok(Value::Object(resource))
     }
@@ -405,32 +430,67 @@ mod tests {
             { "op": "Remove", "path": "members", "value": [{ "value": "3" }, { "value": "9" }] },
             { "op": "add", "path": "members", "value": [{ "value": "2" }, { "value": "4" }] },
         ]);
-        let expected = json!({ "displayName": "HR", "members": [{ "value": "2" }, { "value": "4" }] });
+        let expected =
+            json!({ "displayName": "HR", "members": [{ "value": "2" }, { "value": "4" }] });
         assert_eq!(patched(&GROUP, group, operations).unwrap(), expected);
     }
 
     #[test]
     fn what_cannot_be_done_is_refused_with_the_standards_keyword() {
         for (operation, keyword) in [
-            (json!({ "op": "move", "path": "active", "value": true }), "invalidSyntax"),
+            (
+                json!({ "op": "move", "path": "active", "value": true }),
+                "invalidSyntax",
+            ),
             (json!({ "op": "add", "path": "active" }), "invalidValue"),
-            (json!({ "op": "add", "path": "active", "value": "x" }), "invalidValue"),
+            (
+                json!({ "op": "add", "path": "active", "value": "x" }),
+                "invalidValue",
+            ),
             (json!({ "op": "remove" }), "noTarget"),
-            (json!({ "op": "add", "path": "a b c", "value": 1 }), "invalidPath"),
-            (json!({ "op": "replace", "path": 7, "value": 1 }), "invalidPath"),
-            (json!({ "op": "replace", "path": "id", "value": "x" }), "mutability"),
-            (json!({ "op": "add", "path": "groups", "value": [{ "value": "x" }] }), "mutability"),
-            (json!({ "op": "remove", "path": "userName" }), "invalidValue"),
-            (json!({ "op": "replace", "path": "emails[type eq \"home\"].value", "value": "x" }), "noTarget"),
+            (
+                json!({ "op": "add", "path": "a b c", "value": 1 }),
+                "invalidPath",
+            ),
+            (
+                json!({ "op": "replace", "path": 7, "value": 1 }),
+                "invalidPath",
+            ),
+            (
+                json!({ "op": "replace", "path": "id", "value": "x" }),
+                "mutability",
+            ),
+            (
+                json!({ "op": "add", "path": "groups", "value": [{ "value": "x" }] }),
+                "mutability",
+            ),
+            (
+                json!({ "op": "remove", "path": "userName" }),
+                "invalidValue",
+            ),
+            (
+                json!({ "op": "replace", "path": "emails[type eq \"home\"].value", "value": "x" }),
+                "noTarget",
+            ),
             (json!({ "op": "add", "value": "x" }), "invalidValue"),
         ] {
-            let Error::Refused(refused) = patched(&USER, taro(), json!([operation])).unwrap_err() else {
+            let Error::Refused(refused) = patched(&USER, taro(), json!([operation])).unwrap_err()
+            else {
                 panic!("{operation}")
             };
-            assert_eq!((refused.status, refused.kind), (400, Some(keyword)), "{operation}");
+            assert_eq!(
+                (refused.status, refused.kind),
+                (400, Some(keyword)),
+                "{operation}"
+            );
         }
         let mut resource = Attributes::new();
-        for body in [json!({}), json!([]), json!({ "Operations": 1 }), Value::Null] {
+        for body in [
+            json!({}),
+            json!([]),
+            json!({ "Operations": 1 }),
+            Value::Null,
+        ] {
             assert!(apply(&USER, &mut resource, &body).is_err());
         }
     }

@@ -13,7 +13,9 @@ pub fn user(found: &ProvisionedUser, base: &str) -> Attributes {
     let groups: Vec<Value> = found
         .groups
         .iter()
-        .map(|(id, name)| json!({ "value": id, "$ref": address(base, &GROUP, id), "display": name }))
+        .map(
+            |(id, name)| json!({ "value": id, "$ref": address(base, &GROUP, id), "display": name }),
+        )
         .collect();
     if !groups.is_empty() {
         resource.insert("groups".to_owned(), Value::Array(groups));
@@ -114,7 +116,9 @@ pub fn group_attributes(found: &ProvisionedGroup) -> Attributes {
     let mut attributes = parsed(&found.attributes);
     if !found.members.is_empty() {
         let members = found.members.iter();
-        let members = members.map(|id| json!({ "value": id.to_string() })).collect();
+        let members = members
+            .map(|id| json!({ "value": id.to_string() }))
+            .collect();
         attributes.insert("members".to_owned(), Value::Array(members));
     }
     attributes
@@ -249,7 +253,7 @@ fn each(value: Value, change: &dyn Fn(Attributes) -> Attributes) -> Value {
             let values = values.into_iter().map(|value| each(value, change));
             Value::Array(values.collect())
         }
-        other => other,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }
 }
 
@@ -297,7 +301,11 @@ mod tests {
         };
         assert_eq!(selected(&[], &[]), Value::Object(resource()));
         let only = selected(
-            &["USERNAME", "name.familyName", "urn:ietf:params:scim:schemas:core:2.0:User:active"],
+            &[
+                "USERNAME",
+                "name.familyName",
+                "urn:ietf:params:scim:schemas:core:2.0:User:active",
+            ],
             &[],
         );
         let expected = json!({
@@ -314,15 +322,22 @@ mod tests {
 
     #[test]
     fn what_is_stored_of_a_person_is_the_best_of_what_is_said() {
-        let provision = |said: Value| user_provision(said.as_object().unwrap().clone(), true).unwrap();
+        let provision =
+            |said: Value| user_provision(said.as_object().unwrap().clone(), true).unwrap();
         let plain = provision(json!({ "userName": "taro" }));
-        assert_eq!((plain.display_name.as_str(), plain.email, plain.active), ("", None, true));
+        assert_eq!(
+            (plain.display_name.as_str(), plain.email, plain.active),
+            ("", None, true)
+        );
         let full = provision(json!({
             "userName": "taro", "active": false, "name": { "givenName": "太郎", "familyName": "山田" },
             "emails": [{ "value": "a@example.com" }, { "value": "b@example.com", "primary": true }],
         }));
         assert_eq!(full.display_name, "太郎 山田");
-        assert_eq!((full.email.as_deref(), full.active), (Some("b@example.com"), false));
+        assert_eq!(
+            (full.email.as_deref(), full.active),
+            (Some("b@example.com"), false)
+        );
     }
 
     #[test]
@@ -335,7 +350,8 @@ mod tests {
             let said = json!({ "displayName": "x", "members": [member] });
             assert!(group_provision(said.as_object().unwrap().clone()).is_err());
         }
-        let said = json!({ "displayName": "x", "members": [{ "$ref": "https://k/scim/v2/Users/7" }] });
+        let said =
+            json!({ "displayName": "x", "members": [{ "$ref": "https://k/scim/v2/Users/7" }] });
         let said = group_provision(said.as_object().unwrap().clone()).unwrap();
         assert_eq!(said.members, ["7"]);
     }

@@ -322,11 +322,12 @@ impl Attribute {
         if !self.many {
             return self.read_one(given);
         }
-        let values = match given {
-            Value::Null => return Ok(None),
-            Value::Array(values) => values.as_slice(),
-            one => std::slice::from_ref(one),
-        };
+        if given.is_null() {
+            return Ok(None);
+        }
+        let values = given
+            .as_array()
+            .map_or(std::slice::from_ref(given), Vec::as_slice);
         if self.name != "members" && values.len() > MAX_VALUES {
             return Err(Error::value(format!(
                 "`{}` has more than {MAX_VALUES} values",
@@ -465,12 +466,18 @@ mod tests {
             (json!({ "userName": "a\u{0}b" }), "userName"),
             (json!({ "userName": "a", "active": "perhaps" }), "active"),
             (json!({ "userName": "a", "name": "Taro" }), "name"),
-            (json!({ "userName": "a", "emails": ["a@example.com"] }), "emails"),
+            (
+                json!({ "userName": "a", "emails": ["a@example.com"] }),
+                "emails",
+            ),
             (
                 json!({ "userName": "a", "emails": [{ "value": "a", "primary": true }, { "value": "b", "primary": true }] }),
                 "emails",
             ),
-            (json!({ "userName": "a", "displayName": "x".repeat(1001) }), "displayName"),
+            (
+                json!({ "userName": "a", "displayName": "x".repeat(1001) }),
+                "displayName",
+            ),
         ] {
             let Error::Refused(refused) = read(bad.clone()).unwrap_err() else {
                 panic!("{bad}")

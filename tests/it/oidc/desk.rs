@@ -10,25 +10,25 @@ use std::collections::HashMap;
 use url::Url;
 
 /// Where people reach kura, as it is told.
-pub const PUBLIC: &str = "http://kura.test";
+pub(super) const PUBLIC: &str = "http://kura.test";
 
-pub struct Desk {
-    pub app: TestApp,
-    pub provider: Provider,
+pub(super) struct Desk {
+    pub(super) app: TestApp,
+    pub(super) provider: Provider,
     _dir: tempfile::TempDir,
 }
 
 /// A sign-in that is under way in one browser.
 #[derive(Debug, Clone)]
-pub struct Begun {
+pub(super) struct Begun {
     /// `name=value`.
-    pub cookie: String,
+    pub(super) cookie: String,
     /// What the provider is asked.
-    pub asked: HashMap<String, String>,
+    pub(super) asked: HashMap<String, String>,
 }
 
 impl Desk {
-    pub fn new(configure: impl FnOnce(&mut OidcConfig)) -> Self {
+    pub(super) fn new(configure: impl FnOnce(&mut OidcConfig)) -> Self {
         let provider = Provider::start();
         let dir = tempfile::tempdir().unwrap();
         let secret = dir.path().join("secret");
@@ -51,7 +51,7 @@ impl Desk {
     }
 
     /// Begins to sign in.
-    pub fn begin(&self) -> Begun {
+    pub(super) fn begin(&self) -> Begun {
         let reply = self.start("/documents");
         let location = reply.header("location").unwrap();
         assert_eq!(reply.status, 303, "{reply:?}");
@@ -74,14 +74,14 @@ impl Desk {
         }
     }
 
-    pub fn start(&self, return_to: &str) -> Reply {
+    pub(super) fn start(&self, return_to: &str) -> Reply {
         let query: String = url::form_urlencoded::byte_serialize(return_to.as_bytes()).collect();
         let path = format!("/api/v1/session/oidc/start?return_to={query}");
         self.app.anonymous().get(&path)
     }
 
     /// Comes back from the provider with what stands in `answer`.
-    pub fn come_back(&self, cookie: Option<&str>, answer: &[(&str, &str)]) -> Reply {
+    pub(super) fn come_back(&self, cookie: Option<&str>, answer: &[(&str, &str)]) -> Reply {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         let query = query.extend_pairs(answer).finish();
         // As a browser that comes from another site.
@@ -95,13 +95,13 @@ impl Desk {
     }
 
     /// Signs someone in from beginning to end.
-    pub fn sign_in(&self, person: &Value) -> Reply {
+    pub(super) fn sign_in(&self, person: &Value) -> Reply {
         let begun = self.begin();
         let code = self.provider.grant(&begun.asked, person);
         self.redeem(&begun, &code)
     }
 
-    pub fn redeem(&self, begun: &Begun, code: &str) -> Reply {
+    pub(super) fn redeem(&self, begun: &Begun, code: &str) -> Reply {
         let answer = [
             ("code", code),
             ("state", &begun.asked["state"]),
@@ -111,7 +111,7 @@ impl Desk {
     }
 
     /// Returns a client with the session that someone was given, as kura's own page.
-    pub fn page(&self, reply: &Reply) -> Client {
+    pub(super) fn page(&self, reply: &Reply) -> Client {
         let cookie = session(reply).unwrap_or_else(|| panic!("{reply:?} {:?}", self.last()));
         let headers = [
             ("cookie", cookie.as_str()),
@@ -121,7 +121,7 @@ impl Desk {
     }
 
     /// Signs someone in who is let in.
-    pub fn enter(&self, person: &Value) -> Client {
+    pub(super) fn enter(&self, person: &Value) -> Client {
         let reply = self.sign_in(person);
         assert_eq!(
             (reply.status, reply.header("location")),
@@ -133,7 +133,7 @@ impl Desk {
     }
 
     /// Sends a logout token as the provider would.
-    pub fn order(&self, token: &str) -> Reply {
+    pub(super) fn order(&self, token: &str) -> Reply {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         let body = form.append_pair("logout_token", token).finish();
         let kind = "application/x-www-form-urlencoded";
@@ -143,18 +143,18 @@ impl Desk {
             .send("POST", "/api/v1/session/oidc/logout", body)
     }
 
-    pub fn last(&self) -> Option<Record> {
+    pub(super) fn last(&self) -> Option<Record> {
         self.records().into_iter().next()
     }
 
     /// All records, the latest first.
-    pub fn records(&self) -> Vec<Record> {
+    pub(super) fn records(&self) -> Vec<Record> {
         let data_dir = &self.app.app.config.data_dir;
         read::latest(data_dir, &Filter::default(), None, 10_000).unwrap()
     }
 
     /// The one record of a request.
-    pub fn record_of(&self, reply: &Reply) -> Record {
+    pub(super) fn record_of(&self, reply: &Reply) -> Record {
         let id = reply.header("x-request-id").unwrap();
         let mut found = self.records();
         found.retain(|record| record.request.as_deref() == Some(id));
@@ -163,7 +163,7 @@ impl Desk {
     }
 
     /// Fails unless a sign-in was refused for this reason, and the record says so.
-    pub fn assert_refused(&self, what: &str, reply: &Reply, reason: &str, shown: &str) {
+    pub(super) fn assert_refused(&self, what: &str, reply: &Reply, reason: &str, shown: &str) {
         let record = self.record_of(reply);
         assert_eq!(record.action, "session.create", "{what}: {record:?}");
         assert_eq!(
@@ -185,7 +185,7 @@ impl Desk {
 }
 
 /// Someone at the provider.
-pub fn person(sub: &str, name: &str, groups: &[&str]) -> Value {
+pub(super) fn person(sub: &str, name: &str, groups: &[&str]) -> Value {
     json!({
         "sub": sub, "preferred_username": name, "name": format!("{name} of the provider"), "groups": groups,
         "email": format!("{name}@example.com"), "sid": format!("sid-{sub}"),
@@ -193,7 +193,7 @@ pub fn person(sub: &str, name: &str, groups: &[&str]) -> Value {
 }
 
 /// Returns the session's cookie, if one was set.
-pub fn session(reply: &Reply) -> Option<String> {
+pub(super) fn session(reply: &Reply) -> Option<String> {
     let set = reply
         .headers
         .iter()

@@ -19,6 +19,9 @@ fn claims(desk: &Desk, change: &Value) -> Value {
     claims
 }
 
+/// What is wrong, how it is signed, with which claims, and for what reason it has to be refused.
+type Attack = (&'static str, fn(&mut Script), Value, &'static str);
+
 #[test]
 fn signing_out_leads_to_the_provider_too() {
     let desk = Desk::new(|_| ());
@@ -105,7 +108,7 @@ fn forged_orders_end_nothing() {
     let page = desk.enter(&person("1", "taro", &[]));
     let now = jiff::Timestamp::now().as_second();
     let plain: fn(&mut Script) = |_| ();
-    let attacks: Vec<(&str, fn(&mut Script), Value, &str)> = vec![
+    let attacks: Vec<Attack> = vec![
         (
             "alg none",
             |s| s.signer = Signer::Nobody,

@@ -18,8 +18,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-pub const CLIENT: &str = "kura";
-pub const SECRET: &str = "a secret & its + signs";
+pub(super) const CLIENT: &str = "kura";
+pub(super) const SECRET: &str = "a secret & its + signs";
 
 /// Keys to sign with; which of them the provider publishes, the script says.
 static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -31,43 +31,46 @@ static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 /// A running provider.
-pub struct Provider {
-    pub url: String,
+pub(super) struct Provider {
+    pub(super) url: String,
     script: Arc<Mutex<Script>>,
     _runtime: Runtime,
 }
 
+/// Status, one header, and body.
+type Answer = (u16, (&'static str, String), Vec<u8>);
+
 /// What it does.
 #[derive(Clone)]
-pub struct Script {
+pub(super) struct Script {
     /// Changes its description of itself; `null` removes.
-    pub description: Value,
+    pub(super) description: Value,
     /// The keys that it publishes, each changed so.
-    pub keys: Vec<(usize, Value)>,
+    pub(super) keys: Vec<(usize, Value)>,
     /// Changes the header of ID tokens.
-    pub header: Value,
+    pub(super) header: Value,
     /// Changes their claims.
-    pub claims: Value,
+    pub(super) claims: Value,
     /// How they are signed.
-    pub signer: Signer,
+    pub(super) signer: Signer,
     /// Changes tokens as they are sent.
-    pub mangle: fn(String) -> String,
+    pub(super) mangle: fn(String) -> String,
     /// Changes what the token endpoint says.
-    pub tokens: Value,
+    pub(super) tokens: Value,
     /// What the user info endpoint says beside `sub`.
-    pub user_info: Value,
+    pub(super) user_info: Value,
     /// What some paths answer whatever else is said: status, a header, body.
-    pub answers: HashMap<&'static str, (u16, (&'static str, String), Vec<u8>)>,
+    pub(super) answers: HashMap<&'static str, Answer>,
     /// A path that takes so long.
-    pub slow: Option<(&'static str, Duration)>,
+    pub(super) slow: Option<(&'static str, Duration)>,
     /// What codes were given for.
     grants: BTreeMap<String, Grant>,
     /// Requests by path.
-    pub hits: BTreeMap<String, usize>,
+    pub(super) hits: BTreeMap<String, usize>,
 }
 
 #[derive(Clone, Copy)]
-pub enum Signer {
+pub(super) enum Signer {
     /// With a key, RS256.
     Key(usize),
     /// With a key, PS256.
@@ -108,7 +111,7 @@ impl Default for Script {
 }
 
 impl Provider {
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         LazyLock::force(&KEYS);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -140,12 +143,12 @@ impl Provider {
         }
     }
 
-    pub fn script(&self) -> MutexGuard<'_, Script> {
+    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap()
     }
 
     /// Does everything right again; codes and counts stay.
-    pub fn behave(&self) {
+    pub(super) fn behave(&self) {
         let mut script = self.script();
         *script = Script {
             grants: script.grants.clone(),
@@ -155,7 +158,7 @@ impl Provider {
     }
 
     /// Lets someone in, as a person at the provider's page would; returns the code.
-    pub fn grant(&self, asked: &HashMap<String, String>, person: &Value) -> String {
+    pub(super) fn grant(&self, asked: &HashMap<String, String>, person: &Value) -> String {
         let now = jiff::Timestamp::now().as_second();
         let mut claims = json!({
             "iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked["nonce"],
@@ -174,7 +177,7 @@ impl Provider {
     }
 
     /// Returns a token with these claims, signed as the script says.
-    pub fn sign(&self, claims: &Value) -> String {
+    pub(super) fn sign(&self, claims: &Value) -> String {
         let script = self.script().clone();
         compact(&script, &script.header, claims)
     }
@@ -347,12 +350,12 @@ fn private(n: usize) -> CoreRsaPrivateSigningKey {
 }
 
 /// Returns the public half of a key, as it is published.
-pub fn public(n: usize) -> Value {
+pub(super) fn public(n: usize) -> Value {
     serde_json::to_value(private(n).as_verification_key()).unwrap()
 }
 
 /// Puts other claims into a token, and leaves the signature.
-pub fn tampered(token: String) -> String {
+pub(super) fn tampered(token: String) -> String {
     let mut parts: Vec<&str> = token.split('.').collect();
     let claims = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
     let mut claims: Value = serde_json::from_slice(&claims).unwrap();
@@ -363,7 +366,7 @@ pub fn tampered(token: String) -> String {
 }
 
 /// Changes an object; `null` removes.
-pub fn merge(into: &mut Value, change: &Value) {
+pub(super) fn merge(into: &mut Value, change: &Value) {
     let into = into.as_object_mut().unwrap();
     for (name, value) in change.as_object().unwrap() {
         if value.is_null() {

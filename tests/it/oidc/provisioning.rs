@@ -24,7 +24,8 @@ fn send(client: &Client, method: &str, path: &str, body: &Value) -> Reply {
 }
 
 fn add_user(directory: &Client, name: &str) -> String {
-    let body = json!({ "userName": name, "externalId": format!("ext-{name}"), "displayName": name });
+    let body =
+        json!({ "userName": name, "externalId": format!("ext-{name}"), "displayName": name });
     id_of(&send(directory, "POST", "/scim/v2/Users", &body))
 }
 
@@ -51,7 +52,10 @@ fn patch(directory: &Client, path: &str, operations: &Value) -> Reply {
 fn assert_refused(reply: &Reply, status: u16, keyword: Option<&str>) {
     assert_eq!(reply.status, status, "{reply:?}");
     let body = reply.json();
-    assert_eq!(body["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
+    assert_eq!(
+        body["schemas"],
+        json!(["urn:ietf:params:scim:api:messages:2.0:Error"])
+    );
     assert_eq!(body["status"], status.to_string());
     assert_eq!(body["scimType"].as_str(), keyword, "{body}");
     assert!(!body["detail"].as_str().unwrap().is_empty());
@@ -95,7 +99,10 @@ fn who_the_directory_announces_signs_in_and_loses_all_when_it_says_so() {
     let hr = add_group(&directory, "People & Culture", &[&taro]);
     let page = desk.enter(&person("1", "Taro", &[]));
     let me = page.get("/api/v1/session").json();
-    assert_eq!((&me["name"], &me["role"]), (&json!("taro"), &json!("reader")));
+    assert_eq!(
+        (&me["name"], &me["role"]),
+        (&json!("taro"), &json!("reader"))
+    );
     assert_eq!(me["groups"], json!(["People-Culture"]), "{me}");
     let user = desk.app.client.get("/api/v1/users/taro").json();
     assert_eq!(user["id"], taro.as_str());
@@ -105,14 +112,26 @@ fn who_the_directory_announces_signs_in_and_loses_all_when_it_says_so() {
     desk.assert_refused("another of that name", &reply, "unknown", "unknown");
 
     // What they may read is what the directory says now.
-    assert_eq!(desk.app.client.post("/api/v1/collections", &json!({ "name": "c" })).status, 201);
+    assert_eq!(
+        desk.app
+            .client
+            .post("/api/v1/collections", &json!({ "name": "c" }))
+            .status,
+        201
+    );
     put_document(&desk, "hr", "the zeppelin of hr", "People-Culture");
     assert_eq!(found(&page, "zeppelin"), 1);
     let leave = json!([{ "op": "remove", "path": format!("members[value eq \"{taro}\"]") }]);
-    assert_eq!(patch(&directory, &format!("/scim/v2/Groups/{hr}"), &leave).status, 200);
+    assert_eq!(
+        patch(&directory, &format!("/scim/v2/Groups/{hr}"), &leave).status,
+        200
+    );
     assert_eq!(found(&page, "zeppelin"), 0);
     let join = json!([{ "op": "add", "path": "members", "value": [{ "value": taro }] }]);
-    assert_eq!(patch(&directory, &format!("/scim/v2/Groups/{hr}"), &join).status, 200);
+    assert_eq!(
+        patch(&directory, &format!("/scim/v2/Groups/{hr}"), &join).status,
+        200
+    );
     assert_eq!(found(&page, "zeppelin"), 1);
     // Signing in again leaves the directory's groups as they are.
     let page = desk.enter(&person("1", "taro", &[]));
@@ -124,7 +143,9 @@ fn who_the_directory_announces_signs_in_and_loses_all_when_it_says_so() {
     assert_eq!(found(&page, "zeppelin"), 1);
 
     // Who leaves is out at once, with session and key.
-    let made = page.post("/api/v1/api-keys", &json!({ "name": "mine" })).json();
+    let made = page
+        .post("/api/v1/api-keys", &json!({ "name": "mine" }))
+        .json();
     let key = Client::new(desk.app.client.url(), made["key"].as_str());
     assert_eq!(found(&key, "zeppelin"), 1);
     let path = format!("/scim/v2/Users/{taro}");
@@ -140,7 +161,12 @@ fn who_the_directory_announces_signs_in_and_loses_all_when_it_says_so() {
     assert_eq!(replaced.json()["active"], false, "{replaced:?}");
     assert_eq!(directory.delete(&path).status, 204);
     assert_refused(&directory.get(&path), 404, None);
-    let again = send(&directory, "POST", "/scim/v2/Users", &json!({ "userName": "taro" }));
+    let again = send(
+        &directory,
+        "POST",
+        "/scim/v2/Users",
+        &json!({ "userName": "taro" }),
+    );
     assert_refused(&again, 409, Some("uniqueness"));
 }
 
@@ -151,18 +177,46 @@ fn what_was_made_in_kura_is_none_of_the_directorys_business() {
     let root = json!({ "name": "root", "role": "admin", "password": PASSWORD });
     let root = desk.app.client.post("/api/v1/users", &root).json();
     let id = root["id"].as_str().unwrap();
-    assert_eq!(desk.app.client.post("/api/v1/groups", &json!({ "name": "hr" })).status, 201);
+    assert_eq!(
+        desk.app
+            .client
+            .post("/api/v1/groups", &json!({ "name": "hr" }))
+            .status,
+        201
+    );
 
     assert_refused(&directory.get(&format!("/scim/v2/Users/{id}")), 404, None);
     let disable = json!([{ "op": "replace", "path": "active", "value": false }]);
-    assert_refused(&patch(&directory, &format!("/scim/v2/Users/{id}"), &disable), 404, None);
-    assert_refused(&directory.delete(&format!("/scim/v2/Users/{id}")), 404, None);
-    let same = send(&directory, "POST", "/scim/v2/Users", &json!({ "userName": "ＲＯＯＴ" }));
+    assert_refused(
+        &patch(&directory, &format!("/scim/v2/Users/{id}"), &disable),
+        404,
+        None,
+    );
+    assert_refused(
+        &directory.delete(&format!("/scim/v2/Users/{id}")),
+        404,
+        None,
+    );
+    let same = send(
+        &directory,
+        "POST",
+        "/scim/v2/Users",
+        &json!({ "userName": "ＲＯＯＴ" }),
+    );
     assert_refused(&same, 409, Some("uniqueness"));
-    let same = send(&directory, "POST", "/scim/v2/Groups", &json!({ "displayName": "HR" }));
+    let same = send(
+        &directory,
+        "POST",
+        "/scim/v2/Groups",
+        &json!({ "displayName": "HR" }),
+    );
     assert_refused(&same, 409, Some("uniqueness"));
     let body = json!({ "displayName": "new", "members": [{ "value": id }] });
-    assert_refused(&send(&directory, "POST", "/scim/v2/Groups", &body), 404, None);
+    assert_refused(
+        &send(&directory, "POST", "/scim/v2/Groups", &body),
+        404,
+        None,
+    );
     let listed = directory.get("/scim/v2/Users").json();
     assert_eq!(listed["totalResults"], 0, "{listed}");
     // Nor does anybody but an administrator act as the directory.
@@ -197,17 +251,34 @@ fn changes_at_the_same_time_lose_nobody() {
     assert_eq!(members.as_array().unwrap().len(), people.len());
 
     // Pages and filters see the same people.
-    let page = directory.get("/scim/v2/Users?startIndex=21&count=10&attributes=userName").json();
-    assert_eq!((&page["totalResults"], &page["itemsPerPage"]), (&json!(24), &json!(4)));
+    let page = directory
+        .get("/scim/v2/Users?startIndex=21&count=10&attributes=userName")
+        .json();
+    assert_eq!(
+        (&page["totalResults"], &page["itemsPerPage"]),
+        (&json!(24), &json!(4))
+    );
     assert!(page["Resources"][0].get("displayName").is_none(), "{page}");
     let filter = "filter=externalId%20eq%20%22ext-person-7%22";
     let one = directory.get(&format!("/scim/v2/Users?{filter}")).json();
     assert_eq!(one["Resources"][0]["userName"], "person-7");
     assert_eq!(one["Resources"][0]["groups"][0]["display"], "all");
-    assert_refused(&directory.get("/scim/v2/Users?filter=userName"), 400, Some("invalidFilter"));
-    assert_refused(&directory.get("/scim/v2/Users?count=x"), 400, Some("invalidValue"));
+    assert_refused(
+        &directory.get("/scim/v2/Users?filter=userName"),
+        400,
+        Some("invalidFilter"),
+    );
+    assert_refused(
+        &directory.get("/scim/v2/Users?count=x"),
+        400,
+        Some("invalidValue"),
+    );
     assert_refused(&directory.get("/scim/v2/Devices"), 404, None);
-    assert_refused(&send(&directory, "PUT", "/scim/v2/Users", &json!({})), 405, None);
+    assert_refused(
+        &send(&directory, "PUT", "/scim/v2/Users", &json!({})),
+        405,
+        None,
+    );
 }
 
 #[test]
@@ -216,26 +287,89 @@ fn every_operation_of_a_directory_leaves_its_record() {
     let directory = directory(&desk);
     let user = add_user(&directory, "taro");
     let group = add_group(&directory, "hr", &[&user]);
-    let (user_path, group_path) = (format!("/scim/v2/Users/{user}"), format!("/scim/v2/Groups/{group}"));
+    let (user_path, group_path) = (
+        format!("/scim/v2/Users/{user}"),
+        format!("/scim/v2/Groups/{group}"),
+    );
     let nothing = json!({ "Operations": [] });
     let calls = [
-        ("GET", "/scim/v2/ServiceProviderConfig", "/scim/v2/ServiceProviderConfig", None),
-        ("GET", "/scim/v2/ResourceTypes", "/scim/v2/ResourceTypes", None),
-        ("GET", "/scim/v2/ResourceTypes/{id}", "/scim/v2/ResourceTypes/User", None),
+        (
+            "GET",
+            "/scim/v2/ServiceProviderConfig",
+            "/scim/v2/ServiceProviderConfig",
+            None,
+        ),
+        (
+            "GET",
+            "/scim/v2/ResourceTypes",
+            "/scim/v2/ResourceTypes",
+            None,
+        ),
+        (
+            "GET",
+            "/scim/v2/ResourceTypes/{id}",
+            "/scim/v2/ResourceTypes/User",
+            None,
+        ),
         ("GET", "/scim/v2/Schemas", "/scim/v2/Schemas", None),
-        ("GET", "/scim/v2/Schemas/{id}", "/scim/v2/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", None),
-        ("POST", "/scim/v2/.search", "/scim/v2/.search", Some(json!({}))),
-        ("POST", "/scim/v2/Users/.search", "/scim/v2/Users/.search", Some(json!({}))),
-        ("POST", "/scim/v2/Groups/.search", "/scim/v2/Groups/.search", Some(json!({}))),
+        (
+            "GET",
+            "/scim/v2/Schemas/{id}",
+            "/scim/v2/Schemas/urn:ietf:params:scim:schemas:core:2.0:User",
+            None,
+        ),
+        (
+            "POST",
+            "/scim/v2/.search",
+            "/scim/v2/.search",
+            Some(json!({})),
+        ),
+        (
+            "POST",
+            "/scim/v2/Users/.search",
+            "/scim/v2/Users/.search",
+            Some(json!({})),
+        ),
+        (
+            "POST",
+            "/scim/v2/Groups/.search",
+            "/scim/v2/Groups/.search",
+            Some(json!({})),
+        ),
         ("GET", "/scim/v2/Users", "/scim/v2/Users", None),
         ("GET", "/scim/v2/Groups", "/scim/v2/Groups", None),
-        ("POST", "/scim/v2/Users", "/scim/v2/Users", Some(json!({ "userName": "hanako" }))),
-        ("POST", "/scim/v2/Groups", "/scim/v2/Groups", Some(json!({ "displayName": "legal" }))),
+        (
+            "POST",
+            "/scim/v2/Users",
+            "/scim/v2/Users",
+            Some(json!({ "userName": "hanako" })),
+        ),
+        (
+            "POST",
+            "/scim/v2/Groups",
+            "/scim/v2/Groups",
+            Some(json!({ "displayName": "legal" })),
+        ),
         ("GET", "/scim/v2/Users/{id}", &user_path, None),
         ("GET", "/scim/v2/Groups/{id}", &group_path, None),
-        ("PUT", "/scim/v2/Users/{id}", &user_path, Some(json!({ "userName": "taro" }))),
-        ("PUT", "/scim/v2/Groups/{id}", &group_path, Some(json!({ "displayName": "hr" }))),
-        ("PATCH", "/scim/v2/Users/{id}", &user_path, Some(nothing.clone())),
+        (
+            "PUT",
+            "/scim/v2/Users/{id}",
+            &user_path,
+            Some(json!({ "userName": "taro" })),
+        ),
+        (
+            "PUT",
+            "/scim/v2/Groups/{id}",
+            &group_path,
+            Some(json!({ "displayName": "hr" })),
+        ),
+        (
+            "PATCH",
+            "/scim/v2/Users/{id}",
+            &user_path,
+            Some(nothing.clone()),
+        ),
         ("PATCH", "/scim/v2/Groups/{id}", &group_path, Some(nothing)),
         ("DELETE", "/scim/v2/Groups/{id}", &group_path, None),
         ("DELETE", "/scim/v2/Users/{id}", &user_path, None),
@@ -264,7 +398,11 @@ fn every_operation_of_a_directory_leaves_its_record() {
         assert_eq!(own[0].name.as_deref(), Some("directory"));
         let is_one = path.ends_with("{id}") || (method == "POST" && !path.ends_with("search"));
         if is_one {
-            let kind = if path.contains("Users") { "user" } else { "group" };
+            let kind = if path.contains("Users") {
+                "user"
+            } else {
+                "group"
+            };
             assert_eq!(own[0].target[kind].len(), 36, "{:?}", own[0]);
         }
     }
