@@ -464,8 +464,10 @@ mod tests {
                 json!({ "op": "add", "path": "groups", "value": [{ "value": "x" }] }),
                 "mutability",
             ),
+            (json!({ "op": "remove", "path": "userName" }), "mutability"),
+            (json!({ "op": "remove", "path": "active" }), "mutability"),
             (
-                json!({ "op": "remove", "path": "userName" }),
+                json!({ "op": "replace", "path": "userName", "value": "" }),
                 "invalidValue",
             ),
             (

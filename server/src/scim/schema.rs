@@ -134,11 +134,15 @@ pub const USER: Schema = Schema {
             "The name and its parts.",
         ),
         text("displayName", "The name to show."),
-        attribute(
-            "active",
-            Kind::Flag,
-            "Whether the person may do anything: sessions and API keys end with it.",
-        ),
+        // Everybody is the one or the other: who is not said to be either is active when new, and stays what they are later.
+        Attribute {
+            required: true,
+            ..attribute(
+                "active",
+                Kind::Flag,
+                "Whether the person may do anything: sessions and API keys end with it.",
+            )
+        },
         Attribute {
             many: true,
             ..attribute(
@@ -259,10 +263,9 @@ impl Schema {
     /// # Errors
     /// When something is missing.
     pub fn check(&self, kept: &Attributes) -> Result<(), Error> {
-        let required = self
-            .attributes
-            .iter()
-            .filter(|attribute| attribute.required);
+        let is_asked_for =
+            |attribute: &&Attribute| attribute.required && attribute.kind == Kind::Text;
+        let required = self.attributes.iter().filter(is_asked_for);
         for attribute in required {
             let is_there = kept
                 .get(attribute.name)
