@@ -2,6 +2,7 @@
 
 use crate::answer::Assistant;
 use crate::audit::AuditLog;
+use crate::auth::oidc::Oidc;
 use crate::auth::{ApiKeys, Created};
 use crate::config::{Config, RetrievalConfig, SandboxName};
 use crate::conversations::Conversations;
@@ -44,6 +45,8 @@ pub struct App {
     pub keys: ApiKeys,
     /// Users, groups, sessions and their keys.
     pub identity: Identity,
+    /// Single sign-on, if it is set up.
+    pub oidc: Option<Arc<Oidc>>,
     /// Slows down guessing of passwords.
     pub throttle: Throttle,
     /// Who did what.
@@ -99,6 +102,7 @@ impl App {
         let pipeline = open_pipeline(&config, index_models).await?;
         let conversations = Conversations::open(&config.data_dir.join("conversations.db"))?;
         let identity = Identity::open(&config.data_dir)?;
+        let oidc = Oidc::open(&config.auth)?.map(Arc::new);
         let assistant = assistant(&config, Arc::clone(&pipeline), models.generator).await?;
         let stopping = CancellationToken::new();
         let evaluations = Evaluations::open(&config.data_dir, stopping.clone());
@@ -118,6 +122,7 @@ impl App {
             assistant,
             keys,
             identity,
+            oidc,
             throttle: Throttle::default(),
             audit,
             conversations,

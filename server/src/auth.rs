@@ -6,6 +6,7 @@
 
 mod api_key;
 pub mod cookie;
+pub mod oidc;
 pub mod peer;
 pub mod permission;
 

@@ -5,6 +5,7 @@
 //! both the documentation and the defaults: there is no other place that knows a default.
 
 mod layers;
+mod oidc;
 mod validate;
 
 use crate::answer::AnswerConfig;
@@ -18,6 +19,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use layers::{Flags, Loaded, Origin, Setting, load};
+pub use oidc::OidcConfig;
+pub(crate) use oidc::is_loopback;
 pub use validate::Problem;
 
 /// The documented defaults, as TOML.
@@ -85,6 +88,8 @@ pub struct AuthConfig {
     pub public_url: String,
     /// Reverse proxies in front.
     pub proxies: usize,
+    /// Single sign-on.
+    pub oidc: OidcConfig,
 }
 
 impl AuthConfig {

@@ -446,6 +446,10 @@ pub async fn render(request: Request, next: Next) -> Response {
         if path == "/v1" || path.starts_with("/v1/") || path.starts_with("/v2/") {
             let body = serde_json::to_vec(&crate::openai::error_body(&error));
             ("application/json", body)
+        } else if path.starts_with("/scim/") {
+            let status = error.code.status().as_u16();
+            let body = crate::scim::error_body(status, None, &error.detail);
+            ("application/scim+json", serde_json::to_vec(&body))
         } else {
             (
                 "application/problem+json",

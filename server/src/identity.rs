@@ -8,6 +8,8 @@ mod groups;
 mod keys;
 mod name;
 mod password;
+mod provider;
+mod provisioning;
 mod sessions;
 mod throttle;
 mod totp;
@@ -15,11 +17,15 @@ mod users;
 
 pub use groups::Group;
 pub use keys::{ApiKey, NewApiKey};
+pub(crate) use name::is_group as is_group_name;
 pub use password::Password;
+pub use provider::{Arrival, Arrived, Ending};
+pub use provisioning::{GroupProvision, ProvisionedGroup, ProvisionedUser, UserProvision};
 pub use sessions::{Lifetimes, Session, SignedIn};
 pub use throttle::{Attempt, Throttle};
 pub use totp::Enrollment;
-pub use users::{Held, NewUser, User, UserChange, UserKind};
+pub(crate) use users::is_subject;
+pub use users::{Held, NewUser, Subject, User, UserChange, UserKind};
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -38,7 +44,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("identity/0001_identity.sql"))];
+const MIGRATIONS: &[M<'_>] = &[
+    M::up(include_str!("identity/0001_identity.sql")),
+    M::up(include_str!("identity/0002_single_sign_on.sql")),
+    M::up(include_str!("identity/0003_provisioning.sql")),
+];
 /// How often it is written down that a session or a key is in use.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(1);
 

@@ -37,6 +37,7 @@ pub mod openapi;
 pub mod router;
 pub mod routes;
 pub mod run_file;
+pub mod scim;
 pub mod sync;
 pub mod telemetry;
 mod watch;

@@ -30,6 +30,7 @@ use utoipa::{Modify, OpenApi};
         (name = "cohere", description = "For clients of Cohere's rerank API"),
         (name = "session", description = "Signing in, and one's own account"),
         (name = "users", description = "Who may use kura"),
+        (name = "scim", description = "SCIM 2.0: users and groups that a directory keeps up to date"),
         (name = "api-keys", description = "How programs sign in"),
         (name = "health", description = "For operators")
     ),

@@ -225,12 +225,46 @@ fn guarded() -> OpenApiRouter<AppState> {
             routes::groups::delete_group
         ))
         .routes(routes!(routes::groups::put_group_members))
+        .merge(scim())
         .routes(routes!(
             routes::api_keys::list_api_keys,
             routes::api_keys::create_api_key
         ))
         .routes(routes!(routes::api_keys::revoke_api_key))
         .routes(routes!(routes::api_keys::rotate_api_key))
+}
+
+/// What a directory talks to.
+fn scim() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(routes::scim::get_scim_config))
+        .routes(routes!(routes::scim::list_scim_resource_types))
+        .routes(routes!(routes::scim::get_scim_resource_type))
+        .routes(routes!(routes::scim::list_scim_schemas))
+        .routes(routes!(routes::scim::get_scim_schema))
+        .routes(routes!(routes::scim::search_scim))
+        .routes(routes!(routes::scim::search_scim_users))
+        .routes(routes!(
+            routes::scim::list_scim_users,
+            routes::scim::create_scim_user
+        ))
+        .routes(routes!(
+            routes::scim::get_scim_user,
+            routes::scim::put_scim_user,
+            routes::scim::patch_scim_user,
+            routes::scim::delete_scim_user
+        ))
+        .routes(routes!(routes::scim::search_scim_groups))
+        .routes(routes!(
+            routes::scim::list_scim_groups,
+            routes::scim::create_scim_group
+        ))
+        .routes(routes!(
+            routes::scim::get_scim_group,
+            routes::scim::put_scim_group,
+            routes::scim::patch_scim_group,
+            routes::scim::delete_scim_group
+        ))
 }
 
 /// Routes that need a key and take large bodies.
@@ -260,7 +294,12 @@ fn open() -> OpenApiRouter<AppState> {
 
 /// Signing in: nobody is recognized yet, and every attempt is on record.
 fn sign_in() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(routes::session::create_session))
+    OpenApiRouter::new()
+        .routes(routes!(routes::session::create_session))
+        .routes(routes!(routes::oidc::get_single_sign_on))
+        .routes(routes!(routes::oidc::start_single_sign_on))
+        .routes(routes!(routes::oidc::finish_single_sign_on))
+        .routes(routes!(routes::oidc::end_by_provider))
 }
 
 fn merged(parts: [utoipa::openapi::OpenApi; 4]) -> utoipa::openapi::OpenApi {

@@ -17,7 +17,7 @@ The API works: see <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p></htm
 /// Answers everything that no route matched.
 pub async fn fallback(method: Method, uri: Uri) -> Response {
     let path = uri.path();
-    let is_api = ["/api", "/v1", "/v2"].iter().any(|prefix| {
+    let is_api = ["/api", "/v1", "/v2", "/scim"].iter().any(|prefix| {
         path == *prefix
             || path
                 .strip_prefix(prefix)

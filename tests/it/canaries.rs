@@ -308,8 +308,16 @@ fn body(method: &str, path: &str, target: &Secret) -> Option<Option<(&'static st
         {
             None
         }
+        ("POST", path) if path.starts_with("/scim/") && path.ends_with(".search") => {
+            of(json!({ "filter": format!("userName co \"{lure}\"") }))
+        }
+        ("POST" | "PUT" | "PATCH" | "DELETE", path) if path.starts_with("/scim/") => None,
         // It would stop what other tests of this server wait for; its answer has no documents.
         ("POST", "/api/v1/jobs/pause") => None,
+        ("POST", "/api/v1/session/oidc/logout") => Some(Some((
+            "application/x-www-form-urlencoded",
+            b"logout_token=a.b.c".to_vec(),
+        ))),
         ("GET", _) | ("DELETE", _) => Some(None),
         ("POST", "/api/v1/search") => of(json!({ "query": lure })),
         ("POST", "/api/v1/search/explain") => {

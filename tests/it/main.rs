@@ -39,6 +39,7 @@ mod jobs;
 mod keyword_leg;
 mod ledger;
 mod leftovers;
+mod oidc;
 mod openai;
 mod openapi;
 mod permissions;

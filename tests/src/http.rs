@@ -39,6 +39,9 @@ impl Client {
     pub fn new(url: &str, key: Option<&str>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            // A redirect is an answer like others.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .proxy(None)
             .timeout_global(Some(Duration::from_secs(300)))
             .build();

@@ -1,6 +1,7 @@
-import { screen, waitFor } from "@testing-library/react";
+import { cleanup, screen, waitFor } from "@testing-library/react";
 import { HttpResponse, http } from "msw";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { elsewhere } from "./api/client";
 import { resume, signOut } from "./api/session";
 import { API_KEY, PERSON, readerAccount } from "./test/corpus";
 import { openApp } from "./test/render";
@@ -95,6 +96,56 @@ describe("signing in with a password", () => {
     openApp("/", { signedIn: "resuming" });
     expect(await screen.findByLabelText("Password")).toBeInTheDocument();
     expect(screen.queryByRole("alert")).not.toBeInTheDocument();
+  });
+});
+
+describe("signing in at the identity provider", () => {
+  const offer = (label: string | null) =>
+    server.use(
+      http.get("*/api/v1/session/oidc", () => HttpResponse.json({ offered: true, label })),
+    );
+
+  it("is offered only where the server offers it, and leads back to where one was", async () => {
+    openApp("/documents?collection=hr", { signedIn: false });
+    await screen.findByLabelText("Password");
+    expect(screen.queryByRole("link")).not.toBeInTheDocument();
+    cleanup();
+    offer("Example account");
+    openApp("/documents?collection=hr", { signedIn: false });
+    expect(await screen.findByRole("link", { name: "Example account" })).toHaveAttribute(
+      "href",
+      "/api/v1/session/oidc/start?return_to=%2Fdocuments%3Fcollection%3Dhr",
+    );
+    expect(screen.getByLabelText("Password")).toBeInTheDocument();
+  });
+
+  it("says why it did not lead in, in words of its own only", async () => {
+    offer(null);
+    openApp("/?sign_in=disabled", { signedIn: false });
+    expect(await screen.findByRole("alert")).toHaveTextContent("has been disabled");
+    const link = await screen.findByRole("link", { name: "Sign in with your company account" });
+    expect(link).toHaveAttribute("href", "/api/v1/session/oidc/start?return_to=%2F");
+    cleanup();
+    openApp("/?sign_in=Call%20555-0100", { signedIn: false });
+    expect(await screen.findByRole("alert")).toHaveTextContent("was not accepted");
+    cleanup();
+    openApp("/?sign_in=constructor", { signedIn: false });
+    expect(await screen.findByRole("alert")).toHaveTextContent("was not accepted");
+  });
+
+  it("ends the session there, too", async () => {
+    const there = "https://login.example.com/logout?client_id=kura";
+    server.use(
+      http.get("*/api/v1/session", () => HttpResponse.json(readerAccount)),
+      http.get("*/api/v1/collections", () => HttpResponse.json({ items: [], next_cursor: null })),
+      http.delete("*/api/v1/session", () => HttpResponse.json({ provider_url: there })),
+    );
+    const go = vi.spyOn(elsewhere, "go").mockImplementation(() => undefined);
+    resume();
+    const { user } = openApp("/", { signedIn: "resuming" });
+    await user.click(await screen.findByRole("button", { name: "Sign out" }));
+    await waitFor(() => expect(go).toHaveBeenCalledWith(there));
+    go.mockRestore();
   });
 });
 

@@ -1,8 +1,16 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useCallback, useEffect, useId, useState } from "react";
-import { checkKey, currentAccount, signInWithPassword } from "./api/client";
+import { useLocation, useSearchParams } from "react-router";
+import {
+  checkKey,
+  currentAccount,
+  signInWithPassword,
+  singleSignOn,
+  singleSignOnUrl,
+} from "./api/client";
 import { ApiError } from "./api/errors";
 import { type SignedOutReason, signIn, signOut, useSession } from "./api/session";
+import type { SingleSignOn } from "./api/types";
 import { ErrorNote } from "./components/ErrorNote";
 import { Icon } from "./components/Icon";
 import { KuraMark } from "./components/KuraMark";
@@ -65,11 +73,50 @@ function SignIn({ reason }: { reason: SignedOutReason }) {
     <Gate>
       <h1>{t.gate.title}</h1>
       <p className={styles.lead}>{withKey ? t.gate.keyLead : t.gate.lead}</p>
+      {!withKey && <Provider />}
       {withKey ? <KeyForm reason={reason} /> : <PasswordForm reason={reason} />}
       <button type="button" className={styles.other} onClick={() => setWithKey(!withKey)}>
         {withKey ? t.gate.usePassword : t.gate.useKey}
       </button>
     </Gate>
+  );
+}
+
+/** The way in by the identity provider, where there is one, and why it did not lead in. */
+function Provider() {
+  const { t } = useI18n();
+  const errorId = useId();
+  const { pathname, search } = useLocation();
+  const [parameters] = useSearchParams();
+  const refused = parameters.get("sign_in");
+  const [offer, setOffer] = useState<SingleSignOn | null>(null);
+  useEffect(() => {
+    let here = true;
+    // Without an answer there is the password, whose form says what is wrong with the server.
+    singleSignOn()
+      .then((found) => here && setOffer(found))
+      .catch(() => undefined);
+    return () => {
+      here = false;
+    };
+  }, []);
+  const path = refused === null ? pathname + search : "/";
+  return (
+    <div className={styles.provider}>
+      {refused !== null && <Alert id={errorId}>{reasonOf(refused, t)}</Alert>}
+      {offer?.offered && (
+        <>
+          <a
+            className="button"
+            href={singleSignOnUrl(path)}
+            aria-describedby={refused === null ? undefined : errorId}
+          >
+            {offer.label ?? t.gate.provider}
+          </a>
+          <p className={styles.or}>{t.gate.or}</p>
+        </>
+      )}
+    </div>
   );
 }
 
@@ -272,6 +319,12 @@ function Gate({ children }: { children: ReactNode }) {
       </div>
     </div>
   );
+}
+
+/** Why the identity provider did not lead in. The word comes with the address, where anyone can write another one. */
+function reasonOf(word: string, t: Messages): string {
+  const known = Object.entries(t.gate.providerRefused).find(([name]) => name === word);
+  return known?.[1] ?? t.gate.providerRefused.refused;
 }
 
 /** What the server said no to, in words; `null` for anything else. */

@@ -61,6 +61,11 @@ impl Audited {
         self.change(|draft| draft.who = principal.into());
     }
 
+    /// Notes who does it, where that is no principal.
+    pub(crate) fn acting(&self, who: Who) {
+        self.change(|draft| draft.who = who);
+    }
+
     /// Notes what the operation is about: a kind of thing, and its id.
     pub fn target(&self, kind: &str, id: &str) {
         self.change(|draft| {

@@ -29,10 +29,14 @@ pub struct Operation {
 
 use Class::{Administrative, Mutating, Reading, Unrecorded};
 
-/// Every guarded route, and the one by which people sign in.
+/// Every guarded route, and those by which people sign in.
 #[rustfmt::skip]
 pub const OPERATIONS: &[Operation] = &[
     route("POST", "/api/v1/session", "session.create", Mutating),
+    route("GET", "/api/v1/session/oidc", "session.ways", Unrecorded),
+    route("GET", "/api/v1/session/oidc/start", "session.start", Unrecorded),
+    route("GET", "/api/v1/session/oidc/callback", "session.create", Mutating),
+    route("POST", "/api/v1/session/oidc/logout", "session.revoke", Mutating),
     route("GET", "/api/v1/session", "session.show", Unrecorded),
     route("DELETE", "/api/v1/session", "session.end", Mutating),
     route("PUT", "/api/v1/session/password", "password.change", Mutating),
@@ -58,6 +62,27 @@ pub const OPERATIONS: &[Operation] = &[
     route("GET", "/api/v1/groups/{name}", "group.show", Administrative),
     route("DELETE", "/api/v1/groups/{name}", "group.delete", Mutating),
     route("PUT", "/api/v1/groups/{name}/members", "group.members.set", Mutating),
+
+    route("GET", "/scim/v2/ServiceProviderConfig", "scim.describe", Unrecorded),
+    route("GET", "/scim/v2/ResourceTypes", "scim.describe", Unrecorded),
+    route("GET", "/scim/v2/ResourceTypes/{id}", "scim.describe", Unrecorded),
+    route("GET", "/scim/v2/Schemas", "scim.describe", Unrecorded),
+    route("GET", "/scim/v2/Schemas/{id}", "scim.describe", Unrecorded),
+    route("POST", "/scim/v2/.search", "scim.search", Administrative),
+    route("GET", "/scim/v2/Users", "user.list", Administrative),
+    route("POST", "/scim/v2/Users/.search", "user.list", Administrative),
+    route("POST", "/scim/v2/Users", "user.create", Mutating),
+    route("GET", "/scim/v2/Users/{id}", "user.show", Administrative),
+    route("PUT", "/scim/v2/Users/{id}", "user.change", Mutating),
+    route("PATCH", "/scim/v2/Users/{id}", "user.change", Mutating),
+    route("DELETE", "/scim/v2/Users/{id}", "user.delete", Mutating),
+    route("GET", "/scim/v2/Groups", "group.list", Administrative),
+    route("POST", "/scim/v2/Groups/.search", "group.list", Administrative),
+    route("POST", "/scim/v2/Groups", "group.create", Mutating),
+    route("GET", "/scim/v2/Groups/{id}", "group.show", Administrative),
+    route("PUT", "/scim/v2/Groups/{id}", "group.change", Mutating),
+    route("PATCH", "/scim/v2/Groups/{id}", "group.change", Mutating),
+    route("DELETE", "/scim/v2/Groups/{id}", "group.delete", Mutating),
 
     route("POST", "/api/v1/search", "search", Reading),
     route("POST", "/api/v1/search/explain", "search.explain", Reading),
@@ -169,7 +194,9 @@ pub(super) fn kind_of(path: &str, parameter: &str) -> String {
         .map(|(folder, _)| folder)
         .next();
     let folder = folder.unwrap_or(parameter);
-    folder.strip_suffix('s').unwrap_or(folder).replace('-', "_")
+    let kind = folder.strip_suffix('s').unwrap_or(folder).replace('-', "_");
+    // SCIM writes `/Users/{id}`.
+    kind.to_ascii_lowercase()
 }
 
 const fn route(

@@ -100,7 +100,7 @@ pub struct Who {
     /// A user's role at that time.
     pub role: Option<&'static str>,
     /// How: `session`, `api_key`, `local_token`, `process` for commands on the data directory, `source` for work of a
-    /// source, `kura` for what kura does by itself, `none`.
+    /// source, `identity_provider` for what one orders, `kura` for what kura does by itself, `none`.
     pub authentication: String,
     /// The id of the session or of the user's API key.
     pub credential: Option<String>,
@@ -117,6 +117,15 @@ impl Who {
     #[must_use]
     pub fn source(name: &str) -> Self {
         Self::new(&format!("source {name}"), "source")
+    }
+
+    /// An identity provider, by an order that it has signed.
+    #[must_use]
+    pub fn provider(issuer: &str) -> Self {
+        Self {
+            name: Some(shortened(issuer)),
+            ..Self::new(&format!("provider {issuer}"), "identity_provider")
+        }
     }
 
     pub(crate) fn kura() -> Self {

@@ -1,4 +1,4 @@
-//! The session's cookie, and the proof that a request with it comes from kura's own page.
+//! The cookies of sessions and of sign-ins under way, and the proof that a request with it comes from kura's own page.
 
 use crate::config::AuthConfig;
 use crate::error::{ApiError, Code};
@@ -10,10 +10,58 @@ const NAME: &str = "kura_session";
 /// Its name with TLS: browsers take a cookie of this name only from a secure origin, for that host alone.
 const SECURE_NAME: &str = "__Host-kura_session";
 
+/// The same for a sign-in that is under way at the identity provider.
+const FLOW_NAME: &str = "kura_sign_in";
+const SECURE_FLOW_NAME: &str = "__Host-kura_sign_in";
+
 /// Returns the token in the cookie, if there is one.
 #[must_use]
 pub fn read(headers: &HeaderMap, config: &AuthConfig) -> Option<String> {
-    let name = name(config);
+    find(headers, name(config))
+}
+
+/// Returns the sign-in that is under way, if there is one.
+#[must_use]
+pub fn read_flow(headers: &HeaderMap, config: &AuthConfig) -> Option<String> {
+    find(headers, flow_name(config))
+}
+
+/// Returns the header value that has a browser remember a sign-in until it comes back.
+///
+/// # Errors
+/// Never in practice: sign-ins are plain ASCII.
+pub fn set_flow(flow: &str, config: &AuthConfig) -> Result<HeaderValue, ApiError> {
+    let seconds = super::oidc::LIFETIME.as_secs();
+    flow_cookie(flow, seconds, config)
+}
+
+/// Returns the header value that has a browser forget it.
+///
+/// # Errors
+/// Never in practice.
+pub fn clear_flow(config: &AuthConfig) -> Result<HeaderValue, ApiError> {
+    flow_cookie("", 0, config)
+}
+
+fn flow_cookie(flow: &str, seconds: u64, config: &AuthConfig) -> Result<HeaderValue, ApiError> {
+    // Lax: it has to come along when the provider sends the person back.
+    let secure = if config.is_secure() { "; Secure" } else { "" };
+    let name = flow_name(config);
+    let value = format!("{name}={flow}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}");
+    let mut value = HeaderValue::try_from(value).map_err(|error| ApiError::internal(&error))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn flow_name(config: &AuthConfig) -> &'static str {
+    if config.is_secure() {
+        SECURE_FLOW_NAME
+    } else {
+        FLOW_NAME
+    }
+}
+
+fn find(headers: &HeaderMap, name: &str) -> Option<String> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let pairs = cookies
         .filter_map(|value| value.to_str().ok())
@@ -128,6 +176,7 @@ fn attributes(config: &AuthConfig) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OidcConfig;
 
     fn config(public_url: &str) -> AuthConfig {
         AuthConfig {
@@ -135,6 +184,7 @@ mod tests {
             session_max_secs: 60,
             public_url: public_url.to_owned(),
             proxies: 0,
+            oidc: OidcConfig::default(),
         }
     }
 

@@ -76,7 +76,10 @@ impl Accounts {
         match self {
             Self::Local(local) => {
                 let add = async |audited: &Audited| {
-                    let user = local.identity.add_user(new.into()).await?;
+                    let user = local
+                        .identity
+                        .add_user(new.at(&local.config.auth.oidc)?)
+                        .await?;
                     users::note_new(audited, &user);
                     Ok(user.into())
                 };
@@ -96,7 +99,8 @@ impl Accounts {
                 let make = async |audited: &Audited| {
                     let id = local.noted(audited, &name).await?.id;
                     change.note(audited);
-                    let changed = local.identity.change_user(id, change.into(), None);
+                    let change = change.at(&local.config.auth.oidc)?;
+                    let changed = local.identity.change_user(id, change, None);
                     Ok(changed.await?.into())
                 };
                 local.audited("user.change", make).await

@@ -35,8 +35,11 @@ enum Command {
         #[arg(long = "group", value_name = "GROUP")]
         groups: Vec<String>,
         /// A program, which has API keys and no password.
-        #[arg(long, conflicts_with = "password_file")]
+        #[arg(long, conflicts_with_all = ["password_file", "subject"])]
         service: bool,
+        /// Who a person is at the identity provider, its `sub`, instead of a password.
+        #[arg(long, value_name = "SUB", conflicts_with = "password_file")]
+        subject: Option<String>,
         #[command(flatten)]
         password: PasswordArgs,
         /// Print JSON.
@@ -56,6 +59,15 @@ enum Command {
         name: String,
         #[command(flatten)]
         password: PasswordArgs,
+    },
+    /// Have a user sign in at the identity provider from now on, and not with a password; it ends the user's sessions.
+    Link {
+        /// The login.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Who the person is there: its `sub`.
+        #[arg(long, value_name = "SUB")]
+        subject: String,
     },
     /// Change what a user may do; it ends the user's sessions.
     Role {
@@ -112,11 +124,14 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             email,
             groups,
             service,
+            subject,
             password,
             json,
         } => {
             let (kind, password) = if service {
                 (UserKind::Service, None)
+            } else if subject.is_some() {
+                (UserKind::Person, None)
             } else {
                 (UserKind::Person, Some(password.read(&name).await?))
             };
@@ -127,6 +142,7 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
                 email,
                 role,
                 password,
+                subject,
                 groups,
             };
             let user = Accounts::open(&config).await?.add_user(new).await?;
@@ -158,6 +174,17 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
                 .change_user(name, change)
                 .await?;
             say!("`{}` has a new password", user.name);
+        }
+        Command::Link { name, subject } => {
+            let change = UserChange {
+                subject: Some(subject),
+                ..UserChange::default()
+            };
+            let user = Accounts::open(&config)
+                .await?
+                .change_user(name, change)
+                .await?;
+            say!("`{}` signs in at {}", user.name, user.source);
         }
         Command::Role { name, role } => {
             let change = UserChange {
@@ -208,12 +235,21 @@ fn show(users: &[User]) {
             UserKind::Service => "  service",
         };
         let state = if user.active { "" } else { "  disabled" };
+        let source = if user.source == "local" {
+            String::new()
+        } else {
+            format!("  at {}", user.source)
+        };
         let groups = if user.groups.is_empty() {
             String::new()
         } else {
             format!("  groups: {}", user.groups.join(", "))
         };
-        say!("{}  {}{kind}{state}{groups}", user.name, user.role.as_str());
+        say!(
+            "{}  {}{kind}{state}{source}{groups}",
+            user.name,
+            user.role.as_str()
+        );
     }
 }
 

@@ -135,6 +135,9 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
         "auth.proxies",
         format!("{} is more than {MAX_PROXIES}", auth.proxies),
     );
+    for (key, problem) in auth.oidc.problems(&auth.public_url) {
+        require(false, &format!("auth.oidc.{key}"), problem);
+    }
     let models = &config.models;
     require(
         !models.embedder.is_empty(),

@@ -1,5 +1,6 @@
 //! Groups of users, which access lists name.
 
+use super::users::LOCAL;
 use super::{Error, Identity, Result, is_duplicate, name, parsed, user_id};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -13,6 +14,8 @@ pub struct Group {
     pub name: String,
     /// What it is for.
     pub description: String,
+    /// Who made it: `local`, or the issuer of an identity provider.
+    pub source: String,
     /// Its members: id and login, in the order of logins.
     pub members: Vec<(Uuid, String)>,
     /// When it was made.
@@ -65,7 +68,8 @@ impl Identity {
         self.run(move |connection| find(connection, &name)).await
     }
 
-    /// Makes these users, by id or login, the members of a group.
+    /// Makes these users, by id or login, the members of a group. Whom an identity provider made a member stays that by its
+    /// word alone.
     ///
     /// # Errors
     /// When the group or a user is unknown; then nothing changes.
@@ -78,9 +82,19 @@ impl Identity {
                 .iter()
                 .map(|user| member(&transaction, user))
                 .collect::<Result<BTreeSet<Uuid>>>()?;
-            transaction.execute("DELETE FROM memberships WHERE group_name = ?1", [&group])?;
+            let present: Vec<Uuid> = find(&transaction, &group)?
+                .members
+                .into_iter()
+                .map(|(id, _)| id)
+                .collect();
+            for id in present.iter().filter(|id| !members.contains(id)) {
+                transaction.execute(
+                    "DELETE FROM memberships WHERE group_name = ?1 AND user = ?2",
+                    params![group, id.to_string()],
+                )?;
+            }
             for id in members {
-                join(&transaction, id, &group)?;
+                join(&transaction, id, &group, LOCAL)?;
             }
             let group = find(&transaction, &group)?;
             transaction.commit()?;
@@ -112,25 +126,28 @@ pub(super) fn of(connection: &Connection, user: Uuid) -> Result<Vec<String>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Makes a user a member.
-pub(super) fn join(connection: &Connection, user: Uuid, group: &str) -> Result<()> {
+/// Makes a user a member by the word of `source`, if they are none.
+pub(super) fn join(connection: &Connection, user: Uuid, group: &str, source: &str) -> Result<()> {
     let group = find(connection, group)?.name;
     connection.execute(
-        "INSERT OR IGNORE INTO memberships (user, group_name) VALUES (?1, ?2)",
-        params![user.to_string(), group],
+        "INSERT OR IGNORE INTO memberships (user, group_name, source) VALUES (?1, ?2, ?3)",
+        params![user.to_string(), group, source],
     )?;
     Ok(())
 }
 
-fn find(connection: &Connection, name: &str) -> Result<Group> {
+pub(super) fn find(connection: &Connection, name: &str) -> Result<Group> {
     let unknown = || Error::UnknownGroup(name.to_owned());
     let (_, folded) = name::group(name).map_err(|_| unknown())?;
     let group = connection
-        .prepare_cached("SELECT name, description, created_at FROM groups WHERE folded = ?1")?
+        .prepare_cached(
+            "SELECT name, description, source, created_at FROM groups WHERE folded = ?1",
+        )?
         .query_row([folded], |row| {
             Ok(Group {
                 name: row.get("name")?,
                 description: row.get("description")?,
+                source: row.get("source")?,
                 members: Vec::new(),
                 created_at: parsed(row, "created_at")?,
             })

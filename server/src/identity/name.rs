@@ -39,8 +39,7 @@ pub(super) fn user(text: &str) -> Result<String> {
 /// When it is no name.
 pub(super) fn group(text: &str) -> Result<(String, String)> {
     let name: String = text.trim().nfkc().collect();
-    let is_valid = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if !is_of(&name, is_valid) {
+    if !is_of(&name, is_of_group) {
         return Err(Error::Invalid(format!(
             "`{text}` is no name of a group; use 1 to {MAX_CHARS} letters, digits, `-`, `_` or `.`"
         )));
@@ -52,6 +51,29 @@ pub(super) fn group(text: &str) -> Result<(String, String)> {
         )));
     }
     Ok((name, folded))
+}
+
+/// Returns a group's name for what a directory calls it, such as `Legal-Team` for `Legal Team`.
+///
+/// # Errors
+/// When nothing of it can be in a name.
+pub(super) fn group_of(display_name: &str) -> Result<(String, String)> {
+    let composed: String = display_name.nfkc().collect();
+    let mut name = String::new();
+    for c in composed.chars() {
+        if is_of_group(c) {
+            name.push(c);
+        } else if !name.is_empty() && !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    let name: String = name.chars().take(MAX_CHARS).collect();
+    group(name.trim_end_matches('-'))
+}
+
+/// Returns whether a group can be called so.
+pub(crate) fn is_group(text: &str) -> bool {
+    group(text).is_ok()
 }
 
 /// Returns a text for people as it is stored: one line, not too long.
@@ -75,6 +97,10 @@ pub(super) fn text(field: &str, text: &str) -> Result<String> {
 
 fn is_of(name: &str, is_valid: impl Fn(char) -> bool) -> bool {
     (1..=MAX_CHARS).contains(&name.chars().count()) && name.chars().all(is_valid)
+}
+
+fn is_of_group(c: char) -> bool {
+    c.is_alphanumeric() || "-_.".contains(c)
 }
 
 /// NFKC and case folding, until neither changes anything.
@@ -128,5 +154,19 @@ mod tests {
         }
         assert_eq!(group("HR").unwrap(), ("HR".to_owned(), "hr".to_owned()));
         assert!(group("人事部").is_ok());
+    }
+
+    #[test]
+    fn a_directorys_groups_have_names_that_access_lists_can_write() {
+        let name = |text: &str| group_of(text).map(|(name, _)| name).ok();
+        assert_eq!(name("Legal Team").as_deref(), Some("Legal-Team"));
+        assert_eq!(
+            name(" /Staff/人事 (東京) ").as_deref(),
+            Some("Staff-人事-東京")
+        );
+        assert_eq!(name("hr").as_deref(), Some("hr"));
+        assert_eq!(name("///"), None);
+        assert_eq!(name("Everyone"), None);
+        assert!(name(&"長い ".repeat(60)).is_some());
     }
 }

@@ -102,11 +102,7 @@ impl Identity {
         let (Some(id), true) = (id, is_right) else {
             return Ok(SignedIn::Refused(id));
         };
-        let user_agent = user_agent
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(MAX_AGENT_CHARS)
-            .collect();
+        let user_agent = agent(user_agent);
         self.run(move |connection| {
             let transaction = connection.transaction()?;
             // While the password was hashed, it may have been changed or the user deactivated.
@@ -120,11 +116,7 @@ impl Identity {
                 totp::Checked::Wrong => return Ok(SignedIn::Refused(Some(id))),
             }
             let (token, session) = begin(&transaction, id, user_agent, now)?;
-            transaction.execute(
-                "UPDATE users SET last_sign_in_at = ?2 WHERE id = ?1",
-                params![id.to_string(), now.to_string()],
-            )?;
-            forget_old(&transaction, lifetimes, now)?;
+            note_sign_in(&transaction, id, lifetimes, now)?;
             let user = Box::new(users::find(&transaction, id)?);
             transaction.commit()?;
             Ok(SignedIn::Session {
@@ -230,7 +222,7 @@ impl Identity {
     pub async fn revoke_session(&self, id: Uuid) -> Result<()> {
         self.run(move |connection| {
             let n = connection.execute(
-                "UPDATE sessions SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
+                "UPDATE sessions SET revoked_at = ?2, id_token = NULL WHERE id = ?1 AND revoked_at IS NULL",
                 params![id.to_string(), Timestamp::now().to_string()],
             )?;
             if n == 0 {
@@ -272,7 +264,8 @@ pub(super) fn revoke_all(
     keeping: Option<Uuid>,
 ) -> Result<usize> {
     Ok(connection.execute(
-        "UPDATE sessions SET revoked_at = ?2 WHERE user = ?1 AND revoked_at IS NULL AND id IS NOT ?3",
+        "UPDATE sessions SET revoked_at = ?2, id_token = NULL
+         WHERE user = ?1 AND revoked_at IS NULL AND id IS NOT ?3",
         params![
             user.to_string(),
             Timestamp::now().to_string(),
@@ -281,7 +274,17 @@ pub(super) fn revoke_all(
     )?)
 }
 
-fn begin(
+/// Returns a browser's name as it is kept.
+pub(super) fn agent(given: &str) -> String {
+    given
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_AGENT_CHARS)
+        .collect()
+}
+
+/// Begins a session.
+pub(super) fn begin(
     connection: &Connection,
     user: Uuid,
     user_agent: String,
@@ -306,6 +309,20 @@ fn begin(
         ],
     )?;
     Ok((token, session))
+}
+
+/// Notes that someone signed in.
+pub(super) fn note_sign_in(
+    connection: &Connection,
+    user: Uuid,
+    lifetimes: Lifetimes,
+    now: Timestamp,
+) -> Result<()> {
+    connection.execute(
+        "UPDATE users SET last_sign_in_at = ?2 WHERE id = ?1",
+        params![user.to_string(), now.to_string()],
+    )?;
+    forget_old(connection, lifetimes, now)
 }
 
 /// Deletes sessions that ended long ago.

@@ -24,6 +24,7 @@ fn person(name: &str) -> NewUser {
         email: None,
         role: Role::Reader,
         password: Some(Password::new(PASSWORD)),
+        subject: None,
         groups: Vec::new(),
     }
 }
@@ -448,4 +449,96 @@ async fn a_second_factor_is_asked_for_and_its_codes_are_good_once() {
     assert_eq!(outcome(PASSWORD, Some(&lost)).await, "refused");
     identity.remove_totp(user.id).await.unwrap();
     assert_eq!(outcome(PASSWORD, None).await, "in");
+}
+
+fn arrival(subject: &str, role: Role, own_groups: &[&str]) -> Arrival {
+    Arrival {
+        issuer: "https://login.example.com".to_owned(),
+        subject: subject.to_owned(),
+        login: Some("Taro".to_owned()),
+        display_name: None,
+        email: Some("no address".to_owned()),
+        role,
+        mapped_groups: Vec::new(),
+        own_groups: own_groups.iter().map(|name| (*name).to_owned()).collect(),
+        sid: Some("s".to_owned()),
+        id_token: Some("token".to_owned()),
+        create: true,
+    }
+}
+
+#[tokio::test]
+async fn a_file_from_before_single_sign_on_keeps_its_people_and_members() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = identity_file(dir.path());
+    create_private(&file).unwrap();
+    let mut old = Connection::open(&file).unwrap();
+    Migrations::from_slice(&MIGRATIONS[..1])
+        .to_latest(&mut old)
+        .unwrap();
+    old.execute_batch(
+        "INSERT INTO users (id, kind, name, display_name, role, active, created_at, updated_at)
+         VALUES ('0197a000-0000-7000-8000-000000000000', 'person', 'hanako', 'Hanako', 'editor', 1,
+                 '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z');
+         INSERT INTO groups (name, folded, description, created_at) VALUES ('hr', 'hr', '', '2026-01-01T00:00:00Z');
+         INSERT INTO memberships (user, group_name) VALUES ('0197a000-0000-7000-8000-000000000000', 'hr');",
+    )
+    .unwrap();
+    drop(old);
+    let identity = Identity::open(dir.path()).unwrap();
+    let hanako = identity.user_named("hanako").await.unwrap();
+    assert_eq!(
+        (hanako.source.as_str(), hanako.groups),
+        ("local", vec!["hr".to_owned()])
+    );
+    let found = identity.group("hr").await.unwrap();
+    assert_eq!(found.source, "local");
+    assert_eq!(found.members.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_providers_session_goes_with_it() {
+    let (_dir, identity) = open();
+    let arrive = async || {
+        let arrival = arrival("1", Role::Reader, &["sso-a"]);
+        match identity.arrive(arrival, "Browser/1.0", LIFETIMES).await {
+            Ok(Arrived::Session { session, user, .. }) => (session, user),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (session, user) = arrive().await;
+    // What cannot be an address is left out.
+    assert_eq!((user.email, user.groups), (None, vec!["sso-a".to_owned()]));
+    let kept = identity.provider_of_session(session.id).await.unwrap();
+    let issuer = "https://login.example.com".to_owned();
+    assert_eq!(kept, Some((issuer.clone(), Some("token".to_owned()))));
+    identity.revoke_session(session.id).await.unwrap();
+    let kept = identity.provider_of_session(session.id).await.unwrap();
+    assert_eq!(kept, Some((issuer.clone(), None)));
+
+    // An order is good once, also where it ends nothing, and is remembered as long as it could be sent again.
+    let (session, user) = arrive().await;
+    let order = Ending {
+        issuer,
+        jti: "1".to_owned(),
+        keep_until: Timestamp::now() + HOUR,
+        subject: Some("1".to_owned()),
+        sid: Some("another".to_owned()),
+    };
+    let ended = identity.end_by_provider(order.clone()).await.unwrap();
+    assert_eq!(ended, Some((Some(user.id), 0)));
+    let again = Ending {
+        sid: None,
+        ..order.clone()
+    };
+    assert_eq!(identity.end_by_provider(again).await.unwrap(), None);
+    assert!(identity.session_owner(session.id).await.is_ok());
+    let next = Ending {
+        jti: "2".to_owned(),
+        sid: None,
+        ..order
+    };
+    let ended = identity.end_by_provider(next).await.unwrap();
+    assert_eq!(ended, Some((Some(user.id), 1)));
+    assert!(identity.session_owner(session.id).await.is_err());
 }

@@ -118,16 +118,22 @@ impl Identity {
     pub async fn remove_totp(&self, user: Uuid) -> Result<()> {
         self.run(move |connection| {
             let transaction = connection.transaction()?;
-            transaction.execute("DELETE FROM totp WHERE user = ?1", [user.to_string()])?;
-            transaction.execute(
-                "DELETE FROM recovery_codes WHERE user = ?1",
-                [user.to_string()],
-            )?;
+            remove(&transaction, user)?;
             transaction.commit()?;
             Ok(())
         })
         .await
     }
+}
+
+/// Forgets a user's second factor.
+pub(super) fn remove(connection: &Connection, user: Uuid) -> Result<()> {
+    connection.execute("DELETE FROM totp WHERE user = ?1", [user.to_string()])?;
+    connection.execute(
+        "DELETE FROM recovery_codes WHERE user = ?1",
+        [user.to_string()],
+    )?;
+    Ok(())
 }
 
 /// Checks a code and uses it up. The caller commits.

@@ -11,14 +11,20 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What is read of a user.
-const COLUMNS: &str = "u.id, u.kind, u.name, u.display_name, u.email, u.role, u.active, u.created_at, u.updated_at,
-    u.last_sign_in_at, EXISTS (SELECT 1 FROM totp t WHERE t.user = u.id AND t.confirmed_at IS NOT NULL) AS has_totp";
+const COLUMNS: &str = "u.id, u.kind, u.name, u.display_name, u.email, u.role, u.active, u.source, u.created_at,
+    u.updated_at, u.last_sign_in_at, EXISTS (SELECT 1 FROM totp t WHERE t.user = u.id AND t.confirmed_at IS NOT NULL) AS has_totp";
+
+/// Longest `sub`, by `OpenID` Connect.
+const MAX_SUBJECT_BYTES: usize = 255;
+
+/// The source of what was made in kura.
+pub(super) const LOCAL: &str = "local";
 
 /// Who signs in how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UserKind {
-    /// With a password, or an API key of their own.
+    /// With a password or at an identity provider, or an API key of their own.
     Person,
     /// A program, with API keys only.
     Service,
@@ -41,6 +47,8 @@ pub struct User {
     pub role: Role,
     /// Whether they may do anything now.
     pub active: bool,
+    /// Who says who they are: `local` for kura by a password or key, else the issuer of an identity provider.
+    pub source: String,
     /// Whether a second factor is asked for.
     pub has_totp: bool,
     /// Their groups by name, `everyone` left out.
@@ -49,7 +57,7 @@ pub struct User {
     pub created_at: Timestamp,
     /// When something about it last changed.
     pub updated_at: Timestamp,
-    /// When a password was last accepted.
+    /// When they last signed in.
     pub last_sign_in_at: Option<Timestamp>,
 }
 
@@ -68,6 +76,8 @@ pub struct NewUser {
     pub role: Role,
     /// A person's password.
     pub password: Option<Password>,
+    /// Who a person is at an identity provider, instead of a password.
+    pub subject: Option<Subject>,
     /// Names of their groups.
     pub groups: Vec<String>,
 }
@@ -85,6 +95,34 @@ pub struct UserChange {
     pub active: Option<bool>,
     /// A new password. It ends their sessions.
     pub password: Option<Password>,
+    /// Who they are at an identity provider, from now on instead of a password. It ends their sessions.
+    pub subject: Option<Subject>,
+}
+
+/// Who someone is at an identity provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The provider.
+    pub issuer: String,
+    /// Its id of the person.
+    pub id: String,
+}
+
+impl Subject {
+    fn check(&self) -> Result<()> {
+        if is_subject(&self.id) {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "`{}` is no `sub` of an identity provider; it has 1 to {MAX_SUBJECT_BYTES} bytes and no control characters",
+            self.id
+        )))
+    }
+}
+
+/// Returns whether a provider may call someone so.
+pub(crate) fn is_subject(text: &str) -> bool {
+    (1..=MAX_SUBJECT_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// What is kept of a user besides the account itself.
@@ -129,19 +167,28 @@ impl Identity {
         let display_name = name::text("display_name", new.display_name.as_deref().unwrap_or(""))?;
         let display_name = Some(display_name).filter(|text| !text.is_empty());
         let email = email(new.email.as_deref())?;
-        let password = match (new.kind, new.password) {
-            (UserKind::Person, Some(password)) => {
+        if let Some(subject) = &new.subject {
+            subject.check()?;
+        }
+        let password = match (new.kind, new.password, &new.subject) {
+            (UserKind::Person, Some(password), None) => {
                 password.check(&login)?;
                 Some(self.hash_password(password).await?)
             }
-            (UserKind::Person, None) => {
+            (UserKind::Person, None, Some(_)) => None,
+            (UserKind::Person, Some(_), Some(_)) => return Err(no_local_password()),
+            (UserKind::Person, None, None) => {
                 return Err(Error::Invalid(
                     "a person needs a password; a service has none, only API keys".to_owned(),
                 ));
             }
-            (UserKind::Service, None) => None,
-            (UserKind::Service, Some(_)) => return Err(no_password()),
+            (UserKind::Service, None, None) => None,
+            (UserKind::Service, Some(_), _) => return Err(no_password()),
+            (UserKind::Service, None, Some(_)) => return Err(no_subject()),
         };
+        let (source, external_id) = new.subject.map_or((LOCAL.to_owned(), None), |subject| {
+            (subject.issuer, Some(subject.id))
+        });
         self.run(move |connection| {
             let transaction = connection.transaction()?;
             let retired: Option<i64> = transaction
@@ -150,10 +197,14 @@ impl Identity {
             if retired.is_some() {
                 return Err(Error::NameRetired(login));
             }
+            if let Some(subject) = &external_id {
+                require_unlinked(&transaction, &source, subject)?;
+            }
             let id = Uuid::now_v7();
             let inserted = transaction.execute(
-                "INSERT INTO users (id, kind, name, display_name, email, role, active, password, created_at, updated_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?8)",
+                "INSERT INTO users (id, kind, name, display_name, email, role, active, password, created_at, updated_at,
+                   source, external_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?8, ?9, ?10)",
                 params![
                     id.to_string(),
                     new.kind.as_str(),
@@ -163,6 +214,8 @@ impl Identity {
                     new.role.as_str(),
                     password,
                     Timestamp::now().to_string(),
+                    source,
+                    external_id,
                 ],
             );
             match inserted {
@@ -170,7 +223,7 @@ impl Identity {
                 other => other?,
             };
             for group in &new.groups {
-                super::groups::join(&transaction, id, group)?;
+                super::groups::join(&transaction, id, group, LOCAL)?;
             }
             let user = find(&transaction, id)?;
             transaction.commit()?;
@@ -245,8 +298,24 @@ impl Identity {
             .as_ref()
             .map(|given| email(given.as_deref()))
             .transpose()?;
+        let subject = change.subject;
+        if let Some(subject) = &subject {
+            subject.check()?;
+            if before.kind == UserKind::Service {
+                return Err(no_subject());
+            }
+        }
+        let is_local = before.source == LOCAL && subject.is_none();
+        if !is_local && change.role.is_some_and(|role| role != before.role) {
+            return Err(Error::Invalid(format!(
+                "what `{}` may do comes from the identity provider at each sign-in; change the groups there, or which \
+                 groups give a role in `auth.oidc`",
+                before.name
+            )));
+        }
         let password = match change.password {
             Some(_) if before.kind == UserKind::Service => return Err(no_password()),
+            Some(_) if !is_local => return Err(no_local_password()),
             Some(password) => {
                 password.check(&before.name)?;
                 Some(self.hash_password(password).await?)
@@ -270,8 +339,18 @@ impl Identity {
                     Timestamp::now().to_string(),
                 ],
             )?;
+            if let Some(subject) = &subject {
+                require_unlinked(&transaction, &subject.issuer, &subject.id)?;
+                // A password beside it would be a way in that the provider cannot close.
+                transaction.execute(
+                    "UPDATE users SET source = ?2, external_id = ?3, password = NULL WHERE id = ?1",
+                    params![id.to_string(), subject.issuer, subject.id],
+                )?;
+                super::totp::remove(&transaction, id)?;
+            }
             let user = find(&transaction, id)?;
-            if password.is_some() || user.role != before.role || !user.active {
+            let signs_in_anew = password.is_some() || subject.is_some();
+            if signs_in_anew || user.role != before.role || !user.active {
                 sessions::revoke_all(&transaction, id, keeping)?;
             }
             transaction.commit()?;
@@ -430,6 +509,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<User> {
         email: row.get("email")?,
         role: parsed(row, "role")?,
         active: row.get("active")?,
+        source: row.get("source")?,
         has_totp: row.get("has_totp")?,
         groups: Vec::new(),
         created_at: parsed(row, "created_at")?,
@@ -439,7 +519,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<User> {
 }
 
 /// Returns an address as it is stored. Whether mail arrives there only mail can tell.
-fn email(given: Option<&str>) -> Result<Option<String>> {
+pub(super) fn email(given: Option<&str>) -> Result<Option<String>> {
     let Some(given) = given else {
         return Ok(None);
     };
@@ -459,4 +539,29 @@ fn email(given: Option<&str>) -> Result<Option<String>> {
 
 fn no_password() -> Error {
     Error::Invalid("a service has no password; make an API key for it".to_owned())
+}
+
+fn no_local_password() -> Error {
+    Error::Invalid(
+        "who signs in at the identity provider has no password here; give either `password` or `subject`"
+            .to_owned(),
+    )
+}
+
+fn no_subject() -> Error {
+    Error::Invalid("a service does not sign in at the identity provider".to_owned())
+}
+
+/// Fails if someone else is known by this `sub`.
+fn require_unlinked(connection: &Connection, issuer: &str, subject: &str) -> Result<()> {
+    let other: Option<String> = connection
+        .prepare_cached("SELECT name FROM users WHERE source = ?1 AND external_id = ?2")?
+        .query_row([issuer, subject], |row| row.get(0))
+        .optional()?;
+    match other {
+        None => Ok(()),
+        Some(name) => Err(Error::Invalid(format!(
+            "the identity provider's `{subject}` is the user `{name}` here; a person is one user"
+        ))),
+    }
 }

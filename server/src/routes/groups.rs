@@ -18,6 +18,8 @@ pub struct Group {
     pub name: String,
     /// What it is for.
     pub description: String,
+    /// Who made it: `local`, or the issuer of an identity provider.
+    pub source: String,
     /// Who belongs to it.
     pub members: Vec<Member>,
     /// When it was made.
@@ -64,6 +66,7 @@ impl From<identity::Group> for Group {
             members: members.collect(),
             name: group.name,
             description: group.description,
+            source: group.source,
             created_at: group.created_at,
         }
     }

@@ -52,6 +52,13 @@ pub struct CurrentSession {
     pub expires_at: Option<jiff::Timestamp>,
 }
 
+/// What signing out led to.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SignedOut {
+    /// Where one signs out at the identity provider, too: the browser has to go there.
+    pub provider_url: String,
+}
+
 /// A password to use from now on.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -170,8 +177,11 @@ pub async fn get_session(principal: Principal) -> axum::Json<CurrentSession> {
 }
 
 /// Signs out: ends the session and removes its cookie.
+///
+/// Who signed in at an identity provider that has a place for signing out is told where that is.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "session",
-    responses((status = 204, description = "Signed out"), Problems))]
+    responses((status = 204, description = "Signed out"),
+        (status = 200, description = "Signed out here, and not yet at the provider", body = SignedOut), Problems))]
 pub async fn delete_session(
     State(app): State<AppState>,
     principal: Principal,
@@ -183,8 +193,18 @@ pub async fn delete_session(
         ));
     };
     audited.target("session", &session.id.to_string());
+    // Before, because the provider's token goes with the session.
+    let provider = app.identity.provider_of_session(session.id).await?;
     app.identity.revoke_session(session.id).await?;
     let cookie = cookie::clear(&app.config.auth)?;
+    if let (Some((issuer, id_token)), Some(oidc)) = (provider, &app.oidc)
+        && issuer == oidc.config().issuer
+        && let Some(url) = oidc.sign_out_url(id_token.as_deref()).await
+    {
+        let provider_url = url.into();
+        let body = axum::Json(SignedOut { provider_url });
+        return Ok(([(header::SET_COOKIE, cookie)], body).into_response());
+    }
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 

@@ -1,11 +1,12 @@
 //! `/api/v1/users`
 
 use super::{Json, List, ListQuery, Path, Problems, Query, uuid};
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::audit::Audited;
 use crate::auth::{Principal, key_owner};
+use crate::config::OidcConfig;
 use crate::error::{ApiError, Code, Problem};
-use crate::identity::{self, Identity, Password, Role, UserKind};
+use crate::identity::{self, Identity, Password, Role, Subject, UserKind};
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -29,6 +30,8 @@ pub struct User {
     pub role: Role,
     /// Whether they may do anything now.
     pub active: bool,
+    /// Who says who they are: `local` for kura, else the issuer of an identity provider.
+    pub source: String,
     /// Whether a second factor is enrolled.
     pub has_totp: bool,
     /// Their groups by name, `everyone` left out.
@@ -39,7 +42,7 @@ pub struct User {
     /// When something about it last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: jiff::Timestamp,
-    /// When they last signed in with a password.
+    /// When they last signed in.
     #[schema(value_type = Option<String>, format = DateTime, required)]
     pub last_sign_in_at: Option<jiff::Timestamp>,
 }
@@ -65,6 +68,9 @@ pub struct NewUser {
     /// A person's password, 12 characters or more; a service has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// The person's `sub` at the identity provider of `auth.oidc`, instead of a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Names of existing groups.
     #[serde(default)]
     pub groups: Vec<String>,
@@ -94,6 +100,10 @@ pub struct UserChange {
     /// A new password. It ends their sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// The person's `sub` at the identity provider of `auth.oidc`: from now on they sign in there, and have no password.
+    /// It ends their sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 impl From<identity::User> for User {
@@ -106,6 +116,7 @@ impl From<identity::User> for User {
             email: user.email,
             role: user.role,
             active: user.active,
+            source: user.source,
             has_totp: user.has_totp,
             groups: user.groups,
             created_at: user.created_at,
@@ -115,29 +126,52 @@ impl From<identity::User> for User {
     }
 }
 
-impl From<NewUser> for identity::NewUser {
-    fn from(new: NewUser) -> Self {
-        Self {
-            kind: new.kind,
-            name: new.name,
-            display_name: new.display_name,
-            email: new.email,
-            role: new.role,
-            password: new.password.as_deref().map(Password::new),
-            groups: new.groups,
-        }
+impl NewUser {
+    /// Returns the user to add, of this identity provider if it is to be one's.
+    ///
+    /// # Errors
+    /// When there is no identity provider.
+    pub(crate) fn at(self, oidc: &OidcConfig) -> identity::Result<identity::NewUser> {
+        Ok(identity::NewUser {
+            kind: self.kind,
+            name: self.name,
+            display_name: self.display_name,
+            email: self.email,
+            role: self.role,
+            password: self.password.as_deref().map(Password::new),
+            subject: subject(self.subject, oidc)?,
+            groups: self.groups,
+        })
     }
 }
 
-impl From<UserChange> for identity::UserChange {
-    fn from(change: UserChange) -> Self {
-        Self {
-            display_name: change.display_name,
-            email: change.email,
-            role: change.role,
-            active: change.active,
-            password: change.password.as_deref().map(Password::new),
-        }
+impl UserChange {
+    /// Returns the change, of this identity provider if it is to be one's.
+    ///
+    /// # Errors
+    /// When there is no identity provider.
+    pub(crate) fn at(self, oidc: &OidcConfig) -> identity::Result<identity::UserChange> {
+        Ok(identity::UserChange {
+            display_name: self.display_name,
+            email: self.email,
+            role: self.role,
+            active: self.active,
+            password: self.password.as_deref().map(Password::new),
+            subject: subject(self.subject, oidc)?,
+        })
+    }
+}
+
+fn subject(given: Option<String>, oidc: &OidcConfig) -> identity::Result<Option<Subject>> {
+    match given {
+        None => Ok(None),
+        Some(id) if oidc.is_on() => Ok(Some(Subject {
+            issuer: oidc.issuer.clone(),
+            id,
+        })),
+        Some(_) => Err(identity::Error::Invalid(
+            "there is no identity provider; set `auth.oidc` in the configuration first".to_owned(),
+        )),
     }
 }
 
@@ -175,7 +209,8 @@ pub async fn create_user(
     audited: Audited,
     Json(new): Json<NewUser>,
 ) -> Result<(StatusCode, axum::Json<User>), ApiError> {
-    let user = app.identity.add_user(new.into()).await?;
+    let new = new.at(&app.config.auth.oidc)?;
+    let user = app.identity.add_user(new).await?;
     note_new(&audited, &user);
     tracing::info!(principal.id = principal.id(), user.id = %user.id, "a user was added");
     Ok((StatusCode::CREATED, axum::Json(user.into())))
@@ -221,10 +256,11 @@ pub async fn change_user(
             "change the own password with `PUT /api/v1/session/password`, which asks for the present one",
         ));
     }
-    let user = app
-        .identity
-        .change_user(user.id, change.into(), None)
-        .await?;
+    if is_self && change.subject.is_some() {
+        return Err(itself("change how they sign in"));
+    }
+    let change = change.at(&app.config.auth.oidc)?;
+    let user = app.identity.change_user(user.id, change, None).await?;
     tracing::info!(principal.id = principal.id(), user.id = %user.id, "a user was changed");
     Ok(axum::Json(user.into()))
 }
@@ -244,11 +280,17 @@ pub async fn delete_user(
     if super::sessions::is_own(&principal, user.id) {
         return Err(itself("delete themselves"));
     }
-    let keys = app.identity.delete_user(user.id).await?;
-    let owners = keys.into_iter().map(key_owner).chain([user.id.to_string()]);
-    app.conversations.forget(owners.collect()).await?;
+    remove(&app, user.id).await?;
     tracing::info!(principal.id = principal.id(), user.id = %user.id, "a user was deleted");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a user with sessions, keys and conversations.
+pub(super) async fn remove(app: &App, id: uuid::Uuid) -> Result<(), ApiError> {
+    let keys = app.identity.delete_user(id).await?;
+    let owners = keys.into_iter().map(key_owner).chain([id.to_string()]);
+    app.conversations.forget(owners.collect()).await?;
+    Ok(())
 }
 
 impl UserChange {
@@ -262,6 +304,7 @@ impl UserChange {
         }
         for (field, changes) in [
             ("password", self.password.is_some()),
+            ("subject", self.subject.is_some()),
             ("display_name", self.display_name.is_some()),
             ("email", self.email.is_some()),
         ] {

@@ -3,7 +3,12 @@ import createClient, { type Middleware } from "openapi-fetch";
 import { ApiError } from "./errors";
 import type { paths } from "./schema";
 import { currentAuthorization, currentKey, isSignedIn, signOut } from "./session";
-import type { Account } from "./types";
+import type { Account, SingleSignOn } from "./types";
+
+/** Leaving the page; tests look at where to. */
+export const elsewhere = {
+  go: (url: string) => globalThis.location.assign(url),
+};
 
 const authorize: Middleware = {
   onRequest({ request }) {
@@ -54,11 +59,22 @@ export async function signInWithPassword(
   return body(await api.POST("/api/v1/session", { body: { name, password, totp } }));
 }
 
-/** Leaves: a key is forgotten, a session ended at the server, too. */
+/** Says whether people can sign in at an identity provider, and what to call that. */
+export async function singleSignOn(): Promise<SingleSignOn> {
+  return body(await api.GET("/api/v1/session/oidc"));
+}
+
+/** Where a browser begins to sign in at the identity provider, to come back to a path of the page. */
+export function singleSignOnUrl(path: string): string {
+  return `/api/v1/session/oidc/start?${new URLSearchParams({ return_to: path })}`;
+}
+
+/** Leaves: a key is forgotten, a session ended at the server, and at the identity provider where there is one. */
 export async function leave(): Promise<void> {
   if (currentKey() === null) {
     try {
-      await api.DELETE("/api/v1/session");
+      const { data } = await api.DELETE("/api/v1/session");
+      if (data?.provider_url) return elsewhere.go(data.provider_url);
     } catch (failure) {
       // A session that is over already is what was wanted; one that may still hold is not.
       if (!(failure instanceof ApiError && failure.status === 401)) throw failure;

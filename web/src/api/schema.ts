@@ -863,8 +863,82 @@ export interface paths {
          *     address: `too_many_attempts`, with `Retry-After`. Nothing tells whether an account exists.
          */
         post: operations["create_session"];
-        /** Signs out: ends the session and removes its cookie. */
+        /**
+         * Signs out: ends the session and removes its cookie.
+         * @description Who signed in at an identity provider that has a place for signing out is told where that is.
+         */
         delete: operations["delete_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns whether people can sign in at an identity provider. */
+        get: operations["get_single_sign_on"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Takes a browser back from the identity provider; the session is in the cookie that comes with the answer.
+         * @description Who is not signed in is sent to the page with `sign_in` in its address, which says why.
+         */
+        get: operations["finish_single_sign_on"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends sessions by order of the identity provider (`OpenID` Connect Back-Channel Logout). */
+        post: operations["end_by_provider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sends a browser to the identity provider. */
+        get: operations["start_single_sign_on"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1167,6 +1241,218 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/.search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lists people and groups, with the query in the body. */
+        post: operations["search_scim"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/Groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists groups. */
+        get: operations["list_scim_groups"];
+        put?: never;
+        /** Adds a group. */
+        post: operations["create_scim_group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/Groups/.search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lists groups, with the query in the body. */
+        post: operations["search_scim_groups"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/Groups/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns a group. */
+        get: operations["get_scim_group"];
+        /** Replaces what is known of a group: who is not among its members leaves it. */
+        put: operations["put_scim_group"];
+        post?: never;
+        /** Deletes a group. Documents that name it as a reader keep the name. */
+        delete: operations["delete_scim_group"];
+        options?: never;
+        head?: never;
+        /** Changes a group: above all, who is in it. */
+        patch: operations["patch_scim_group"];
+        trace?: never;
+    };
+    "/scim/v2/ResourceTypes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the kinds of resources. */
+        get: operations["list_scim_resource_types"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/ResourceTypes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns a kind of resource. */
+        get: operations["get_scim_resource_type"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/Schemas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the schemas. */
+        get: operations["list_scim_schemas"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/Schemas/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns a schema. */
+        get: operations["get_scim_schema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/ServiceProviderConfig": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns what of SCIM kura can do. */
+        get: operations["get_scim_config"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/Users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists people. */
+        get: operations["list_scim_users"];
+        put?: never;
+        /** Adds a person, who signs in at the identity provider. */
+        post: operations["create_scim_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/Users/.search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lists people, with the query in the body. */
+        post: operations["search_scim_users"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/scim/v2/Users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns a person. */
+        get: operations["get_scim_user"];
+        /** Replaces what is known of a person. */
+        put: operations["put_scim_user"];
+        post?: never;
+        /** Deletes a person with sessions, API keys and memberships; nobody gets the name again. */
+        delete: operations["delete_scim_user"];
+        options?: never;
+        head?: never;
+        /** Changes what is known of a person. */
+        patch: operations["patch_scim_user"];
         trace?: never;
     };
     "/v1/chat/completions": {
@@ -2796,6 +3082,8 @@ export interface components {
             members: components["schemas"]["GroupMember"][];
             /** @description As access lists write it. */
             name: string;
+            /** @description Who made it: `local`, or the issuer of an identity provider. */
+            source: string;
         };
         /** @description Someone who belongs to a group. */
         GroupMember: {
@@ -3401,6 +3689,8 @@ export interface components {
                 members: components["schemas"]["GroupMember"][];
                 /** @description As access lists write it. */
                 name: string;
+                /** @description Who made it: `local`, or the issuer of an identity provider. */
+                source: string;
             }[];
             /** @description Send it as `cursor` for the next page; absent at the end. */
             next_cursor: string | null;
@@ -3609,13 +3899,15 @@ export interface components {
                 kind: components["schemas"]["UserKind"];
                 /**
                  * Format: date-time
-                 * @description When they last signed in with a password.
+                 * @description When they last signed in.
                  */
                 last_sign_in_at: string | null;
                 /** @description The login; access lists name it as `user:<name>`. */
                 name: string;
                 /** @description What they may do. */
                 role: components["schemas"]["UserRole"];
+                /** @description Who says who they are: `local` for kura, else the issuer of an identity provider. */
+                source: string;
                 /**
                  * Format: date-time
                  * @description When something about it last changed.
@@ -3828,6 +4120,8 @@ export interface components {
             password?: string | null;
             /** @description What they may do; `reader` when absent. */
             role?: components["schemas"]["UserRole"];
+            /** @description The person's `sub` at the identity provider of `auth.oidc`, instead of a password. */
+            subject?: string | null;
         };
         /** @description What keeps all jobs from being run. */
         Obstacle: {
@@ -4366,6 +4660,18 @@ export interface components {
             /** @description Ed25519 over the certificate as compact JSON, in base64. */
             signature: string;
         };
+        /** @description What signing out led to. */
+        SignedOut: {
+            /** @description Where one signs out at the identity provider, too: the browser has to go there. */
+            provider_url: string;
+        };
+        /** @description Whether people can sign in at an identity provider. */
+        SingleSignOn: {
+            /** @description What to call it; absent: in one's own words. */
+            label: string | null;
+            /** @description Whether they can. */
+            offered: boolean;
+        };
         /** @description A place that kura keeps in step with. */
         Source: {
             /** @description The collection that its documents go to. */
@@ -4576,13 +4882,15 @@ export interface components {
             kind: components["schemas"]["UserKind"];
             /**
              * Format: date-time
-             * @description When they last signed in with a password.
+             * @description When they last signed in.
              */
             last_sign_in_at: string | null;
             /** @description The login; access lists name it as `user:<name>`. */
             name: string;
             /** @description What they may do. */
             role: components["schemas"]["UserRole"];
+            /** @description Who says who they are: `local` for kura, else the issuer of an identity provider. */
+            source: string;
             /**
              * Format: date-time
              * @description When something about it last changed.
@@ -4600,6 +4908,11 @@ export interface components {
             /** @description A new password. It ends their sessions. */
             password?: string | null;
             role?: components["schemas"]["UserRole"] | null;
+            /**
+             * @description The person's `sub` at the identity provider of `auth.oidc`: from now on they sign in there, and have no password.
+             *     It ends their sessions.
+             */
+            subject?: string | null;
         };
         /**
          * @description Who signs in how.
@@ -8802,9 +9115,222 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Signed out here, and not yet at the provider */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedOut"];
+                };
+            };
             /** @description Signed out */
             204: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_single_sign_on: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SingleSignOn"];
+                };
+            };
+        };
+    };
+    finish_single_sign_on: {
+        parameters: {
+            query?: {
+                /** @description What kura gets the tokens for. */
+                code?: string;
+                /** @description What kura sent along. */
+                state?: string;
+                /** @description Who answers (RFC 9207). */
+                iss?: string;
+                /** @description Why not. */
+                error?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To where the person wanted to go, or back to the page with `sign_in=…` */
+            303: {
+                headers: {
+                    Location?: string;
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_by_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description `logout_token`: what the provider has signed */
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": string;
+            };
+        };
+        responses: {
+            /** @description Done; also where there was no session any more */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    start_single_sign_on: {
+        parameters: {
+            query?: {
+                /** @description The path on kura's page to go to afterwards; `/` when absent. */
+                return_to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider; or back to the page, with `sign_in=unavailable` */
+            303: {
+                headers: {
+                    Location?: string;
+                    /** @description Ties the sign-in to the browser */
+                    "Set-Cookie"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -10168,6 +10694,662 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Readiness"];
+                };
+            };
+        };
+    };
+    search_scim: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    list_scim_groups: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+                /** @description Such as `userName eq "taro"`. */
+                filter?: string;
+                /** @description The first to return, counted from 1. */
+                startIndex?: number;
+                /** @description Most to return, up to 1000; 100 when absent. */
+                count?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    create_scim_group: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    search_scim_groups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    get_scim_group: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    put_scim_group: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    delete_scim_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    patch_scim_group: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    list_scim_resource_types: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    get_scim_resource_type: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `User` or `Group` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    list_scim_schemas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    get_scim_schema: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its URN */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    get_scim_config: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    list_scim_users: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+                /** @description Such as `userName eq "taro"`. */
+                filter?: string;
+                /** @description The first to return, counted from 1. */
+                startIndex?: number;
+                /** @description Most to return, up to 1000; 100 when absent. */
+                count?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    create_scim_user: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    search_scim_users: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    get_scim_user: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    put_scim_user: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    delete_scim_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+        };
+    };
+    patch_scim_user: {
+        parameters: {
+            query?: {
+                /** @description Attributes to return, separated by commas; all when absent. */
+                attributes?: string;
+                /** @description Attributes to leave out, separated by commas. */
+                excludedAttributes?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/scim+json": Record<string, never>;
                 };
             };
         };

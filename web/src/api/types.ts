@@ -17,6 +17,7 @@ export type NewFeedback = Schemas["NewFeedback"];
 export type Permission = Schemas["Permission"];
 export type Problem = Schemas["Problem"];
 export type Question = Schemas["Question"];
+export type SingleSignOn = Schemas["SingleSignOn"];
 export type Span = Schemas["Span"];
 
 /** What it takes to name a document. */

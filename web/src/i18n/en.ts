@@ -51,6 +51,23 @@ export const en = {
     tooMany: (seconds: number) =>
       `Too many failed attempts. Try again in ${plural(seconds, "second", "seconds")}.`,
     ended: "Your session has ended. Sign in again.",
+    provider: "Sign in with your company account",
+    or: "or with a name and password of kura",
+    providerRefused: {
+      unavailable:
+        "The identity provider does not answer. Try again in a minute, or ask your administrator.",
+      start_again: "That took too long, or was begun in another window. Sign in once more.",
+      denied: "The identity provider did not sign you in.",
+      no_role: "Your account has no access to kura. Ask your administrator for it.",
+      too_many_groups:
+        "The identity provider does not tell your groups, because there are too many. Tell your administrator.",
+      unknown: "You are not a user of kura yet. Ask your administrator to add you.",
+      name_taken:
+        "kura cannot make an account for you: your name is taken, or cannot be a name here. Ask your administrator.",
+      disabled: "Your account has been disabled. Ask your administrator.",
+      refused:
+        "What the identity provider sent was not accepted. Sign in once more; if that does not help, tell your administrator.",
+    },
     label: "API key",
     placeholder: "kura_…",
     submit: "Open",

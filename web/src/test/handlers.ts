@@ -75,6 +75,9 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
       cookie = true;
       return response(200).json(editorAccount);
     }),
+    http.get("/api/v1/session/oidc", ({ response }) =>
+      response(200).json({ offered: false, label: null }),
+    ),
     http.get("/api/v1/session", ({ request, response }) => {
       if (!allowed(request)) return response.untyped(unauthorized());
       return response(200).json(cookie ? editorAccount : operatorAccount);

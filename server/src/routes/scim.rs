@@ -1,0 +1,620 @@
+//! `/scim/v2`: SCIM 2.0, by which a directory keeps users and groups up to date.
+//!
+//! The directory has an API key of an administrator. It sees what it has made and people of the identity provider, and
+//! nothing that was made in kura: see [`crate::identity`]'s provisioning.
+
+use crate::app::{App, AppState};
+use crate::audit::Audited;
+use crate::error::ApiError;
+use crate::identity::{ProvisionedGroup, ProvisionedUser, Role};
+use crate::scim::resource::{self, Selection};
+use crate::scim::schema::{self, GROUP, Schema, USER};
+use crate::scim::{Attributes, Error, Refusal, error_body, filter, patch};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+
+/// Resources in a list when the directory does not say how many.
+const DEFAULT_COUNT: usize = 100;
+/// Most resources in a list.
+const MAX_COUNT: usize = 1000;
+const CONTENT_TYPE: &str = "application/scim+json";
+
+/// Which parts of a resource to return.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub struct SelectionQuery {
+    /// Attributes to return, separated by commas; all when absent.
+    pub attributes: Option<String>,
+    /// Attributes to leave out, separated by commas.
+    pub excluded_attributes: Option<String>,
+}
+
+/// Which resources to return.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub struct ListQuery {
+    /// Attributes to return, separated by commas; all when absent.
+    pub attributes: Option<String>,
+    /// Attributes to leave out, separated by commas.
+    pub excluded_attributes: Option<String>,
+    /// Such as `userName eq "taro"`.
+    pub filter: Option<String>,
+    /// The first to return, counted from 1.
+    pub start_index: Option<i64>,
+    /// Most to return, up to 1000; 100 when absent.
+    pub count: Option<i64>,
+}
+
+/// The same in a body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SearchRequest {
+    #[serde(default, deserialize_with = "names")]
+    attributes: Vec<String>,
+    #[serde(default, deserialize_with = "names")]
+    excluded_attributes: Vec<String>,
+    filter: Option<String>,
+    start_index: Option<i64>,
+    count: Option<i64>,
+}
+
+/// A list of names, or one text with commas.
+fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Option::<Names>::deserialize(from)? {
+        None => Vec::new(),
+        Some(Names::List(list)) => list,
+        Some(Names::Text(text)) => split(Some(&text)),
+    })
+}
+
+fn split(list: Option<&str>) -> Vec<String> {
+    let names = list.unwrap_or_default().split(',');
+    names.map(|name| name.trim().to_owned()).collect()
+}
+
+type Reply = Result<Response, Error>;
+type Body = Result<axum::Json<Value>, JsonRejection>;
+
+/// Returns what of SCIM kura can do.
+#[utoipa::path(get, path = "/scim/v2/ServiceProviderConfig", tag = "scim",
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn get_scim_config(State(app): State<AppState>, headers: HeaderMap) -> Response {
+    let supported = |is: bool| json!({ "supported": is });
+    let config = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
+        "patch": supported(true),
+        "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
+        "filter": { "supported": true, "maxResults": MAX_COUNT },
+        "changePassword": supported(false),
+        "sort": supported(false),
+        "etag": supported(false),
+        "authenticationSchemes": [{
+            "type": "oauthbearertoken",
+            "name": "API key",
+            "description": "An API key of an administrator, as `Authorization: Bearer KEY`.",
+            "primary": true,
+        }],
+        "meta": {
+            "resourceType": "ServiceProviderConfig",
+            "location": format!("{}/ServiceProviderConfig", base(&app, &headers)),
+        },
+    });
+    reply(StatusCode::OK, &config)
+}
+
+/// Lists the kinds of resources.
+#[utoipa::path(get, path = "/scim/v2/ResourceTypes", tag = "scim",
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn list_scim_resource_types(State(app): State<AppState>, headers: HeaderMap) -> Response {
+    let base = base(&app, &headers);
+    let types = schema::ALL.map(|schema| schema.describe_type(&base));
+    list(types.to_vec(), 1, types.len())
+}
+
+/// Returns a kind of resource.
+#[utoipa::path(get, path = "/scim/v2/ResourceTypes/{id}", tag = "scim", params(("id" = String, Path, description = "`User` or `Group`")),
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn get_scim_resource_type(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Reply {
+    let found = schema::ALL.into_iter().find(|schema| schema.name == id);
+    let schema = found.ok_or_else(|| missing(&id))?;
+    let described = schema.describe_type(&base(&app, &headers));
+    Ok(reply(StatusCode::OK, &described))
+}
+
+/// Lists the schemas.
+#[utoipa::path(get, path = "/scim/v2/Schemas", tag = "scim",
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn list_scim_schemas(State(app): State<AppState>, headers: HeaderMap) -> Response {
+    let base = base(&app, &headers);
+    let schemas = schema::ALL.map(|schema| schema.describe(&base));
+    list(schemas.to_vec(), 1, schemas.len())
+}
+
+/// Returns a schema.
+#[utoipa::path(get, path = "/scim/v2/Schemas/{id}", tag = "scim", params(("id" = String, Path, description = "Its URN")),
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn get_scim_schema(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Reply {
+    let found = schema::ALL
+        .into_iter()
+        .find(|schema| schema.id.eq_ignore_ascii_case(&id));
+    let schema = found.ok_or_else(|| missing(&id))?;
+    Ok(reply(
+        StatusCode::OK,
+        &schema.describe(&base(&app, &headers)),
+    ))
+}
+
+/// Lists people.
+#[utoipa::path(get, path = "/scim/v2/Users", tag = "scim", params(ListQuery),
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn list_scim_users(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Reply {
+    let base = base(&app, &headers);
+    search(&app, &audited, &[&USER], list_request(query)?, &base).await
+}
+
+/// Lists people, with the query in the body.
+#[utoipa::path(post, path = "/scim/v2/Users/.search", tag = "scim", request_body = Object,
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn search_scim_users(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    body: Body,
+) -> Reply {
+    let base = base(&app, &headers);
+    search(&app, &audited, &[&USER], search_request(body)?, &base).await
+}
+
+/// Lists groups.
+#[utoipa::path(get, path = "/scim/v2/Groups", tag = "scim", params(ListQuery),
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn list_scim_groups(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Reply {
+    let base = base(&app, &headers);
+    search(&app, &audited, &[&GROUP], list_request(query)?, &base).await
+}
+
+/// Lists groups, with the query in the body.
+#[utoipa::path(post, path = "/scim/v2/Groups/.search", tag = "scim", request_body = Object,
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn search_scim_groups(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    body: Body,
+) -> Reply {
+    let base = base(&app, &headers);
+    search(&app, &audited, &[&GROUP], search_request(body)?, &base).await
+}
+
+/// Lists people and groups, with the query in the body.
+#[utoipa::path(post, path = "/scim/v2/.search", tag = "scim", request_body = Object,
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn search_scim(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    body: Body,
+) -> Reply {
+    let base = base(&app, &headers);
+    search(&app, &audited, &schema::ALL, search_request(body)?, &base).await
+}
+
+/// Adds a person, who signs in at the identity provider.
+#[utoipa::path(post, path = "/scim/v2/Users", tag = "scim", params(SelectionQuery), request_body = Object,
+    responses((status = 201, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn create_scim_user(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    query: Result<Query<SelectionQuery>, QueryRejection>,
+    body: Body,
+) -> Reply {
+    let selection = selection(query)?;
+    let attributes = USER.read(&object(body)?)?;
+    let new = resource::user_provision(attributes, true)?;
+    let role = app.config.auth.oidc.role_of(&[]).unwrap_or(Role::Reader);
+    let user = app.identity.provision_user(new, role).await?;
+    note_user(&audited, &user);
+    audited.detail("role", role.as_str());
+    let shown = resource::user(&user, &base(&app, &headers));
+    Ok(created(&selection, shown))
+}
+
+/// Returns a person.
+#[utoipa::path(get, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery),
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn get_scim_user(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    query: Result<Query<SelectionQuery>, QueryRejection>,
+) -> Reply {
+    let selection = selection(query)?;
+    audited.target("user", &id);
+    let user = app.identity.provisioned_user(id).await?;
+    Ok(shown(
+        &selection,
+        resource::user(&user, &base(&app, &headers)),
+    ))
+}
+
+/// Replaces what is known of a person.
+#[utoipa::path(put, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = Object,
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn put_scim_user(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    query: Result<Query<SelectionQuery>, QueryRejection>,
+    body: Body,
+) -> Reply {
+    let selection = selection(query)?;
+    audited.target("user", &id);
+    let attributes = USER.read(&object(body)?)?;
+    let change = move |before: &ProvisionedUser| -> Result<_, Error> {
+        resource::user_provision(attributes, before.user.active)
+    };
+    let user = app.identity.change_provisioned_user(id, change).await?;
+    note_user(&audited, &user);
+    Ok(shown(
+        &selection,
+        resource::user(&user, &base(&app, &headers)),
+    ))
+}
+
+/// Changes what is known of a person.
+#[utoipa::path(patch, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = Object,
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn patch_scim_user(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    query: Result<Query<SelectionQuery>, QueryRejection>,
+    body: Body,
+) -> Reply {
+    let selection = selection(query)?;
+    audited.target("user", &id);
+    let request = Value::Object(object(body)?);
+    let change = move |before: &ProvisionedUser| -> Result<_, Error> {
+        let mut attributes = resource::user_attributes(before);
+        patch::apply(&USER, &mut attributes, &request)?;
+        resource::user_provision(attributes, before.user.active)
+    };
+    let user = app.identity.change_provisioned_user(id, change).await?;
+    note_user(&audited, &user);
+    Ok(shown(
+        &selection,
+        resource::user(&user, &base(&app, &headers)),
+    ))
+}
+
+/// Deletes a person with sessions, API keys and memberships; nobody gets the name again.
+#[utoipa::path(delete, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path)),
+    responses((status = 204), (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn delete_scim_user(
+    State(app): State<AppState>,
+    audited: Audited,
+    Path(id): Path<String>,
+) -> Reply {
+    audited.target("user", &id);
+    let user = app.identity.provisioned_user(id).await?.user;
+    audited.detail("name", user.name.as_str());
+    match super::users::remove(&app, user.id).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(error) => Ok(error.into_response()),
+    }
+}
+
+/// Adds a group.
+#[utoipa::path(post, path = "/scim/v2/Groups", tag = "scim", params(SelectionQuery), request_body = Object,
+    responses((status = 201, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn create_scim_group(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    query: Result<Query<SelectionQuery>, QueryRejection>,
+    body: Body,
+) -> Reply {
+    let selection = selection(query)?;
+    let new = resource::group_provision(GROUP.read(&object(body)?)?)?;
+    let group = app.identity.provision_group(new).await?;
+    note_group(&audited, &group);
+    let shown = resource::group(&group, &base(&app, &headers));
+    Ok(created(&selection, shown))
+}
+
+/// Returns a group.
+#[utoipa::path(get, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery),
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn get_scim_group(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    query: Result<Query<SelectionQuery>, QueryRejection>,
+) -> Reply {
+    let selection = selection(query)?;
+    audited.target("group", &id);
+    let group = app.identity.provisioned_group(id).await?;
+    Ok(shown(
+        &selection,
+        resource::group(&group, &base(&app, &headers)),
+    ))
+}
+
+/// Replaces what is known of a group: who is not among its members leaves it.
+#[utoipa::path(put, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = Object,
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn put_scim_group(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    query: Result<Query<SelectionQuery>, QueryRejection>,
+    body: Body,
+) -> Reply {
+    let selection = selection(query)?;
+    audited.target("group", &id);
+    let attributes = GROUP.read(&object(body)?)?;
+    let change = move |_: &ProvisionedGroup| resource::group_provision(attributes);
+    let group = app.identity.change_provisioned_group(id, change).await?;
+    note_group(&audited, &group);
+    Ok(shown(
+        &selection,
+        resource::group(&group, &base(&app, &headers)),
+    ))
+}
+
+/// Changes a group: above all, who is in it.
+#[utoipa::path(patch, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = Object,
+    responses((status = 200, body = Object, content_type = "application/scim+json"),
+        (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn patch_scim_group(
+    State(app): State<AppState>,
+    audited: Audited,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    query: Result<Query<SelectionQuery>, QueryRejection>,
+    body: Body,
+) -> Reply {
+    let selection = selection(query)?;
+    audited.target("group", &id);
+    let request = Value::Object(object(body)?);
+    let change = move |before: &ProvisionedGroup| -> Result<_, Error> {
+        let mut attributes = resource::group_attributes(before);
+        patch::apply(&GROUP, &mut attributes, &request)?;
+        resource::group_provision(attributes)
+    };
+    let group = app.identity.change_provisioned_group(id, change).await?;
+    note_group(&audited, &group);
+    Ok(shown(
+        &selection,
+        resource::group(&group, &base(&app, &headers)),
+    ))
+}
+
+/// Deletes a group. Documents that name it as a reader keep the name.
+#[utoipa::path(delete, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path)),
+    responses((status = 204), (status = "default", body = Object, content_type = "application/scim+json")))]
+pub async fn delete_scim_group(
+    State(app): State<AppState>,
+    audited: Audited,
+    Path(id): Path<String>,
+) -> Reply {
+    audited.target("group", &id);
+    let group = app.identity.provisioned_group(id).await?;
+    audited.detail("name", group.name.as_str());
+    app.identity.delete_group(&group.name).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Returns one page of the resources that a request asks for.
+async fn search(
+    app: &App,
+    audited: &Audited,
+    schemas: &[&'static Schema],
+    request: SearchRequest,
+    base: &str,
+) -> Reply {
+    let selection = Selection::new(request.attributes, request.excluded_attributes)?;
+    let filter = request.filter.filter(|text| !text.trim().is_empty());
+    let filter = filter.as_deref().map(filter::parse).transpose()?;
+    let mut found = Vec::new();
+    for schema in schemas {
+        let all: Vec<Attributes> = if **schema == USER {
+            let users = app.identity.provisioned_users().await?;
+            users
+                .iter()
+                .map(|user| resource::user(user, base))
+                .collect()
+        } else {
+            let groups = app.identity.provisioned_groups().await?;
+            groups
+                .iter()
+                .map(|group| resource::group(group, base))
+                .collect()
+        };
+        found.extend(all.into_iter().filter(|one| {
+            filter
+                .as_ref()
+                .is_none_or(|filter| filter::matches(schema, filter, one))
+        }));
+    }
+    let total = found.len();
+    let whole = |number: i64| usize::try_from(number).unwrap_or(0);
+    let start = request.start_index.map_or(1, whole).max(1);
+    let count = request.count.map_or(DEFAULT_COUNT, whole).min(MAX_COUNT);
+    let page = found.into_iter().skip(start - 1).take(count);
+    let page: Vec<Value> = page
+        .map(|one| Value::Object(selection.apply(one)))
+        .collect();
+    audited.items(page.len());
+    Ok(list(page, start, total))
+}
+
+fn list(page: Vec<Value>, start: usize, total: usize) -> Response {
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
+        "totalResults": total,
+        "startIndex": start,
+        "itemsPerPage": page.len(),
+        "Resources": page,
+    });
+    reply(StatusCode::OK, &body)
+}
+
+fn shown(selection: &Selection, resource: Attributes) -> Response {
+    reply(StatusCode::OK, &Value::Object(selection.apply(resource)))
+}
+
+fn created(selection: &Selection, resource: Attributes) -> Response {
+    let location = resource.get("meta").and_then(|meta| meta.get("location"));
+    let location = location
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let body = Value::Object(selection.apply(resource));
+    (
+        [(header::LOCATION, location)],
+        reply(StatusCode::CREATED, &body),
+    )
+        .into_response()
+}
+
+fn reply(status: StatusCode, body: &Value) -> Response {
+    let headers = [(header::CONTENT_TYPE, CONTENT_TYPE)];
+    (status, headers, body.to_string()).into_response()
+}
+
+/// Returns the address of SCIM, as the directory knows it.
+fn base(app: &App, headers: &HeaderMap) -> String {
+    let public = app.config.auth.public_url.trim_end_matches('/');
+    if !public.is_empty() {
+        return format!("{public}/scim/v2");
+    }
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    format!("http://{}/scim/v2", host.unwrap_or("localhost"))
+}
+
+fn note_user(audited: &Audited, user: &ProvisionedUser) {
+    audited.target("user", &user.user.id.to_string());
+    audited.detail("name", user.user.name.as_str());
+    audited.detail("active", user.user.active);
+}
+
+fn note_group(audited: &Audited, group: &ProvisionedGroup) {
+    audited.target("group", &group.id);
+    audited.detail("name", group.name.as_str());
+    audited.detail("n_members", group.members.len());
+}
+
+fn object(body: Body) -> Result<Attributes, Error> {
+    match body {
+        Ok(axum::Json(Value::Object(object))) => Ok(object),
+        Ok(_) => Err(Error::syntax("send a JSON object")),
+        Err(rejection) => Err(Error::refused(
+            rejection.status().as_u16(),
+            "invalidSyntax",
+            rejection.body_text(),
+        )),
+    }
+}
+
+fn search_request(body: Body) -> Result<SearchRequest, Error> {
+    let body = Value::Object(object(body)?);
+    serde_json::from_value(body).map_err(|error| Error::syntax(error.to_string()))
+}
+
+fn list_request(query: Result<Query<ListQuery>, QueryRejection>) -> Result<SearchRequest, Error> {
+    let Query(query) = query.map_err(|rejection| Error::value(rejection.body_text()))?;
+    Ok(SearchRequest {
+        attributes: split(query.attributes.as_deref()),
+        excluded_attributes: split(query.excluded_attributes.as_deref()),
+        filter: query.filter,
+        start_index: query.start_index,
+        count: query.count,
+    })
+}
+
+fn selection(query: Result<Query<SelectionQuery>, QueryRejection>) -> Result<Selection, Error> {
+    let Query(query) = query.map_err(|rejection| Error::value(rejection.body_text()))?;
+    Selection::new(
+        split(query.attributes.as_deref()),
+        split(query.excluded_attributes.as_deref()),
+    )
+}
+
+fn missing(id: &str) -> Error {
+    Error::refused(404, "", format!("there is no `{id}`"))
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(Refusal {
+                status,
+                kind,
+                detail,
+            }) => {
+                let body = error_body(status, kind, &detail);
+                let status = StatusCode::from_u16(status);
+                reply(status.unwrap_or(StatusCode::BAD_REQUEST), &body)
+            }
+            // Written by the layer that writes all failures.
+            Self::Failed(error) => ApiError::from(error).into_response(),
+        }
+    }
+}
