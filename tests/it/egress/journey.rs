@@ -16,8 +16,8 @@ const GENERATOR: &str = "smollm2-135m-instruct";
 const START: Duration = Duration::from_secs(180);
 
 /// A machine on which kura is installed and used.
-pub struct Journey<'a> {
-    pub kura: Kura,
+pub(super) struct Journey<'a> {
+    pub(super) kura: Kura,
     network: &'a Network,
     /// Where traces go, if commands are traced.
     traces: RefCell<Option<PathBuf>>,
@@ -34,7 +34,7 @@ struct Running {
 }
 
 impl<'a> Journey<'a> {
-    pub fn new(network: &'a Network) -> Self {
+    pub(super) fn new(network: &'a Network) -> Self {
         let kura = Kura::new();
         let installed = kura.path("installed");
         let kura = kura
@@ -50,7 +50,7 @@ impl<'a> Journey<'a> {
     }
 
     /// Traces all commands from now on; returns the folder with the traces.
-    pub fn trace(&self, name: &str) -> PathBuf {
+    pub(super) fn trace(&self, name: &str) -> PathBuf {
         let folder = self.kura.path(name);
         fs_err::create_dir_all(&folder).unwrap();
         self.traces.replace(Some(folder.clone()));
@@ -58,7 +58,7 @@ impl<'a> Journey<'a> {
     }
 
     /// Goes all the way; returns the port that the server listened on.
-    pub fn travel(&self) -> u16 {
+    pub(super) fn travel(&self) -> u16 {
         self.install();
         let server = self.serve();
         self.ingest();
@@ -107,9 +107,7 @@ impl<'a> Journey<'a> {
             let bytes = fs_err::read(fixture("handbook").join(name)).unwrap();
             self.kura.write(&format!("docs/{name}"), bytes);
         }
-        let ingested = self.run(&["ingest", "docs", "--collection", "handbook"]);
-        // Of the mail only the header can be read: what is outside of it stays there.
-        assert!([0, 3].contains(&ingested.code), "{ingested:?}");
+        self.done(&["ingest", "docs", "--collection", "handbook"]);
     }
 
     fn ask(&self, server: &Running) {
@@ -119,7 +117,7 @@ impl<'a> Journey<'a> {
         assert!(found.to_string().contains("50 euros"), "{found}");
         let question = "How long does parental leave last?";
         let answer = self.run(&["ask", question, "--json"]).json();
-        assert_eq!(answer["outcome"], "answered", "{answer}");
+        assert_eq!(answer["outcome"], "grounded", "{answer}");
         self.done(&["explain", "parental leave"]);
         let page = self.curl(&[&format!("{}/", server.url)]);
         assert!(page.contains("<html"), "{page}");
@@ -179,7 +177,7 @@ impl<'a> Journey<'a> {
     }
 
     /// Runs a command in the network.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(super) fn run(&self, args: &[&str]) -> Output {
         self.run_at(&self.kura.path("data"), args)
     }
 
@@ -196,7 +194,7 @@ impl<'a> Journey<'a> {
     }
 
     /// Returns a command in the network that is not yet started.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         self.inside(&self.kura.command_at(&self.kura.path("data"), args))
     }
 

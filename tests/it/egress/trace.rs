@@ -12,21 +12,21 @@ const CALLS: &str = "trace=socket,connect,bind,sendto,sendmsg,sendmmsg,io_uring_
 
 /// What was seen of some processes.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub(super) struct Seen {
     /// `address port` of each peer by IP.
-    pub peers: BTreeSet<(IpAddr, u16)>,
+    pub(super) peers: BTreeSet<(IpAddr, u16)>,
     /// Paths of sockets in the file system that were connected to.
-    pub unix: BTreeSet<String>,
+    pub(super) unix: BTreeSet<String>,
     /// Ways past this look that were opened.
-    pub io_uring: u64,
+    pub(super) io_uring: u64,
     /// Processes and threads that read documents, once they were what they are.
-    pub workers: BTreeSet<u32>,
+    pub(super) workers: BTreeSet<u32>,
     /// What these did in matters of the network, and were not denied.
-    pub by_workers: Vec<String>,
+    pub(super) by_workers: Vec<String>,
 }
 
 /// Returns the programs under which another one is to be started, so that `file` has what it did.
-pub fn strace(file: &Path) -> Vec<OsString> {
+pub(super) fn strace(file: &Path) -> Vec<OsString> {
     let mut wrap: Vec<OsString> = vec![kura_tests::network::tool("strace").into()];
     // Only these calls are slowed down. What a worker's own filter denies is not even told.
     wrap.extend(
@@ -50,7 +50,7 @@ pub fn strace(file: &Path) -> Vec<OsString> {
 
 impl Seen {
     /// Reads all traces of a folder.
-    pub fn read(folder: &Path) -> Self {
+    pub(super) fn read(folder: &Path) -> Self {
         let mut seen = Self::default();
         let mut files: Vec<PathBuf> = fs_err::read_dir(folder)
             .unwrap()
@@ -65,7 +65,7 @@ impl Seen {
     }
 
     /// Adds what one `strace` wrote.
-    pub fn add(&mut self, trace: &str) {
+    pub(super) fn add(&mut self, trace: &str) {
         let mut parents: HashMap<u32, u32> = HashMap::new();
         let mut workers: BTreeSet<u32> = BTreeSet::new();
         for line in trace.lines() {
