@@ -6,7 +6,7 @@ export KURA_TEST_VENV ?= $(HOME)/.cache/kura/test-venv
 # Recorded with every evaluation.
 export KURA_GIT_COMMIT := $(shell git describe --always --abbrev=40 --dirty 2>/dev/null)
 
-.PHONY: demo stop test nightly check fmt web build models models-test openapi deps deps-test cuda
+.PHONY: demo stop test nightly check fmt web build models models-test openapi deps deps-test cuda supply-chain sbom release
 
 ## Installs, fetches models, builds, indexes the sample handbook, answers two questions, leaves the server up.
 demo: deps models
@@ -64,3 +64,15 @@ deps-test:
 ## One binary for machines with and without an NVIDIA GPU. Needs no GPU to build; see docs/GPU.md.
 cuda: web
 	deploy/cuda.sh
+
+## Licenses, bans and sources of all dependencies (deny.toml); with KURA_ADVISORY_DB=DIR known vulnerabilities, too.
+supply-chain:
+	deploy/supply-chain.sh check
+
+## Bills of materials (CycloneDX) of the binary and of the page.
+sbom:
+	deploy/supply-chain.sh sbom
+
+## The binary with the list of its crates inside, for `cargo audit bin`.
+release: web
+	deploy/supply-chain.sh release

@@ -20,6 +20,12 @@ if [ "${1:-run}" = test ]; then
 	command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
 	# Not `grep -q`: it ends early, and the pipe that breaks then counts as a failure.
 	fc-list 2>/dev/null | grep -i cjk >/dev/null || missing+=(fontconfig fonts-noto-cjk)
+	# Proof that nothing leaves needs root for network namespaces; without it those tests say that they did not run.
+	if [ "$(id -u)" -eq 0 ]; then
+		[ -x /usr/sbin/nft ] || command -v nft >/dev/null || missing+=(nftables)
+		[ -x /usr/sbin/ip ] || command -v ip >/dev/null || missing+=(iproute2)
+		command -v strace >/dev/null || missing+=(strace)
+	fi
 	# Power cuts need root and devices that not every machine gives; without them that test says that it did not run.
 	if [ "$(id -u)" -eq 0 ] && [ -e /dev/fuse ] && [ -e /dev/loop-control ]; then
 		command -v nbdkit >/dev/null || missing+=(nbdkit)

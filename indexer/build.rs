@@ -37,6 +37,7 @@ fn locate() -> Result<PathBuf, String> {
 /// Asks cargo, the only one who knows where a dependency's sources lie.
 fn crate_manifest() -> Result<String, String> {
     let env = |name: &str| std::env::var(name).map_err(|_| format!("`{name}` is not set"));
+    #[expect(clippy::disallowed_methods, reason = "it runs when kura is built")]
     let output = Command::new(env("CARGO")?)
         // Not `--offline`: the resolution includes what only tests depend on, which a plain build on a bare machine has not
         // fetched. Nothing is asked of the network when all of it is there.

@@ -82,6 +82,7 @@ pub(crate) fn pull(
                     repo,
                     revision,
                     paths,
+                    egress: registry.egress(),
                 },
                 &files,
                 progress,

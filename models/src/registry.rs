@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use kura_egress::Egress;
 use serde::{Deserialize, Serialize};
 
 use crate::fetch::{self, PackageClient, Progress};
@@ -37,6 +38,7 @@ pub struct Registry {
     specs: BTreeMap<ModelId, ModelSpec>,
     hub: String,
     packages: PackageClient,
+    egress: Egress,
 }
 
 /// A model whose files are all there.
@@ -137,6 +139,7 @@ impl Registry {
             specs,
             hub: DEFAULT_HUB.to_owned(),
             packages: PackageClient::default(),
+            egress: Egress::offline(),
         })
     }
 
@@ -152,6 +155,17 @@ impl Registry {
     pub fn with_package_client(mut self, client: PackageClient) -> Self {
         self.packages = client;
         self
+    }
+
+    /// Lets [`Registry::pull`] connect to other machines; without it, to this one only.
+    #[must_use]
+    pub fn with_egress(mut self, egress: Egress) -> Self {
+        self.egress = egress;
+        self
+    }
+
+    pub(crate) fn egress(&self) -> &Egress {
+        &self.egress
     }
 
     /// Returns the folder that models are installed in.

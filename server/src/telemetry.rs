@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -14,6 +15,10 @@ use std::time::Instant;
 const BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,
 ];
+
+/// Connections opened, and refused.
+pub const EGRESS_OPENED: &str = "kura_egress_connections_total";
+pub const EGRESS_REFUSED: &str = "kura_egress_refused_total";
 
 /// Engines whose own chatter says nothing to an operator; naming them in `log.level` brings it back.
 const QUIET: &str = "qdrant_edge=error,tantivy=warn,lopdf=error,pdf_extract=error";
@@ -54,6 +59,36 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         .context("cannot start metrics")?;
     describe();
     Ok(handle.insert(installed).clone())
+}
+
+/// Returns what this process has connected to, as Prometheus reads it.
+#[must_use]
+pub fn egress() -> String {
+    let counts = kura_egress::counts();
+    let mut text = String::new();
+    let mut counter = |name: &str, help: &str, value: fn(&kura_egress::Count) -> u64| {
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n");
+        for count in &counts {
+            let peer = count.peer.replace(['"', '\\', '\n'], "_");
+            let _ = writeln!(
+                text,
+                "{name}{{purpose=\"{}\",peer=\"{peer}\"}} {}",
+                count.purpose.name(),
+                value(count)
+            );
+        }
+    };
+    counter(
+        EGRESS_OPENED,
+        "connections that kura opened, by peer",
+        |count| count.opened,
+    );
+    counter(
+        EGRESS_REFUSED,
+        "connections that network.allow refused, by peer",
+        |count| count.refused,
+    );
+    text
 }
 
 /// Layer: counts requests and measures the time until their answer begins.

@@ -11,6 +11,7 @@ mod binary;
 mod http;
 mod log;
 pub mod models;
+pub mod network;
 pub mod power;
 mod slow;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Progress;
 use crate::{Error, ModelSpec, Result};
+use kura_egress::{Egress, Http, HttpOptions, Purpose};
 
 /// Where to fetch from.
 pub(super) struct Repository<'a> {
@@ -15,6 +16,8 @@ pub(super) struct Repository<'a> {
     pub(super) revision: &'a str,
     /// Installed name to path, where the two differ.
     pub(super) paths: &'a BTreeMap<String, String>,
+    /// Where connections may lead.
+    pub(super) egress: &'a Egress,
 }
 
 const CHUNK: usize = 1 << 17;
@@ -28,7 +31,7 @@ pub(super) fn fetch(
     folder: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
-    let agent = agent();
+    let http = http(repository.egress);
     for file in &spec.files {
         if folder.join(&file.name).is_file() {
             continue;
@@ -47,7 +50,7 @@ pub(super) fn fetch(
             reason,
         };
         let part = folder.join(format!("{}.part", file.name));
-        download(&agent, &url, &part, &mut tell).map_err(failed)?;
+        download(&http, &url, &part, &mut tell).map_err(failed)?;
         let size = fs_err::metadata(&part)?.len();
         if let Some(expected) = file.size_bytes.filter(|&e| e > size) {
             return Err(failed(format!(
@@ -75,30 +78,27 @@ fn split_foreign(path: &str) -> Option<(&str, &str, &str)> {
     Some((repo, revision, path))
 }
 
-fn agent() -> ureq::Agent {
-    // The proxy is taken from the environment, the certificates from the operating system.
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(Duration::from_secs(30)))
-        .timeout_recv_response(Some(Duration::from_secs(60)))
-        .tls_config(
-            ureq::tls::TlsConfig::builder()
-                .root_certs(ureq::tls::RootCerts::PlatformVerifier)
-                .build(),
-        )
-        .build()
-        .into()
+/// The hub sends requests on to the servers that keep the files.
+fn http(egress: &Egress) -> Http {
+    let options = HttpOptions {
+        redirects: 10,
+        proxy_from_env: true,
+        connect: Some(Duration::from_secs(30)),
+        answer: Some(Duration::from_secs(60)),
+        ..HttpOptions::default()
+    };
+    egress.http(Purpose::Models, &options)
 }
 
 /// Fetches `url` into `part`, going on where an earlier call stopped.
 fn download(
-    agent: &ureq::Agent,
+    http: &Http,
     url: &str,
     part: &Path,
     tell: &mut dyn FnMut(u64, Option<u64>),
 ) -> std::result::Result<(), String> {
     let have = fs_err::metadata(part).map_or(0, |m| m.len());
-    let mut request = agent.get(url);
+    let mut request = http.get(url);
     if have > 0 {
         request = request.header("range", format!("bytes={have}-"));
     }
@@ -123,7 +123,7 @@ fn download(
         416 if range.as_deref().is_some_and(|r| r == format!("bytes */{have}")) => return Ok(()),
         206 | 416 if have > 0 => {
             fs_err::remove_file(part).map_err(|e| e.to_string())?;
-            return download(agent, url, part, tell);
+            return download(http, url, part, tell);
         }
         401 | 403 => return Err("the hub refuses it (HTTP 401 or 403): accept the license there and use a mirror or `kura models import`".to_owned()),
         404 => return Err("the hub does not have it (HTTP 404); check repository, revision and path in registry.toml".to_owned()),

@@ -47,6 +47,15 @@ pub(super) fn fetch(
     folder: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
+    if !registry.egress().is_everywhere() {
+        return Err(Error::Fetch {
+            id: spec.id.0.clone(),
+            what: members.first().map(|member| member.package.clone()).unwrap_or_default(),
+            reason: "the package client asks whatever index it is configured for, and kura may not go everywhere; use \
+                     `kura models pull` or `kura models import`"
+                .to_owned(),
+        });
+    }
     let wheels = folder.join("wheels");
     let assembled = folder.join("assembled");
     fs_err::create_dir_all(&wheels)?;
@@ -200,6 +209,7 @@ impl PackageClient {
             let Some((program, arguments)) = command.split_first() else {
                 continue;
             };
+            #[expect(clippy::disallowed_methods, reason = "asked for in `fetch`")]
             let output = Command::new(program)
                 .args(arguments)
                 .args([

@@ -1,5 +1,7 @@
 //! `kura doctor`
 
+mod egress;
+
 use super::backend::blocking;
 use super::{Outcome, print_json};
 use crate::app;
@@ -20,6 +22,9 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Show instead where connections may lead, which there were, and how the processes that read documents are confined.
+    #[arg(long)]
+    egress: bool,
 }
 
 /// How one thing stands.
@@ -44,6 +49,9 @@ enum CheckStatus {
 /// # Errors
 /// Only when the report cannot be printed.
 pub async fn run(flags: &Flags, args: &Args) -> anyhow::Result<Outcome> {
+    if args.egress {
+        return egress::run(flags, args.json).await;
+    }
     let checks = examine(flags).await;
     let broken = checks
         .iter()

@@ -4,6 +4,7 @@ use super::{Outcome, print_json, progress_bar};
 use crate::app;
 use crate::config::Config;
 use indicatif::{HumanBytes, ProgressBar};
+use kura_egress::Egress;
 use kura_models::Progress;
 use kura_models::registry::{InstallState, Listed, Manifest};
 use kura_models::{ModelKind, Registry};
@@ -28,7 +29,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Fetch and install models. The only command that uses the network.
+    /// Fetch and install models. The only command that may go to any host, whatever `network.allow` says.
     Pull {
         /// Names of the models.
         #[arg(required = true, value_name = "NAME")]
@@ -93,7 +94,10 @@ pub fn run(config: &Config, args: Args) -> anyhow::Result<Outcome> {
     let registry = app::registry(&config)?;
     match args.command {
         Command::List { json } => list(&config, &registry, json),
-        Command::Pull { names, json } => pull(&registry, &names, json),
+        Command::Pull { names, json } => {
+            // Whoever runs this asks for it; the server never does.
+            pull(&registry.with_egress(Egress::everywhere()), &names, json)
+        }
         Command::Verify { names, json } => verify(&registry, names, json),
         Command::Import { path, json } => {
             let installed = registry.import(&path)?;

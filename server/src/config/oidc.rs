@@ -1,6 +1,7 @@
 //! `[auth.oidc]`: single sign-on at an `OpenID` Connect provider.
 
 use crate::identity::Role;
+use kura_egress::{Egress, Peer};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use url::{Host, Url};
@@ -55,6 +56,28 @@ impl OidcConfig {
     #[must_use]
     pub fn is_on(&self) -> bool {
         !self.issuer.is_empty()
+    }
+
+    /// Returns whom signing in leads to; nobody if it is off.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Peer> {
+        if !self.is_on() {
+            return Vec::new();
+        }
+        let others = self.hosts.iter().map(|host| format!("https://{host}"));
+        let urls = std::iter::once(self.issuer.clone()).chain(others);
+        // What is no address was refused when the configuration was loaded.
+        urls.flat_map(|url| Peer::of_url(&url)).collect()
+    }
+
+    /// Returns where signing in may connect to, which is nowhere else: the issuer's host and `hosts`.
+    #[must_use]
+    pub fn egress(&self) -> Egress {
+        let issuer = Url::parse(&self.issuer).ok();
+        let issuer = issuer.as_ref().and_then(Url::host_str);
+        let hosts = self.hosts.iter().map(String::as_str).chain(issuer);
+        // What is no host was refused when the configuration was loaded.
+        Egress::to(hosts.flat_map(str::parse).collect())
     }
 
     /// Returns the groups of kura that a group of the provider stands for, beside those with the prefix.

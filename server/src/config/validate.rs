@@ -138,6 +138,15 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
     for (key, problem) in auth.oidc.problems(&auth.public_url) {
         require(false, &format!("auth.oidc.{key}"), problem);
     }
+    for rule in &config.network.allow {
+        let parsed = rule.parse::<kura_egress::Rule>();
+        let problem = parsed.err().map(|error| error.to_string());
+        require(
+            problem.is_none(),
+            "network.allow",
+            problem.unwrap_or_default(),
+        );
+    }
     let models = &config.models;
     require(
         !models.embedder.is_empty(),

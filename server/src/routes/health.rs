@@ -2,7 +2,7 @@
 
 use crate::app::AppState;
 use crate::error::ApiError;
-use crate::sync;
+use crate::{sync, telemetry};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -104,5 +104,6 @@ pub async fn metrics(State(app): State<AppState>) -> Result<impl IntoResponse, A
     app.metrics.run_upkeep();
     let mut text = app.metrics.render();
     text.push_str(&sync::metrics(&app.pipeline).await?);
+    text.push_str(&telemetry::egress());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

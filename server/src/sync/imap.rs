@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use connection::{Connection, Secret, Server, Trouble};
 use futures::stream::BoxStream;
 use jiff::civil::Date;
+use kura_egress::{Egress, Peer};
 use kura_indexer::Pipeline;
 use kura_indexer::catalog::SourceId;
 use kura_indexer::sync::{Connector, Failure, Fetched, Item, Standing};
@@ -52,6 +53,7 @@ struct Reader {
     before: HashMap<String, Noted>,
     /// What is known of messages.
     known: Option<(Arc<Pipeline>, SourceId, Handle)>,
+    egress: Egress,
     max_bytes: u64,
     held: Mutex<Held>,
     listed: Mutex<Option<Listed>>,
@@ -93,14 +95,11 @@ impl Imap {
         globs: Globs,
         known_root: Option<&str>,
         known: Option<(Arc<Pipeline>, SourceId)>,
+        egress: &Egress,
         max_bytes: u64,
     ) -> Result<Self, Failure> {
         let address = address(&mailbox)?;
-        let host = address.host_str().unwrap_or_default();
-        let port = address.port().unwrap_or(match mailbox.encryption {
-            Encryption::Tls => 993,
-            Encryption::Starttls | Encryption::None => 143,
-        });
+        let peer = peer(&mailbox, &address);
         if mailbox.password_file.is_some() == mailbox.token_file.is_some() {
             return Err(Failure(
                 "a file with the password is needed, or one with an access token, and not both"
@@ -132,11 +131,8 @@ impl Imap {
             .and_then(|root| root.split_once('\n'))
             .and_then(|(_, noted)| serde_json::from_str(noted).ok());
         Ok(Self(Arc::new(Reader {
-            host: host
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .to_owned(),
-            port,
+            host: peer.host().to_owned(),
+            port: peer.port(),
             since: since.transpose()?,
             patterns,
             address,
@@ -145,6 +141,7 @@ impl Imap {
             globs,
             before: before.unwrap_or_default(),
             known: known.map(|(pipeline, id)| (pipeline, id, Handle::current())),
+            egress: egress.clone(),
             max_bytes,
             held: Mutex::new(Held::Closed),
             listed: Mutex::default(),
@@ -423,6 +420,7 @@ impl Reader {
 
     fn connect(&self, held: &mut Held) -> Result<Box<Session>, Trouble> {
         let server = Server {
+            egress: &self.egress,
             host: &self.host,
             port: self.port,
             encryption: self.mailbox.encryption,
@@ -490,6 +488,22 @@ fn parts(key: &str) -> Option<(&str, u32, u32)> {
 }
 
 /// Returns the mailbox's address.
+/// Returns whom reading a mailbox connects to; `None` if the mailbox is described wrongly.
+pub(super) fn peer_of(mailbox: &ImapMailbox) -> Option<Peer> {
+    address(mailbox).ok().map(|address| peer(mailbox, &address))
+}
+
+fn peer(mailbox: &ImapMailbox, address: &Url) -> Peer {
+    let port = match mailbox.encryption {
+        Encryption::Tls => 993,
+        Encryption::Starttls | Encryption::None => 143,
+    };
+    Peer::new(
+        address.host_str().unwrap_or_default(),
+        address.port().unwrap_or(port),
+    )
+}
+
 fn address(mailbox: &ImapMailbox) -> Result<Url, Failure> {
     let wrong = |reason: &str| {
         let host = &mailbox.host;

@@ -1,5 +1,7 @@
 //! What kinds of places there are, and what each needs.
 
+use super::imap;
+use kura_egress::{NotAnAddress, Peer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -211,6 +213,46 @@ impl Place {
         }
     }
 
+    /// Returns whom reading it connects to.
+    ///
+    /// # Errors
+    /// When that cannot be told, because an address cannot be one: then nobody may be connected to.
+    pub fn peers(&self) -> Result<Vec<Peer>, NotAnAddress> {
+        let mut peers = match self {
+            Self::Folder { .. } => Vec::new(),
+            Self::Git { url, .. } if url.starts_with('/') || url.starts_with("file://") => {
+                Vec::new()
+            }
+            Self::Git { url, .. } => vec![Peer::of_url(url)?],
+            Self::Web(site) => {
+                let schemes = site.urls.iter().filter_map(|url| url.split_once("://"));
+                // A host is asked with the scheme of whatever leads there.
+                let others = schemes.flat_map(|(scheme, _)| {
+                    let hosts = site.hosts.iter();
+                    hosts.map(move |host| format!("{scheme}://{host}"))
+                });
+                let all = site.urls.iter().cloned().chain(others);
+                all.map(|url| Peer::of_url(&url))
+                    .collect::<Result<_, _>>()?
+            }
+            Self::S3(bucket) => {
+                let peer = Peer::of_url(&bucket.endpoint)?;
+                vec![if bucket.virtual_host {
+                    Peer::new(&format!("{}.{}", bucket.bucket, peer.host()), peer.port())
+                } else {
+                    peer
+                }]
+            }
+            Self::Imap(mailbox) => {
+                let address = format!("imap://{}", mailbox.host);
+                vec![imap::peer_of(mailbox).ok_or(NotAnAddress(address))?]
+            }
+        };
+        peers.sort();
+        peers.dedup();
+        Ok(peers)
+    }
+
     /// Returns whether looking is cheap and bothers nobody else, so that it is done at every start.
     #[must_use]
     pub fn is_local(&self) -> bool {
@@ -259,6 +301,48 @@ mod tests {
         });
         let place: Place = serde_json::from_value(mailbox).unwrap();
         assert_eq!(place.default_name(), "support-example.com");
+    }
+
+    #[test]
+    fn a_place_says_whom_it_connects_to() {
+        for (place, peers) in [
+            (
+                serde_json::json!({"kind": "folder", "path": "/srv"}),
+                vec![],
+            ),
+            (
+                serde_json::json!({"kind": "git", "url": "ssh://git@host.example/a.git"}),
+                vec!["host.example:22"],
+            ),
+            (
+                serde_json::json!({"kind": "git", "url": "/srv/a.git"}),
+                vec![],
+            ),
+            (
+                serde_json::json!({"kind": "web", "urls": ["https://b.example/x", "https://b.example/y"], "hosts": ["a.example:8443"]}),
+                vec!["a.example:8443", "b.example:443"],
+            ),
+            (
+                serde_json::json!({"kind": "s3", "endpoint": "http://s3.example:9000", "bucket": "papers", "virtual_host": true}),
+                vec!["papers.s3.example:9000"],
+            ),
+            (
+                serde_json::json!({"kind": "imap", "host": "mail.example", "user": "me", "encryption": "starttls"}),
+                vec!["mail.example:143"],
+            ),
+        ] {
+            let place: Place = serde_json::from_value(place).unwrap();
+            let found: Vec<String> = place
+                .peers()
+                .unwrap()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(found, peers, "{place:?}");
+        }
+        let unclear = serde_json::json!({"kind": "git", "url": "https://host.example:99999/a.git"});
+        let unclear: Place = serde_json::from_value(unclear).unwrap();
+        assert!(unclear.peers().is_err());
     }
 
     #[test]

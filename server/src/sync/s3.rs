@@ -8,6 +8,7 @@ use super::place::{S3Bucket, Settings};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
+use kura_egress::{Egress, Http, HttpOptions, Purpose};
 use kura_indexer::sync::{Connector, Failure, Fetched, Item, Standing};
 use sign::{Keys, Request};
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ const LISTING_BYTES: u64 = 16 << 20;
 pub struct S3(Arc<Reader>);
 
 struct Reader {
-    agent: ureq::Agent,
+    agent: Http,
     scheme: String,
     /// With the port, if it is not the scheme's own.
     host: String,
@@ -48,6 +49,7 @@ impl S3 {
         place: S3Bucket,
         settings: Settings,
         globs: Globs,
+        egress: &Egress,
         max_bytes: u64,
     ) -> Result<Self, Failure> {
         let endpoint = Url::parse(&place.endpoint)
@@ -88,22 +90,16 @@ impl S3 {
         } else {
             (format!("{host}{port}"), format!("{path}/{}/", place.bucket))
         };
-        let tls = ureq::tls::TlsConfig::builder()
-            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
-            .build();
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
+        let options = HttpOptions {
             // A signed request is for one host.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(TIMEOUT))
-            .timeout_recv_response(Some(TIMEOUT))
-            .timeout_recv_body(Some(10 * TIMEOUT))
-            .proxy(None)
-            .tls_config(tls)
-            .build();
+            redirects: 0,
+            connect: Some(TIMEOUT),
+            answer: Some(TIMEOUT),
+            body: Some(10 * TIMEOUT),
+            ..HttpOptions::default()
+        };
         Ok(Self(Arc::new(Reader {
-            agent: config.into(),
+            agent: egress.http(Purpose::Source, &options),
             scheme: endpoint.scheme().to_owned(),
             host,
             base,

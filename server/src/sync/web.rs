@@ -7,6 +7,8 @@ use super::listing::{Found, listing};
 use super::place::{Settings, WebSite};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use kura_egress::types::header::{self, HeaderMap};
+use kura_egress::{Egress, Http, HttpError, HttpOptions, Purpose};
 use kura_indexer::Pipeline;
 use kura_indexer::catalog::SourceId;
 use kura_indexer::sync::{Connector, Failure, Fetched, Item, Standing};
@@ -19,7 +21,6 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use texting_robots::Robot;
 use tokio::runtime::Handle;
-use ureq::http::header::{self, HeaderMap};
 use url::Url;
 
 const USER_AGENT: &str = concat!("kura/", env!("CARGO_PKG_VERSION"));
@@ -39,7 +40,7 @@ const URL_BYTES: usize = 900;
 pub struct Web(Arc<Crawl>);
 
 struct Crawl {
-    agent: ureq::Agent,
+    agent: Http,
     site: WebSite,
     start: Vec<Url>,
     /// `host` or `host:port`.
@@ -104,6 +105,7 @@ impl Web {
         settings: Settings,
         globs: Globs,
         known: Option<(Arc<Pipeline>, SourceId)>,
+        egress: &Egress,
         max_bytes: u64,
     ) -> Result<Self, Failure> {
         let start = site
@@ -122,20 +124,15 @@ impl Web {
             .map(|host| host.to_ascii_lowercase())
             .collect();
         hosts.extend(start.iter().map(authority));
-        let tls = ureq::tls::TlsConfig::builder()
-            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
-            .build();
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(TIMEOUT))
-            .user_agent(USER_AGENT)
-            .proxy(None)
-            .tls_config(tls)
-            .build();
+        let options = HttpOptions {
+            user_agent: Some(USER_AGENT),
+            // They are looked at here.
+            redirects: 0,
+            total: Some(TIMEOUT),
+            ..HttpOptions::default()
+        };
         Ok(Self(Arc::new(Crawl {
-            agent: config.into(),
+            agent: egress.http(Purpose::Source, &options),
             site,
             start,
             hosts,
@@ -433,7 +430,7 @@ impl Crawl {
                 etag: text(&headers, header::ETAG),
                 modified: text(&headers, header::LAST_MODIFIED),
             },
-            Err(ureq::Error::BodyExceedsLimit(_)) => Answer::TooLarge,
+            Err(HttpError::BodyExceedsLimit(_)) => Answer::TooLarge,
             Err(error) => Answer::Unreadable(error.to_string()),
         }
     }

@@ -185,6 +185,10 @@ struct Pipes {
 
 impl Worker {
     async fn start(program: &Path, arguments: &[OsString]) -> Result<Self> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "kura itself, which then can open no socket"
+        )]
         let mut child = Command::new(program)
             .args(arguments)
             // Nothing of the server's environment, which may hold secrets.

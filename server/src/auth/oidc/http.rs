@@ -2,6 +2,7 @@
 //! an answer points.
 
 use crate::config::{OidcConfig, is_loopback};
+use kura_egress::{HttpError, HttpOptions, Purpose};
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -36,7 +37,7 @@ pub(super) enum Error {
 /// Asks a provider.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
-    agent: ureq::Agent,
+    agent: kura_egress::Http,
     hosts: BTreeSet<String>,
     /// Whether the provider is on this machine, where http does as well.
     is_local: bool,
@@ -45,21 +46,14 @@ pub(super) struct Http {
 impl Http {
     /// Prepares to ask the hosts of this configuration.
     pub(super) fn new(config: &OidcConfig, issuer: &Url) -> Self {
-        let tls = ureq::tls::TlsConfig::builder()
-            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
-            .build();
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(TIMEOUT))
-            .user_agent(USER_AGENT)
-            .proxy(None)
-            .tls_config(tls)
-            .build();
+        let options = HttpOptions {
+            user_agent: Some(USER_AGENT),
+            total: Some(TIMEOUT),
+            ..HttpOptions::default()
+        };
         let own = issuer.host_str().map(str::to_owned);
         Self {
-            agent: agent.into(),
+            agent: config.egress().http(Purpose::SignIn, &options),
             hosts: config.hosts.iter().cloned().chain(own).collect(),
             is_local: issuer.scheme() == "http",
         }
@@ -96,7 +90,7 @@ impl Http {
     }
 
     fn ask(&self, request: HttpRequest, url: &Url) -> Result<HttpResponse, Error> {
-        let silent = |error: &ureq::Error| Error::Silent {
+        let silent = |error: &HttpError| Error::Silent {
             url: shown(url),
             cause: error.to_string(),
         };
@@ -111,7 +105,7 @@ impl Http {
         let (parts, mut body) = answer.map_err(|error| silent(&error))?.into_parts();
         match body.with_config().limit(MAX_BYTES).read_to_vec() {
             Ok(bytes) => Ok(HttpResponse::from_parts(parts, bytes)),
-            Err(ureq::Error::BodyExceedsLimit(_)) => Err(Error::TooLarge(shown(url))),
+            Err(HttpError::BodyExceedsLimit(_)) => Err(Error::TooLarge(shown(url))),
             Err(error) => Err(silent(&error)),
         }
     }

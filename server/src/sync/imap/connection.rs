@@ -10,6 +10,7 @@ use crate::sync::place::Encryption;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use imap_proto::{Capability, Outcome, RequestId, Response, Status};
+use kura_egress::Egress;
 use std::collections::{HashSet, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub(super) enum Secret {
 
 /// Where a server is.
 pub(super) struct Server<'a> {
+    /// Where connections may lead.
+    pub(super) egress: &'a Egress,
     /// A name, or an address without brackets.
     pub(super) host: &'a str,
     pub(super) port: u16,
@@ -76,7 +79,7 @@ impl Connection {
     /// Connects and signs in.
     pub(super) fn open(server: &Server<'_>, user: &str, secret: &Secret) -> Result<Self, String> {
         let host = server.host;
-        let wire = Wire::connect(host, server.port, server.encryption)?;
+        let wire = Wire::connect(server.egress, host, server.port, server.encryption)?;
         let mut connection = Self::new(wire);
         let is_known = connection.greeted().map_err(Trouble::text)?;
         if server.encryption == Encryption::Starttls {
@@ -451,6 +454,7 @@ mod tests {
 
     fn open(port: u16, secret: &Secret) -> Result<Connection, String> {
         let server = Server {
+            egress: &Egress::offline(),
             host: "127.0.0.1",
             port,
             encryption: Encryption::None,

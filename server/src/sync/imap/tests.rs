@@ -23,7 +23,8 @@ fn open(
         prefix: String::new(),
     };
     let globs = Globs::new(&[], exclude, false).unwrap();
-    Imap::open(mailbox, settings, globs, known_root, None, 1000)
+    let egress = Egress::offline();
+    Imap::open(mailbox, settings, globs, known_root, None, &egress, 1000)
 }
 
 fn folder(path: &str, is_special: bool) -> Folder {

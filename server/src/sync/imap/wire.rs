@@ -1,11 +1,12 @@
 //! The connection below IMAP: TCP with time limits, and TLS.
 
 use crate::sync::place::Encryption;
+use kura_egress::{Egress, Peer, Purpose};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,29 +30,25 @@ pub(super) enum Wire {
 
 impl Wire {
     /// Connects, with TLS if that comes first. `host` is a name or an address without brackets.
-    pub(super) fn connect(host: &str, port: u16, encryption: Encryption) -> Result<Self, String> {
-        let addresses = (host, port)
-            .to_socket_addrs()
-            .map_err(|error| format!("the host `{host}` is not known: {error}"))?;
-        let mut last = "it has no address".to_owned();
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, CONNECT) {
-                Ok(tcp) => {
-                    // Commands are short, and each is waited for.
-                    drop(tcp.set_nodelay(true));
-                    let timed = Timed {
-                        tcp,
-                        deadline: Instant::now() + SILENCE,
-                    };
-                    return match encryption {
-                        Encryption::Tls => Self::Plain(timed).secured(host),
-                        Encryption::Starttls | Encryption::None => Ok(Self::Plain(timed)),
-                    };
-                }
-                Err(error) => last = error.to_string(),
-            }
+    pub(super) fn connect(
+        egress: &Egress,
+        host: &str,
+        port: u16,
+        encryption: Encryption,
+    ) -> Result<Self, String> {
+        let tcp = egress
+            .tcp(Purpose::Source, &Peer::new(host, port), CONNECT)
+            .map_err(|error| error.to_string())?;
+        // Commands are short, and each is waited for.
+        drop(tcp.set_nodelay(true));
+        let timed = Timed {
+            tcp,
+            deadline: Instant::now() + SILENCE,
+        };
+        match encryption {
+            Encryption::Tls => Self::Plain(timed).secured(host),
+            Encryption::Starttls | Encryption::None => Ok(Self::Plain(timed)),
         }
-        Err(format!("`{host}` cannot be reached on port {port}: {last}"))
     }
 
     /// Begins TLS; the certificate must be of an authority that the system trusts.
