@@ -143,26 +143,29 @@ fn check_one(app: &TestApp, what: &str, operation: &Operation, reply: &Reply, be
 
 #[test]
 fn every_refused_request_leaves_one_record() {
-    let app = TestApp::start();
     let filled = |path: &str| {
         path.replace("{id}", "00000000-0000-4000-8000-000000000000")
             .replace("{name}", "nowhere")
             .replace("{external_id}", "nothing")
     };
     let mut refused = 0;
-    for (method, path, operation) in operations() {
-        let (what, at) = (format!("{method} {path}"), filled(&path));
-        let before = last(&app);
-        let reply = app.anonymous().send(&method, &at, None);
-        assert_eq!(reply.status, 401, "{what}");
-        let before = check_one(&app, &what, operation, &reply, before);
-        // Without a body, and about things that are not there.
-        let reply = app.client.send(&method, &at, None);
-        check_one(&app, &what, operation, &reply, before);
-        refused += usize::from(reply.status >= 400);
+    // A server each: of many that are turned away in a short time only the first hundred have a record of their own.
+    for some in operations().chunks(60) {
+        let app = TestApp::start();
+        for (method, path, operation) in some {
+            let (what, at) = (format!("{method} {path}"), filled(path));
+            let before = last(&app);
+            let reply = app.anonymous().send(method, &at, None);
+            assert_eq!(reply.status, 401, "{what}");
+            let before = check_one(&app, &what, operation, &reply, before);
+            // Without a body, and about things that are not there.
+            let reply = app.client.send(method, &at, None);
+            check_one(&app, &what, operation, &reply, before);
+            refused += usize::from(reply.status >= 400);
+        }
+        verify(&app);
     }
     assert!(refused > 25, "{refused}");
-    verify(&app);
 }
 
 #[test]
