@@ -9,6 +9,7 @@ use crate::evaluations::Evaluations;
 use crate::forget::Forgetter;
 use crate::identity::{Identity, Throttle};
 use crate::jobs::{self, Jobs};
+use crate::limits::Limits;
 use crate::sync::{self, Sync};
 use crate::telemetry;
 use anyhow::Context as _;
@@ -46,6 +47,8 @@ pub struct App {
     pub identity: Identity,
     /// Slows down guessing of passwords.
     pub throttle: Throttle,
+    /// How much may be done at the same time, and by whom.
+    pub limits: Limits,
     /// Who did what.
     pub audit: Arc<AuditLog>,
     /// Past conversations.
@@ -104,7 +107,8 @@ impl App {
         let evaluations = Evaluations::open(&config.data_dir, stopping.clone());
         let metrics = telemetry::metrics()?;
         // Last, so that a start that fails has not made a key that nobody saw.
-        let Created { keys, admin, local } = ApiKeys::open(&config.data_dir)?;
+        let Created { keys, admin, local } =
+            ApiKeys::open(&config.data_dir, &config.auth.admin_key_file)?;
         let audit = open_audit_log(&config).await?;
         let forgetter = Arc::new(Forgetter::new(
             Arc::clone(&pipeline),
@@ -112,7 +116,9 @@ impl App {
             identity.clone(),
             Arc::clone(&audit),
         ));
+        let limits = Limits::new(&config, identity.clone(), assistant.generator.is_some());
         let app = Arc::new(Self {
+            limits,
             forgetter,
             pipeline,
             assistant,

@@ -9,6 +9,7 @@ mod keys;
 mod name;
 mod password;
 mod sessions;
+mod spending;
 mod throttle;
 mod totp;
 mod users;
@@ -17,6 +18,7 @@ pub use groups::Group;
 pub use keys::{ApiKey, NewApiKey};
 pub use password::Password;
 pub use sessions::{Lifetimes, Session, SignedIn};
+pub use spending::Spent;
 pub use throttle::{Attempt, Throttle};
 pub use totp::Enrollment;
 pub use users::{Held, NewUser, User, UserChange, UserKind};
@@ -38,7 +40,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("identity/0001_identity.sql"))];
+const MIGRATIONS: &[M<'_>] = &[
+    M::up(include_str!("identity/0001_identity.sql")),
+    M::up(include_str!("identity/0002_limits.sql")),
+];
 /// How often it is written down that a session or a key is in use.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(1);
 

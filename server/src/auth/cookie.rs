@@ -135,6 +135,7 @@ mod tests {
             session_max_secs: 60,
             public_url: public_url.to_owned(),
             proxies: 0,
+            admin_key_file: std::path::PathBuf::new(),
         }
     }
 
