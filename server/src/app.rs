@@ -14,7 +14,7 @@ use crate::sync::{self, Sync};
 use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
-use kura_indexer::extract::isolation::{Extractor, InProcess, Limits, Workers};
+use kura_indexer::extract::isolation::{self, Extractor, InProcess, Workers};
 use kura_indexer::{
     AccessFilter, DocumentId, IndexConfig, IndexModels, Pipeline, Reranking, Tools,
 };
@@ -363,10 +363,10 @@ pub fn workers(config: &Config) -> anyhow::Result<Option<Workers>> {
     if let Some(installed) = installed_recognizer(config)? {
         arguments.extend(["--recognizer".into(), installed.dir.into()]);
     }
-    let limits = Limits {
+    let limits = isolation::Limits {
         memory_bytes: ingest.worker_memory_bytes,
         cpu: Duration::from_secs(ingest.worker_cpu_secs),
-        ..Limits::default()
+        ..isolation::Limits::default()
     };
     Ok(Some(Workers::new(
         program,

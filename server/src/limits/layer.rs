@@ -214,7 +214,7 @@ fn too_slow() -> ApiError {
     )
 }
 
-/// Tells a client how it stands, as the draft "RateLimit header fields for HTTP" has it.
+/// Tells a client how it stands, as the draft "`RateLimit` header fields for HTTP" has it.
 fn tell(response: &mut Response, standing: Standing) {
     let Standing {
         per_minute,
@@ -238,7 +238,7 @@ fn tell(response: &mut Response, standing: Standing) {
 }
 
 /// Has a response hold something until it was sent, if it is streamed: its work is done meanwhile.
-fn hold<T: Send + 'static>(held: T, response: Response) -> Response {
+fn hold<T: Send + Unpin + 'static>(held: T, response: Response) -> Response {
     if response.body().size_hint().exact().is_some() {
         return response;
     }

@@ -263,11 +263,11 @@ fn require_to_allow(
     new: &NewApiKey,
 ) -> Result<(), ApiError> {
     let requests = (
-        new.requests_per_minute.map(|n| n.get().into()),
+        new.requests_per_minute.map(|n| u64::from(n.get())),
         limits.requests_per_minute,
     );
     let tokens = (
-        new.tokens_per_day.map(|n| n.get().into()),
+        new.tokens_per_day.map(NonZeroU64::get),
         limits.tokens_per_day,
     );
     let exceeds = |(asked, most): (Option<u64>, u64)| most > 0 && asked.is_some_and(|n| n > most);
