@@ -93,27 +93,28 @@ impl Load {
     /// Asks as fast as so many clients get answers; returns how many that is a second.
     fn capacity(self, clients: &[Client], time: Duration) -> f64 {
         let begun = Instant::now();
-        let done = AtomicU64::new(0);
+        let n_done = AtomicU64::new(0);
+        let done = &n_done;
         std::thread::scope(|scope| {
             for client in clients {
-                scope.spawn(|| {
+                scope.spawn(move || {
                     let accepted = self.alone(client, time);
                     let n = accepted.iter().filter(|one| one.status == 200).count();
                     done.fetch_add(n as u64, Ordering::Relaxed);
                 });
             }
         });
-        done.into_inner() as f64 / begun.elapsed().as_secs_f64()
+        n_done.into_inner() as f64 / begun.elapsed().as_secs_f64()
     }
 
     /// Asks so many questions a second, whatever becomes of them.
     fn flood(self, clients: &[Client], per_second: f64, time: Duration) -> Vec<Sample> {
         let begun = Instant::now();
-        let next = AtomicU64::new(0);
-        let samples = Mutex::new(Vec::new());
+        let (next, all) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+        let (next, samples) = (&next, &all);
         std::thread::scope(|scope| {
             for client in clients {
-                scope.spawn(|| {
+                scope.spawn(move || {
                     let mut own = Vec::new();
                     loop {
                         let n = next.fetch_add(1, Ordering::Relaxed);
@@ -128,7 +129,7 @@ impl Load {
                 });
             }
         });
-        samples.into_inner().unwrap()
+        all.into_inner().unwrap()
     }
 }
 
@@ -374,16 +375,18 @@ fn slow_and_idle_clients_harm_nobody() {
 
     let idle: Vec<TcpStream> = (0..IDLE).map(|_| connect(&server)).collect();
     // Each sends the head of its request byte by byte, and never ends.
-    let stop = AtomicBool::new(false);
+    let server_ref = &server;
     std::thread::scope(|scope| {
         let loris: Vec<_> = (0..20)
             .map(|_| {
-                scope.spawn(|| {
-                    let (mut stream, begun) = (connect(&server), Instant::now());
+                scope.spawn(move || {
+                    let (mut stream, begun) = (connect(server_ref), Instant::now());
                     stream
                         .write_all(b"GET /healthz HTTP/1.1\r\nx-slow: ")
                         .unwrap();
-                    while stream.write_all(b"a").is_ok() && !stop.load(Ordering::Relaxed) {
+                    while stream.write_all(b"a").is_ok()
+                        && begun.elapsed() < Duration::from_secs(20)
+                    {
                         std::thread::sleep(Duration::from_millis(200));
                     }
                     begun.elapsed()
