@@ -10,11 +10,12 @@ use crate::evaluations::Evaluations;
 use crate::forget::Forgetter;
 use crate::identity::{Identity, Throttle};
 use crate::jobs::{self, Jobs};
+use crate::limits::Limits;
 use crate::sync::{self, Sync};
 use crate::telemetry;
 use anyhow::Context as _;
 use kura_indexer::chunk::ChunkConfig;
-use kura_indexer::extract::isolation::{Extractor, InProcess, Limits, Workers};
+use kura_indexer::extract::isolation::{self, Extractor, InProcess, Workers};
 use kura_indexer::{
     AccessFilter, DocumentId, IndexConfig, IndexModels, Pipeline, Reranking, Tools,
 };
@@ -49,6 +50,8 @@ pub struct App {
     pub oidc: Option<Arc<Oidc>>,
     /// Slows down guessing of passwords.
     pub throttle: Throttle,
+    /// How much may be done at the same time, and by whom.
+    pub limits: Limits,
     /// Who did what.
     pub audit: Arc<AuditLog>,
     /// Past conversations.
@@ -108,7 +111,8 @@ impl App {
         let evaluations = Evaluations::open(&config.data_dir, stopping.clone());
         let metrics = telemetry::metrics()?;
         // Last, so that a start that fails has not made a key that nobody saw.
-        let Created { keys, admin, local } = ApiKeys::open(&config.data_dir)?;
+        let Created { keys, admin, local } =
+            ApiKeys::open(&config.data_dir, &config.auth.admin_key_file)?;
         let audit = open_audit_log(&config).await?;
         let forgetter = Arc::new(Forgetter::new(
             Arc::clone(&pipeline),
@@ -116,7 +120,9 @@ impl App {
             identity.clone(),
             Arc::clone(&audit),
         ));
+        let limits = Limits::new(&config, identity.clone(), assistant.generator.is_some());
         let app = Arc::new(Self {
+            limits,
             forgetter,
             pipeline,
             assistant,
@@ -362,10 +368,10 @@ pub fn workers(config: &Config) -> anyhow::Result<Option<Workers>> {
     if let Some(installed) = installed_recognizer(config)? {
         arguments.extend(["--recognizer".into(), installed.dir.into()]);
     }
-    let limits = Limits {
+    let limits = isolation::Limits {
         memory_bytes: ingest.worker_memory_bytes,
         cpu: Duration::from_secs(ingest.worker_cpu_secs),
-        ..Limits::default()
+        ..isolation::Limits::default()
     };
     Ok(Some(Workers::new(
         program,

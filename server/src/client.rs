@@ -2,7 +2,7 @@
 
 mod accounts;
 
-use crate::error::Problem;
+use crate::error::{Code, Problem};
 use crate::evaluate::record::{Record, Summary};
 use crate::routes::List;
 use crate::routes::ask::{AnswerBody, AskRequest};
@@ -24,14 +24,17 @@ use crate::run_file::RunFile;
 use anyhow::{Context as _, bail};
 use kura_egress::multipart::{Form, Part};
 use kura_egress::types::{Response, StatusCode};
-use kura_egress::{Body, Egress, Http, HttpOptions, Purpose, Rule};
+use kura_egress::{Body, Egress, Http, HttpError, HttpOptions, Purpose, Rule};
 use kura_indexer::AclChange;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::BufRead;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+/// How long a command waits for a server that has too much to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on this machine.
 #[derive(Debug, Clone)]
@@ -161,32 +164,28 @@ impl Client {
         let metadata = serde_json::to_string(said.metadata)?;
         let priority = serde_json::to_value(said.priority)?;
         let groups = [("readers", &said.acl.readers), ("denied", &said.acl.denied)];
-        let mut form = Form::new()
-            .text("collection", collection)
-            .text("source", source)
-            .text("metadata", &metadata)
-            .text("priority", priority.as_str().unwrap_or_default());
         let mut lists = Vec::new();
         for (name, groups) in groups {
             if let Some(groups) = groups {
                 lists.push((name, serde_json::to_string(groups)?));
             }
         }
-        for (name, list) in &lists {
-            form = form.text(name, list);
-        }
-        let form = form.part(
-            "file",
-            Part::bytes(bytes)
-                .file_name("file")
-                .mime_str("application/octet-stream")?,
-        );
-        let response = self
-            .agent
-            .post(format!("{}/api/v1/documents", self.url))
-            .header("authorization", self.authorization())
-            .send(form)
-            .with_context(|| self.silent())?;
+        let response = self.patiently(|| {
+            let mut form = Form::new()
+                .text("collection", collection)
+                .text("source", source)
+                .text("metadata", &metadata)
+                .text("priority", priority.as_str().unwrap_or_default());
+            for (name, list) in &lists {
+                form = form.text(name, list);
+            }
+            let part = Part::bytes(bytes).file_name("file");
+            let form = form.part("file", part.mime_str("application/octet-stream")?);
+            self.agent
+                .post(format!("{}/api/v1/documents", self.url))
+                .header("authorization", self.authorization())
+                .send(form)
+        })?;
         let uploads: Uploads = read(response)?;
         uploads
             .items
@@ -578,19 +577,45 @@ impl Client {
     }
 
     fn get(&self, path: &str) -> anyhow::Result<Response<Body>> {
-        self.agent
-            .get(format!("{}{path}", self.url))
-            .header("authorization", self.authorization())
-            .call()
-            .with_context(|| self.silent())
+        self.patiently(|| {
+            self.agent
+                .get(format!("{}{path}", self.url))
+                .header("authorization", self.authorization())
+                .call()
+        })
     }
 
     fn post<T: Serialize>(&self, path: &str, body: &T) -> anyhow::Result<Response<Body>> {
-        self.agent
-            .post(format!("{}{path}", self.url))
-            .header("authorization", self.authorization())
-            .send_json(body)
-            .with_context(|| self.silent())
+        self.patiently(|| {
+            self.agent
+                .post(format!("{}{path}", self.url))
+                .header("authorization", self.authorization())
+                .send_json(body)
+        })
+    }
+
+    /// Sends a request, and again for a while as long as the server has too much to do: nothing was done of it then.
+    fn patiently(
+        &self,
+        send: impl Fn() -> Result<Response<Body>, HttpError>,
+    ) -> anyhow::Result<Response<Body>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let response = send().with_context(|| self.silent())?;
+            let Some(pause) = pause(&response) else {
+                return Ok(response);
+            };
+            let error = refused(response);
+            let is_passing = error
+                .downcast_ref::<Refused>()
+                .is_some_and(|Refused(problem)| {
+                    matches!(problem.code, Code::Overloaded | Code::RateLimited)
+                });
+            if !is_passing || Instant::now() + pause > until {
+                return Err(error);
+            }
+            std::thread::sleep(pause);
+        }
     }
 
     fn delete(&self, path: &str) -> anyhow::Result<()> {
@@ -653,6 +678,16 @@ fn read<T: DeserializeOwned>(mut response: Response<Body>) -> anyhow::Result<T> 
     body.read_json().context(
         "the server's reply is not understood; do server and command have the same version?",
     )
+}
+
+/// Returns when to try again, if the server says so.
+fn pause(response: &Response<Body>) -> Option<Duration> {
+    let is_busy = matches!(
+        response.status(),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    );
+    let after = response.headers().get("retry-after").filter(|_| is_busy)?;
+    after.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 fn refused(mut response: Response<Body>) -> anyhow::Error {

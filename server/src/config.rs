@@ -37,6 +37,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// How people sign in.
     pub auth: AuthConfig,
+    /// How much may be done at the same time, and by whom.
+    pub limits: LimitsConfig,
     /// Which models, and where they run.
     pub models: ModelsConfig,
     /// Where connections may lead.
@@ -65,8 +67,22 @@ pub struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Address and port; loopback only.
+    /// Address and port; without TLS loopback only.
     pub listen: SocketAddr,
+    /// The certificate chain, in PEM; empty: no TLS.
+    pub tls_certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub tls_key: PathBuf,
+    /// Connections open at the same time.
+    pub max_connections: usize,
+    /// Longest time until a connection has sent the head of a request, in seconds.
+    pub header_timeout_secs: u64,
+    /// Longest time until the body has come, in seconds; of an upload, until it must come at a certain rate.
+    pub body_timeout_secs: u64,
+    /// Longest time that a client takes nothing of its response, in seconds.
+    pub write_timeout_secs: u64,
+    /// Pages of other origins that may call the API.
+    pub cors_origins: Vec<String>,
     /// Longest time until an answer begins, in seconds.
     pub request_timeout_secs: u64,
     /// Largest JSON body.
@@ -93,6 +109,46 @@ pub struct AuthConfig {
     pub proxies: usize,
     /// Single sign-on.
     pub oidc: OidcConfig,
+    /// A file that holds the admin API key; empty: kura makes one.
+    pub admin_key_file: PathBuf,
+}
+
+/// How much may be done at the same time, and by whom.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Requests a minute of each user; 0: any number.
+    pub requests_per_minute: u64,
+    /// Questions a minute of each user; 0: any number.
+    pub answers_per_minute: u64,
+    /// Tokens of models a day of each user; 0: any number.
+    pub tokens_per_day: u64,
+    /// Requests of one user at the same time; 0: any number.
+    pub concurrent_per_user: u64,
+    /// Searches at the same time; 0: one per core.
+    pub searches: usize,
+    /// Searches that wait.
+    pub searches_waiting: usize,
+    /// Questions at the same time; 0: one with a generator, else one per core.
+    pub answers: usize,
+    /// Questions that wait.
+    pub answers_waiting: usize,
+    /// Requests for embeddings and reranking at the same time.
+    pub embeddings: usize,
+    /// Those that wait.
+    pub embeddings_waiting: usize,
+    /// Uploads at the same time.
+    pub uploads: usize,
+    /// Uploads that wait.
+    pub uploads_waiting: usize,
+}
+
+impl ServerConfig {
+    /// Returns whether kura speaks TLS itself.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        !self.tls_certificate.as_os_str().is_empty()
+    }
 }
 
 impl AuthConfig {

@@ -92,6 +92,12 @@ pub enum Code {
     NotFound,
     /// The address exists, but not for this method.
     MethodNotAllowed,
+    /// This user or key asks for more than it may; `Retry-After` says when to try again.
+    RateLimited,
+    /// This user or key has spent its tokens of today.
+    BudgetSpent,
+    /// The body came too slowly.
+    RequestTimeout,
     /// Too much is going on; retry later.
     Overloaded,
     /// The answer did not begin in time.
@@ -110,7 +116,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the documentation.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 44] = [
         Self::Unauthorized,
         Self::InvalidCredentials,
         Self::CodeRequired,
@@ -145,6 +151,9 @@ impl Code {
         Self::InputTooLong,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::RateLimited,
+        Self::BudgetSpent,
+        Self::RequestTimeout,
         Self::Overloaded,
         Self::Timeout,
         Self::StorageFull,
@@ -259,6 +268,21 @@ impl Code {
                 "method_not_allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
                 "Method not allowed",
+            ),
+            Self::RateLimited => (
+                "rate_limited",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests",
+            ),
+            Self::BudgetSpent => (
+                "budget_spent",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Budget spent",
+            ),
+            Self::RequestTimeout => (
+                "request_timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "Request too slow",
             ),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded"),
             Self::Timeout => ("timeout", StatusCode::GATEWAY_TIMEOUT, "Timeout"),
@@ -553,6 +577,9 @@ fn bare_detail(status: StatusCode) -> &'static str {
         | Code::InputTooLong
         | Code::StorageFull
         | Code::NoGenerator
+        | Code::RateLimited
+        | Code::BudgetSpent
+        | Code::RequestTimeout
         | Code::AuditUnavailable
         | Code::Unavailable
         | Code::Internal => "the request could not be answered",

@@ -11,6 +11,7 @@ mod password;
 mod provider;
 mod provisioning;
 mod sessions;
+mod spending;
 mod throttle;
 mod totp;
 mod users;
@@ -22,6 +23,7 @@ pub use password::Password;
 pub use provider::{Arrival, Arrived, Ending};
 pub use provisioning::{GroupProvision, ProvisionedGroup, ProvisionedUser, UserProvision};
 pub use sessions::{Lifetimes, Session, SignedIn};
+pub use spending::Spent;
 pub use throttle::{Attempt, Throttle};
 pub use totp::Enrollment;
 pub(crate) use users::is_subject;
@@ -48,6 +50,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("identity/0001_identity.sql")),
     M::up(include_str!("identity/0002_single_sign_on.sql")),
     M::up(include_str!("identity/0003_provisioning.sql")),
+    M::up(include_str!("identity/0004_limits.sql")),
 ];
 /// How often it is written down that a session or a key is in use.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(1);

@@ -4,6 +4,8 @@
 //! - [`cli`] and [`commands`]: the command line; [`config`]: what it runs with.
 //! - [`app`]: everything a request needs; [`router`]: every route and layer; [`auth`]: who is asking and
 //!   what they may do; [`identity`]: users, groups, sessions and keys.
+//! - `connections`: sockets, time-outs and TLS; `headers`: what every response says to browsers; [`limits`]: how much may be
+//!   done at the same time, and by whom.
 //! - [`routes`], one module per resource, and [`openai`]: handlers and wire types; [`openapi`] describes them.
 //! - [`answer`]: questions to cited answers, as one stream of events that every interface renders; `watch` ends it when
 //!   its reader may no longer read what it draws on.
@@ -25,13 +27,16 @@ pub mod client;
 pub mod cohere;
 pub mod commands;
 pub mod config;
+mod connections;
 pub mod conversations;
 pub mod error;
 pub mod evaluate;
 pub mod evaluations;
 pub mod forget;
+mod headers;
 pub mod identity;
 pub mod jobs;
+pub mod limits;
 pub mod openai;
 pub mod openapi;
 pub mod router;
@@ -40,5 +45,6 @@ pub mod run_file;
 pub mod scim;
 pub mod sync;
 pub mod telemetry;
+mod tls;
 mod watch;
 pub mod web;

@@ -54,6 +54,10 @@ pub(crate) fn error_body(error: &ApiError) -> ErrorBody {
         "permission_error"
     } else if error.code == Code::Overloaded {
         "overloaded_error"
+    } else if error.code == Code::RateLimited {
+        "rate_limit_error"
+    } else if error.code == Code::BudgetSpent {
+        "insufficient_quota"
     } else if status.is_client_error() {
         "invalid_request_error"
     } else {

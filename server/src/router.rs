@@ -1,34 +1,25 @@
 //! Every route and every layer.
 
 use crate::app::{App, AppState};
-use crate::error::{self, ApiError, Code};
-use crate::{audit, auth, cohere, openai, openapi, routes, telemetry, web};
-use axum::body::{Body, HttpBody as _};
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use crate::connections::{self, Allowance};
+use crate::headers::{self, NewRequestId};
+use crate::tls::Certificate;
+use crate::{audit, auth, cohere, error, limits, openai, openapi, routes, telemetry, web};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use futures::StreamExt as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{
-    MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
-};
-use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// Scripts, styles and connections only from kura itself; the page may not be framed.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; \
-    base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Returns the whole server as one service.
 pub fn router(app: AppState) -> Router {
@@ -47,18 +38,28 @@ pub fn router(app: AppState) -> Router {
     let guarded = guarded
         .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
         .merge(uploads.layer(upload_limit))
+        .route_layer(middleware::from_fn_with_state(app.clone(), limits::admit))
         .route_layer(middleware::from_fn_with_state(
             app.clone(),
             auth::permission::authorize,
         ))
+        .route_layer(middleware::from_fn_with_state(app.clone(), limits::count))
         .route_layer(middleware::from_fn(audit::layer::identify))
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::require))
         // Around them, so that who is turned away is recorded, too.
         .route_layer(middleware::from_fn_with_state(
             app.clone(),
             audit::layer::record,
+        ))
+        .route_layer(middleware::from_fn_with_state(
+            app.clone(),
+            limits::recognize,
         ));
     let sign_in = sign_in
+        .route_layer(middleware::from_fn_with_state(
+            app.clone(),
+            limits::admit_sign_in,
+        ))
         .route_layer(middleware::from_fn(audit::layer::identify))
         .route_layer(middleware::from_fn_with_state(
             app.clone(),
@@ -79,14 +80,29 @@ pub fn router(app: AppState) -> Router {
 /// Serves `app` until [`App::stopping`], then until open requests have ended.
 ///
 /// # Errors
-/// When the listener fails.
-pub async fn serve(app: AppState, listener: tokio::net::TcpListener) -> std::io::Result<()> {
-    let stopping = app.stopping.clone();
-    // The address is for the audit log, and for slowing down who guesses passwords.
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(stopping.cancelled_owned())
-        .await
+/// When the certificate cannot be used.
+pub async fn serve(app: AppState, listener: TcpListener) -> anyhow::Result<()> {
+    let certificate = Certificate::open(&app.config.server)?;
+    serve_with(app, listener, certificate).await
+}
+
+/// The same with a certificate that was read before; `None` for plain HTTP.
+pub(crate) async fn serve_with(
+    app: AppState,
+    listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+) -> anyhow::Result<()> {
+    let (stopping, allowance) = (app.stopping.clone(), Allowance::new(&app.config.server));
+    let tls = match certificate {
+        Some(certificate) => {
+            let acceptor = certificate.acceptor()?;
+            drop(tokio::spawn(certificate.follow(stopping.clone())));
+            Some(acceptor)
+        }
+        None => None,
+    };
+    connections::serve(router(app), listener, tls, allowance, stopping).await;
+    Ok(())
 }
 
 /// Returns the OpenAPI document of all routes.
@@ -312,21 +328,15 @@ fn merged(parts: [utoipa::openapi::OpenApi; 4]) -> utoipa::openapi::OpenApi {
 
 /// Wraps the routes; the last layer added sees a request first.
 fn layered(routes: Router<AppState>, app: &App) -> Router<AppState> {
-    let server = &app.config.server;
-    let slots = Arc::new(Semaphore::new(server.max_concurrent_requests));
-    let timeout = Duration::from_secs(server.request_timeout_secs);
-    let header =
-        |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    let timeout = Duration::from_secs(app.config.server.request_timeout_secs);
+    let is_https = app.config.auth.is_secure();
     routes
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, timeout))
-        .layer(middleware::from_fn_with_state(slots, limit_concurrency))
         .layer(CatchPanicLayer::custom(error::on_panic))
         .layer(middleware::from_fn(telemetry::measure))
         .layer(middleware::from_fn(error::render))
-        .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
-        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header(header::X_FRAME_OPTIONS, "DENY"))
-        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .layer(tower::util::option_layer(headers::cors(&app.config)))
+        .layer(middleware::from_fn(move |request: Request, next: Next| headers::secure(is_https, request, next)))
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = error::request_id(request).unwrap_or_default();
             tracing::info_span!("request", request.id = id, http.method = %request.method(), http.path = logged_path(request))
@@ -335,6 +345,7 @@ fn layered(routes: Router<AppState>, app: &App) -> Router<AppState> {
         .on_failure(()))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(NewRequestId))
+        .layer(middleware::from_fn(headers::check_id))
 }
 
 /// Returns a request's path as it is logged: without its query, which may hold what people ask, and without what documents
@@ -346,42 +357,4 @@ fn logged_path(request: &Request) -> &str {
     pattern
         .filter(names_document)
         .unwrap_or(request.uri().path())
-}
-
-/// Layer: refuses rather than piling up.
-async fn limit_concurrency(
-    State(slots): State<Arc<Semaphore>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match slots.try_acquire_owned() {
-        Ok(slot) => hold_while_streaming(slot, next.run(request).await),
-        Err(_) => ApiError::new(
-            Code::Overloaded,
-            "`server.max_concurrent_requests` requests are being worked on; retry later",
-        )
-        .into_response(),
-    }
-}
-
-/// A response that is streamed keeps its slot until the stream ends: its work is done meanwhile.
-fn hold_while_streaming(slot: OwnedSemaphorePermit, response: Response) -> Response {
-    if response.body().size_hint().exact().is_some() {
-        return response;
-    }
-    response.map(|body| {
-        Body::from_stream(body.into_data_stream().inspect(move |_| {
-            let _held = &slot;
-        }))
-    })
-}
-
-#[derive(Clone, Copy)]
-struct NewRequestId;
-
-impl MakeRequestId for NewRequestId {
-    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
-        let id = uuid::Uuid::now_v7().to_string();
-        HeaderValue::from_str(&id).ok().map(RequestId::new)
-    }
 }

@@ -228,6 +228,21 @@ fn describe() {
         Unit::Seconds,
         "time to make waiting records durable"
     );
+    describe_counter!(
+        "kura_requests_refused_total",
+        "requests refused because there was too much to do or somebody asked for too much, by reason"
+    );
+    describe_gauge!("kura_pool_running", "requests worked on by kind of work");
+    describe_gauge!("kura_pool_waiting", "requests that wait by kind of work");
+    describe_gauge!("kura_connections", "open connections");
+    describe_counter!(
+        "kura_connections_evicted_total",
+        "idle connections closed to make room for others"
+    );
+    describe_counter!(
+        "kura_connections_refused_total",
+        "connections refused because all others were at work"
+    );
     describe_counter!("kura_answers_total", "answers by outcome and mode");
     describe_counter!(
         "kura_feedback_total",

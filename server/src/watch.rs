@@ -9,6 +9,7 @@ use crate::answer::{self, Answer, AnswerError, AnswerEvent, AnswerMode, Outcome,
 use crate::answer::{Retrieved, Timings};
 use crate::app::{App, AppState};
 use crate::auth::{Permission, Principal};
+use crate::limits::Bill;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use kura_indexer::DocumentId;
@@ -39,6 +40,7 @@ pub(crate) fn answer(
         let started = Instant::now();
         let mut drawn: Drawn = earlier.into_iter().map(|id| (id, None)).collect();
         let mut is_begun = false;
+        let mut bill = Bill::new(&app, &principal);
         let mut checks = tokio::time::interval(EVERY);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -51,6 +53,11 @@ pub(crate) fn answer(
                     None => return,
                 },
             };
+            if let Some(AnswerEvent::Completed(answer)) = &event {
+                bill.settle(answer.usage);
+            } else if matches!(event, Some(AnswerEvent::Delta(_))) && withdrawn.mode == AnswerMode::Generate {
+                bill.piece();
+            }
             let event = match event {
                 Some(event @ (AnswerEvent::Delta(_) | AnswerEvent::Failed(_))) => {
                     yield event;

@@ -84,7 +84,7 @@ fn every_answer_carries_the_security_headers() {
         let reply = app.anonymous().get(path);
         let policy = reply.header("content-security-policy").unwrap();
         assert!(
-            policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"),
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
             "{path}"
         );
         assert_eq!(

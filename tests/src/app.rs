@@ -76,6 +76,8 @@ impl TestApp {
         let mut config = kura::config::load(&flags).unwrap().config;
         // This program has no worker to start; the tests of the binary have.
         config.ingest.sandbox = SandboxName::Off;
+        // The models are no real ones, which work on one thing after the other.
+        config.limits.answers = 64;
         configure(&mut config);
 
         let mut builder = tokio::runtime::Builder::new_multi_thread();

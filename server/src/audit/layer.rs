@@ -201,7 +201,7 @@ impl Audited {
     }
 
     /// Leaves no record: nothing was done.
-    fn discard(&self) {
+    pub(crate) fn discard(&self) {
         if let Some(ticket) = &self.0 {
             ticket.progress().draft = None;
         }

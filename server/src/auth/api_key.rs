@@ -13,6 +13,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq as _;
 
+/// Shortest admin key that a file may hold.
+const MIN_GIVEN_CHARS: usize = 32;
+
 /// The hashes of the keys that are accepted.
 ///
 /// A key has 256 random bits, so a plain SHA-256 suffices: there is nothing to guess that a slow hash would slow down.
@@ -40,15 +43,18 @@ struct KeyFile {
 }
 
 impl ApiKeys {
-    /// Reads the admin key's hash, or makes the key at the first start; makes the local token of this run.
+    /// Reads the admin key's hash, or makes the key at the first start; makes the local token of this run. With `given`, a
+    /// file that is not empty, its content is the admin key, and none is made.
     ///
     /// # Errors
-    /// When the key file cannot be read or written, or is damaged. A damaged file is never replaced: that would
+    /// When a key file cannot be read or written, or is damaged. A damaged file is never replaced: that would
     /// let whoever can damage it lock the operator out unnoticed.
-    pub fn open(data_dir: &Path) -> anyhow::Result<Created> {
+    pub fn open(data_dir: &Path, given: &Path) -> anyhow::Result<Created> {
         let path = key_file(data_dir);
         let local = new_key();
-        let (admin, created) = if path.exists() {
+        let (admin, created) = if !given.as_os_str().is_empty() {
+            (hash(read_given(given)?.expose_secret()), None)
+        } else if path.exists() {
             (read(&path)?, None)
         } else {
             let key = new_key();
@@ -110,6 +116,21 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns the key that a file holds.
+fn read_given(path: &Path) -> anyhow::Result<SecretString> {
+    let text = fs_err::read_to_string(path)
+        .context("cannot read the admin key; correct `auth.admin_key_file`")?;
+    let key = text.trim();
+    if key.len() < MIN_GIVEN_CHARS || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        anyhow::bail!(
+            "`{}` holds no admin key: at least {MIN_GIVEN_CHARS} letters, digits or signs without spaces; \
+             `openssl rand -base64 33` makes one",
+            path.display()
+        );
+    }
+    Ok(key.to_owned().into())
+}
+
 fn read(path: &Path) -> anyhow::Result<[u8; 32]> {
     let damaged = || {
         format!(
@@ -155,7 +176,7 @@ mod tests {
     #[test]
     fn the_key_is_shown_once_and_kept_only_as_a_hash() {
         let dir = tempfile::tempdir().unwrap();
-        let first = ApiKeys::open(dir.path()).unwrap();
+        let first = ApiKeys::open(dir.path(), Path::new("")).unwrap();
         let key = first.admin.unwrap();
         let key = key.expose_secret();
         assert_eq!(key.len(), "kura_".len() + 43);
@@ -167,7 +188,7 @@ mod tests {
             .mode();
         assert_eq!(mode & 0o777, 0o600);
 
-        let second = ApiKeys::open(dir.path()).unwrap();
+        let second = ApiKeys::open(dir.path(), Path::new("")).unwrap();
         assert!(second.admin.is_none());
         assert_eq!(second.keys.principal(key), Some(Principal::admin()));
         assert_eq!(
@@ -189,6 +210,22 @@ mod tests {
             r#"{"sha256":"00","created_at":"2026-01-01T00:00:00Z"}"#,
         )
         .unwrap();
-        assert!(ApiKeys::open(dir.path()).is_err());
+        assert!(ApiKeys::open(dir.path(), Path::new("")).is_err());
+    }
+
+    #[test]
+    fn a_key_may_come_from_a_file_and_is_not_shown_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        let key = "x".repeat(MIN_GIVEN_CHARS);
+        fs_err::write(&file, format!("{key}\n")).unwrap();
+        let opened = ApiKeys::open(dir.path(), &file).unwrap();
+        assert!(opened.admin.is_none() && !key_file(dir.path()).exists());
+        assert_eq!(opened.keys.principal(&key), Some(Principal::admin()));
+        for bad in ["", "short", &"a b".repeat(20)] {
+            fs_err::write(&file, bad).unwrap();
+            assert!(ApiKeys::open(dir.path(), &file).is_err(), "{bad}");
+        }
+        assert!(ApiKeys::open(dir.path(), &dir.path().join("missing")).is_err());
     }
 }

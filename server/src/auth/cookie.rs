@@ -185,6 +185,7 @@ mod tests {
             public_url: public_url.to_owned(),
             proxies: 0,
             oidc: OidcConfig::default(),
+            admin_key_file: std::path::PathBuf::new(),
         }
     }
 

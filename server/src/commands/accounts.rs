@@ -230,6 +230,8 @@ impl Accounts {
                         name: new.name,
                         role: new.role,
                         collections: new.collections,
+                        requests_per_minute: new.requests_per_minute,
+                        tokens_per_day: new.tokens_per_day,
                         expires_at: new.expires_at,
                     };
                     let made = local.identity.add_key(new).await?;

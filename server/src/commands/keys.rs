@@ -7,6 +7,7 @@ use crate::identity::Role;
 use crate::routes::api_keys::{ApiKey, NewApiKey};
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
+use std::num::{NonZeroU32, NonZeroU64};
 
 /// Arguments of `kura keys`.
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,12 @@ enum Command {
         /// It ends after so many days.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires_days: Option<u32>,
+        /// Requests a minute, in place of `limits.requests_per_minute`.
+        #[arg(long, value_name = "N")]
+        requests_per_minute: Option<NonZeroU32>,
+        /// Tokens of models a day, in place of `limits.tokens_per_day`.
+        #[arg(long, value_name = "N")]
+        tokens_per_day: Option<NonZeroU64>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -68,6 +75,8 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
             role,
             collections,
             expires_days,
+            requests_per_minute,
+            tokens_per_day,
             json,
         } => {
             let new = NewApiKey {
@@ -75,6 +84,8 @@ pub async fn run(config: Config, args: Args) -> anyhow::Result<Outcome> {
                 user: None,
                 role,
                 collections: Some(collections).filter(|names| !names.is_empty()),
+                requests_per_minute,
+                tokens_per_day,
                 expires_at: expires_days.map(days_from_now).transpose()?,
             };
             let made = accounts.make_api_key(user, new).await?;
@@ -119,5 +130,17 @@ fn show(key: &ApiKey) {
     let used = key
         .last_used_at
         .map_or_else(|| "never used".to_owned(), |at| format!("used {at}"));
-    say!("{}  {}…  {}  {state}  {used}", key.id, key.prefix, key.name);
+    let mut spent = format!("{} tokens today", key.tokens_today);
+    if let Some(most) = key.tokens_per_day {
+        spent = format!("{} of {most} tokens today", key.tokens_today);
+    }
+    if let Some(most) = key.requests_per_minute {
+        spent.push_str(&format!("  {most} requests a minute"));
+    }
+    say!(
+        "{}  {}…  {}  {state}  {used}  {spent}",
+        key.id,
+        key.prefix,
+        key.name
+    );
 }

@@ -81,14 +81,35 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
     );
     let server = &config.server;
     require(
-        server.listen.ip().is_loopback(),
+        server.listen.ip().is_loopback() || server.is_tls(),
         "server.listen",
         format!(
-            "{} is not a loopback address; kura speaks plain HTTP, so it listens on loopback only: use 127.0.0.1 or \
-             [::1], and for other machines a proxy with TLS on this one (see `auth.public_url`)",
+            "{} is not a loopback address, and without TLS kura listens on loopback only: use 127.0.0.1 or [::1], and for \
+             other machines set `server.tls_certificate`, or put a proxy with TLS on this one (see `auth.public_url`)",
             server.listen
         ),
     );
+    require(
+        server.is_tls() != server.tls_key.as_os_str().is_empty(),
+        "server.tls_key",
+        "`server.tls_certificate` and `server.tls_key` belong together; set both or neither"
+            .to_owned(),
+    );
+    require(
+        !server.is_tls() || config.auth.is_secure(),
+        "auth.public_url",
+        "must be the https address that people open, since `server.tls_certificate` is set: cookies depend on it"
+            .to_owned(),
+    );
+    for origin in &server.cors_origins {
+        require(
+            is_origin(origin) && !origin.ends_with('/'),
+            "server.cors_origins",
+            format!(
+                "`{origin}` is no origin like https://intranet.example.com, without a path or a slash"
+            ),
+        );
+    }
     for (key, value) in [
         ("server.request_timeout_secs", server.request_timeout_secs),
         ("server.body_max_bytes", server.body_max_bytes as u64),
@@ -97,6 +118,12 @@ pub(super) fn validate(config: &Config, origin: impl Fn(&str) -> Origin) -> Vec<
             "server.max_concurrent_requests",
             server.max_concurrent_requests as u64,
         ),
+        ("server.max_connections", server.max_connections as u64),
+        ("server.header_timeout_secs", server.header_timeout_secs),
+        ("server.body_timeout_secs", server.body_timeout_secs),
+        ("server.write_timeout_secs", server.write_timeout_secs),
+        ("limits.embeddings", config.limits.embeddings as u64),
+        ("limits.uploads", config.limits.uploads as u64),
         ("ingest.worker_cpu_secs", config.ingest.worker_cpu_secs),
         ("retrieval.limit", config.retrieval.limit as u64),
         ("answer.hits", config.answer.hits as u64),

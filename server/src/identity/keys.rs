@@ -1,16 +1,21 @@
 //! API keys: how programs sign in.
 
-use super::{Error, Identity, Result, Role, User, hash, is_due, name, parsed, parsed_opt, users};
+use super::{
+    Error, Identity, Result, Role, User, hash, is_due, name, parsed, parsed_opt, spending, users,
+};
 use crate::auth::new_key;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use secrecy::{ExposeSecret as _, SecretString};
+use std::num::{NonZeroU32, NonZeroU64};
 use uuid::Uuid;
 
 /// How much of a key is shown in lists: enough to tell keys apart, and 30 of its 256 random bits.
 const PREFIX_CHARS: usize = "kura_".len() + 5;
 /// Most collections that a key may be limited to.
 const MAX_COLLECTIONS: usize = 100;
+/// Largest budget: what every client's numbers hold.
+const MAX_TOKENS: u64 = (1 << 53) - 1;
 
 /// An API key as it can be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,12 @@ pub struct ApiKey {
     pub role: Option<Role>,
     /// It reaches these collections only; absent: all that its user may read.
     pub collections: Option<Vec<String>>,
+    /// Requests a minute, in place of those of the configuration.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Tokens of models a day, in place of those of the configuration.
+    pub tokens_per_day: Option<NonZeroU64>,
+    /// Tokens spent today, in UTC.
+    pub tokens_today: u64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends by itself.
@@ -48,6 +59,10 @@ pub struct NewApiKey {
     pub role: Option<Role>,
     /// These collections only.
     pub collections: Option<Vec<String>>,
+    /// Requests a minute, in place of those of the configuration.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Tokens of models a day, in place of those of the configuration.
+    pub tokens_per_day: Option<NonZeroU64>,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
 }
@@ -89,14 +104,20 @@ impl Identity {
             }
             None => None,
         };
+        if new.tokens_per_day.is_some_and(|n| n.get() > MAX_TOKENS) {
+            return Err(Error::Invalid(format!(
+                "`tokens_per_day` is more than {MAX_TOKENS}; leave it out for the limit that users have"
+            )));
+        }
         let key = new_key();
         self.run(move |connection| {
             let transaction = connection.transaction()?;
             users::find(&transaction, new.user)?;
             let id = Uuid::now_v7();
             transaction.execute(
-                "INSERT INTO api_keys (id, user, name, key, prefix, role, collections, created_at, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO api_keys (id, user, name, key, prefix, role, collections, created_at, expires_at,
+                 requests_per_minute, tokens_per_day)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
                     id.to_string(),
                     new.user.to_string(),
@@ -107,6 +128,8 @@ impl Identity {
                     collections,
                     Timestamp::now().to_string(),
                     new.expires_at.map(|end| end.to_string()),
+                    new.requests_per_minute.map(NonZeroU32::get),
+                    new.tokens_per_day.map(NonZeroU64::get),
                 ],
             )?;
             let made = find(&transaction, id)?;
@@ -284,6 +307,13 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ApiKey> {
         prefix: row.get("prefix")?,
         role: parsed_opt(row, "role")?,
         collections,
+        requests_per_minute: row
+            .get::<_, Option<u32>>("requests_per_minute")?
+            .and_then(NonZeroU32::new),
+        tokens_per_day: row
+            .get::<_, Option<u64>>("tokens_per_day")?
+            .and_then(NonZeroU64::new),
+        tokens_today: spending::today(row)?,
         created_at: parsed(row, "created_at")?,
         expires_at: parsed_opt(row, "expires_at")?,
         last_used_at: parsed_opt(row, "last_used_at")?,

@@ -1,5 +1,6 @@
 use super::*;
 use secrecy::ExposeSecret as _;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 use totp_rs::{Builder, Secret};
 
@@ -70,6 +71,8 @@ async fn the_file_is_private_and_has_no_secret_in_the_clear() {
         name: "script".to_owned(),
         role: None,
         collections: None,
+        requests_per_minute: None,
+        tokens_per_day: None,
         expires_at: None,
     };
     let (_, key) = identity.add_key(new).await.unwrap();
@@ -287,6 +290,8 @@ async fn keys_hold_until_revoked_expired_or_rotated() {
         name: "script".to_owned(),
         role: Some(Role::Reader),
         collections: Some(vec!["docs".to_owned()]),
+        requests_per_minute: NonZeroU32::new(60),
+        tokens_per_day: NonZeroU64::new(1_000),
         expires_at: Some(now + HOUR),
     };
     let (key, secret) = identity.add_key(new.clone()).await.unwrap();
@@ -351,6 +356,10 @@ async fn keys_hold_until_revoked_expired_or_rotated() {
         },
         NewApiKey {
             collections: Some(Vec::new()),
+            ..new.clone()
+        },
+        NewApiKey {
+            tokens_per_day: NonZeroU64::new(u64::MAX),
             ..new.clone()
         },
     ] {
@@ -541,4 +550,34 @@ async fn what_is_kept_of_a_providers_session_goes_with_it() {
     let ended = identity.end_by_provider(next).await.unwrap();
     assert_eq!(ended, Some((Some(user.id), 1)));
     assert!(identity.session_owner(session.id).await.is_err());
+}
+
+#[tokio::test]
+async fn what_users_and_keys_spend_counts_for_a_day() {
+    let (_dir, identity) = open();
+    let user = identity.add_user(service("robot")).await.unwrap().id;
+    let new = NewApiKey {
+        user,
+        name: "script".to_owned(),
+        role: None,
+        collections: None,
+        requests_per_minute: None,
+        tokens_per_day: None,
+        expires_at: None,
+    };
+    let key = identity.add_key(new).await.unwrap().0.id;
+    let spend = async |key, tokens, at| {
+        let spent = Spent { user, key, tokens };
+        identity.spend(vec![spent], at).await.unwrap();
+    };
+    let today = async || {
+        let of_user = identity.user(user).await.unwrap().tokens_today;
+        (of_user, identity.key(key).await.unwrap().tokens_today)
+    };
+    let now = Timestamp::now();
+    spend(Some(key), 700, now - HOUR * 24).await;
+    assert_eq!(today().await, (0, 0));
+    spend(Some(key), 100, now).await;
+    spend(None, 20, now).await;
+    assert_eq!(today().await, (120, 100));
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Error, Identity, Password, Result, Role, is_duplicate, name, parsed, parsed_opt, sessions,
+    spending,
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 /// What is read of a user.
 const COLUMNS: &str = "u.id, u.kind, u.name, u.display_name, u.email, u.role, u.active, u.source, u.created_at,
-    u.updated_at, u.last_sign_in_at, EXISTS (SELECT 1 FROM totp t WHERE t.user = u.id AND t.confirmed_at IS NOT NULL) AS has_totp";
+    u.updated_at, u.last_sign_in_at, u.tokens_day, u.tokens, EXISTS (SELECT 1 FROM totp t WHERE t.user = u.id AND t.confirmed_at IS NOT NULL) AS has_totp";
 
 /// Longest `sub`, by `OpenID` Connect.
 const MAX_SUBJECT_BYTES: usize = 255;
@@ -59,6 +60,8 @@ pub struct User {
     pub updated_at: Timestamp,
     /// When they last signed in.
     pub last_sign_in_at: Option<Timestamp>,
+    /// Tokens of models spent today, in UTC.
+    pub tokens_today: u64,
 }
 
 /// A user to add.
@@ -515,6 +518,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<User> {
         created_at: parsed(row, "created_at")?,
         updated_at: parsed(row, "updated_at")?,
         last_sign_in_at: parsed_opt(row, "last_sign_in_at")?,
+        tokens_today: spending::today(row)?,
     })
 }
 

@@ -105,7 +105,7 @@ struct EmbeddingsUsage {
     responses((status = 200, body = EmbeddingsResponse), Errors))]
 pub async fn create_embeddings(
     State(app): State<AppState>,
-    _principal: Principal,
+    principal: Principal,
     Json(request): Json<EmbeddingsRequest>,
 ) -> Result<axum::Json<EmbeddingsResponse>, ApiError> {
     let embedder = app.pipeline.embedder();
@@ -129,6 +129,7 @@ pub async fn create_embeddings(
         )));
     }
     let prompt_tokens = texts.iter().map(|text| embedder.count_tokens(text)).sum();
+    app.limits.budgets.spend(&principal, prompt_tokens as u64);
     let embeddings = match request.input_type {
         InputType::Document => embedder.embed_documents(&texts).await?,
         InputType::Query => {

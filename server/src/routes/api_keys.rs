@@ -5,12 +5,14 @@ use super::{Json, List, Path, Problems, Query, list_limit, uuid};
 use crate::app::AppState;
 use crate::audit::Audited;
 use crate::auth::{Permission, Principal};
+use crate::config::LimitsConfig;
 use crate::error::{ApiError, Code};
 use crate::identity::{self, Error, Role, UserKind};
 use axum::extract::State;
 use axum::http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use std::num::{NonZeroU32, NonZeroU64};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -31,6 +33,14 @@ pub struct ApiKey {
     /// It reaches these collections only; absent: all that its user may read.
     #[schema(required)]
     pub collections: Option<Vec<String>>,
+    /// Requests a minute, in place of those that users have.
+    #[schema(required, value_type = Option<u32>)]
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Tokens of models a day, in place of those that users have.
+    #[schema(required, value_type = Option<u64>)]
+    pub tokens_per_day: Option<NonZeroU64>,
+    /// Tokens of models spent today, in UTC; a second ago.
+    pub tokens_today: u64,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: jiff::Timestamp,
@@ -60,6 +70,14 @@ pub struct NewApiKey {
     /// It reaches these existing collections only; all that its user may read when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collections: Option<Vec<String>>,
+    /// Requests a minute; those that users have when absent. More than that only `manage_identity` allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Tokens of models a day; those that users have when absent. More than that only `manage_identity` allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    pub tokens_per_day: Option<NonZeroU64>,
     /// When it ends by itself; never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -97,6 +115,9 @@ impl From<identity::ApiKey> for ApiKey {
             prefix: key.prefix,
             role: key.role,
             collections: key.collections,
+            requests_per_minute: key.requests_per_minute,
+            tokens_per_day: key.tokens_per_day,
+            tokens_today: key.tokens_today,
             created_at: key.created_at,
             expires_at: key.expires_at,
             last_used_at: key.last_used_at,
@@ -159,6 +180,7 @@ pub async fn create_api_key(
     let user = whose(&app.identity, &principal, new.user.as_deref()).await?;
     audited.target("user", &user.to_string());
     require_to_hold(&app.identity, &principal, user).await?;
+    require_to_allow(&app.config.limits, &principal, &new)?;
     for name in new.collections.iter().flatten() {
         app.pipeline.collection(name, &principal.access()).await?;
     }
@@ -167,6 +189,8 @@ pub async fn create_api_key(
         name: new.name,
         role: new.role,
         collections: new.collections,
+        requests_per_minute: new.requests_per_minute,
+        tokens_per_day: new.tokens_per_day,
         expires_at: new.expires_at,
     };
     let made = app.identity.add_key(new).await?;
@@ -221,9 +245,43 @@ pub(crate) fn note(audited: &Audited, key: &identity::ApiKey) {
     if let Some(role) = key.role {
         audited.detail("role", role.as_str());
     }
+    if let Some(n) = key.requests_per_minute {
+        audited.detail("requests_per_minute", n.get());
+    }
+    if let Some(n) = key.tokens_per_day {
+        audited.detail("tokens_per_day", n.get());
+    }
     for collection in key.collections.iter().flatten() {
         audited.add("collections", collection.as_str());
     }
+}
+
+/// Fails when a key would have more than its user has and the principal may not give that.
+fn require_to_allow(
+    limits: &LimitsConfig,
+    principal: &Principal,
+    new: &NewApiKey,
+) -> Result<(), ApiError> {
+    let requests = (
+        new.requests_per_minute.map(|n| u64::from(n.get())),
+        limits.requests_per_minute,
+    );
+    let tokens = (
+        new.tokens_per_day.map(NonZeroU64::get),
+        limits.tokens_per_day,
+    );
+    let exceeds = |(asked, most): (Option<u64>, u64)| most > 0 && asked.is_some_and(|n| n > most);
+    if principal.may(Permission::ManageIdentity) || !(exceeds(requests) || exceeds(tokens)) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::Forbidden,
+        format!(
+            "the key would have more than a user has ({} requests a minute, {} tokens a day; 0: any number); only who \
+             manages identities gives that",
+            limits.requests_per_minute, limits.tokens_per_day
+        ),
+    ))
 }
 
 /// Returns a key that the principal may see.

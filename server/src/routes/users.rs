@@ -45,6 +45,8 @@ pub struct User {
     /// When they last signed in.
     #[schema(value_type = Option<String>, format = DateTime, required)]
     pub last_sign_in_at: Option<jiff::Timestamp>,
+    /// Tokens of models spent today, in UTC; a second ago.
+    pub tokens_today: u64,
 }
 
 /// Who to add.
@@ -122,6 +124,7 @@ impl From<identity::User> for User {
             created_at: user.created_at,
             updated_at: user.updated_at,
             last_sign_in_at: user.last_sign_in_at,
+            tokens_today: user.tokens_today,
         }
     }
 }

@@ -67,6 +67,29 @@ describe("asking", () => {
     expect(currentKey()).toBe(API_KEY);
   });
 
+  it("waits for a server that has too much to do, and no longer than asked to", async () => {
+    const busy = (retryAfter: string) =>
+      http.post(
+        "*/api/v1/ask",
+        () => {
+          const response = problem(503, "overloaded", "Overloaded", "retry later");
+          response.headers.set("retry-after", retryAfter);
+          return response;
+        },
+        { once: true },
+      );
+    signIn(operatorAccount, API_KEY);
+    server.use(busy("0"), busy("1"));
+    expect((await drain()).at(-1)?.kind).toBe("completed");
+    server.use(busy("86400"));
+    await expect(drain()).rejects.toMatchObject({ code: "overloaded", retryAfter: 86400 });
+    server.use(busy("30"));
+    const stop = new AbortController();
+    const asked = ask({ question: "有給休暇は何日ですか" }, stop.signal).next();
+    setTimeout(() => stop.abort(), 50);
+    await expect(asked).rejects.toMatchObject({ name: "AbortError" });
+  });
+
   it("makes an error of a reply that is no problem document", async () => {
     server.use(
       http.post("*/api/v1/ask", () => new HttpResponse("<h1>Bad Gateway</h1>", { status: 502 })),

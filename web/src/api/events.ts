@@ -81,18 +81,43 @@ function parse<T>(event: string, data: string, fields: (keyof T & string)[]): T 
   return value as T;
 }
 
+/** How long a question waits for a server that has too much to do. */
+const PATIENCE_MS = 60_000;
+
+/** Opens a stream; as long as the server says that it has too much to do and when to try again, tries again. */
 async function open(path: string, signal: AbortSignal, init: RequestInit = {}) {
   const authorization = currentAuthorization();
   const headers = new Headers(init.headers);
   headers.set("accept", "text/event-stream");
   if (authorization) headers.set("authorization", authorization);
-  const response = await fetch(new URL(path, globalThis.location.origin), {
-    ...init,
-    headers,
-    credentials: "same-origin",
-    signal,
+  const until = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const response = await fetch(new URL(path, globalThis.location.origin), {
+      ...init,
+      headers,
+      credentials: "same-origin",
+      signal,
+    });
+    if (response.ok && response.body) return response.body;
+    if (response.ok) throw new BrokenStream();
+    const error = await refusal(authorization, response);
+    const passes = error.code === "overloaded" || error.code === "rate_limited";
+    const pause = passes && error.retryAfter !== null ? error.retryAfter * 1000 : PATIENCE_MS;
+    if (Date.now() + pause >= until) throw error;
+    await sleep(pause, signal);
+  }
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", stop, { once: true });
   });
-  if (!response.ok) throw await refusal(authorization, response);
-  if (!response.body) throw new BrokenStream();
-  return response.body;
 }
