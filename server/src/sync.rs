@@ -139,6 +139,15 @@ pub struct Connecting<'a> {
 /// # Errors
 /// When its place cannot be reached, or is described wrongly.
 pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, Failure> {
+    let egress = connecting.config.egress();
+    let place = connecting.settings.place.clone();
+    // Nothing is asked for yet: what is wrong with an address is told first.
+    let connector = open(connecting, &egress).await?;
+    allow(&egress, &place)?;
+    Ok(connector)
+}
+
+async fn open(connecting: Connecting<'_>, egress: &Egress) -> Result<Box<dyn Connector>, Failure> {
     let Connecting {
         config,
         settings,
@@ -147,8 +156,6 @@ pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, F
         known_root,
         known,
     } = connecting;
-    let egress = config.egress();
-    allow(&egress, &settings.place)?;
     let (data_dir, max_bytes) = (config.data_dir.clone(), max_bytes(config));
     let globs = |tidy| globs::Globs::new(include, exclude, tidy).map_err(Failure);
     match settings.place.clone() {
@@ -191,7 +198,7 @@ pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, F
             bucket,
             settings,
             globs(true)?,
-            &egress,
+            egress,
             max_bytes,
         )?)),
         Place::Web(site) => Ok(Box::new(web::Web::open(
@@ -199,7 +206,7 @@ pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, F
             settings,
             globs(false)?,
             known,
-            &egress,
+            egress,
             max_bytes,
         )?)),
         Place::Imap(mailbox) => Ok(Box::new(imap::Imap::open(
@@ -208,7 +215,7 @@ pub async fn connect(connecting: Connecting<'_>) -> Result<Box<dyn Connector>, F
             globs(false)?,
             known_root,
             known,
-            &egress,
+            egress,
             max_bytes,
         )?)),
     }
