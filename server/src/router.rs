@@ -288,6 +288,8 @@ fn layered(routes: Router<AppState>, app: &App) -> Router<AppState> {
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::X_FRAME_OPTIONS, "DENY"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        // An answer may name a host; looking it up would already tell its owner.
+        .layer(header(header::X_DNS_PREFETCH_CONTROL, "off"))
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = error::request_id(request).unwrap_or_default();
             tracing::info_span!("request", request.id = id, http.method = %request.method(), http.path = logged_path(request))

@@ -1,5 +1,6 @@
 """A running kura for the clients to talk to."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -14,18 +15,26 @@ FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """Starts the real binary with real models and the handbook; yields its URL and key."""
-    binary, models = os.environ["KURA_BIN"], os.environ["KURA_MODELS_DIR"]
     directory = tmp_path_factory.mktemp("kura")
+    with running(directory, ingest=FIXTURES / "handbook") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(directory, config="", listen="127.0.0.1:0", ingest=None):
+    """Runs the real binary with this configuration; yields its URL and key."""
+    binary, models = os.environ["KURA_BIN"], os.environ["KURA_MODELS_DIR"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KURA_")}
     environment["KURA__MODELS__DIR"] = models
-    config = directory / "kura.toml"
-    config.write_text("")
-    command = [binary, "--data-dir", str(directory / "data"), "--config", str(config)]
-    ingest = [*command, "ingest", str(FIXTURES / "handbook"), "--collection", "handbook"]
-    subprocess.run(ingest, env=environment, check=True, stdout=subprocess.DEVNULL)
+    file = directory / "kura.toml"
+    file.write_text(config)
+    command = [binary, "--data-dir", str(directory / "data"), "--config", str(file)]
+    if ingest:
+        adding = [*command, "ingest", str(ingest), "--collection", ingest.name]
+        subprocess.run(adding, env=environment, check=True, stdout=subprocess.DEVNULL)
     log = directory / "server.log"
     with log.open("wb") as stderr:
-        process = subprocess.Popen([*command, "serve", "--listen", "127.0.0.1:0"], env=environment, stderr=stderr)
+        process = subprocess.Popen([*command, "serve", "--listen", listen], env=environment, stderr=stderr)
     try:
         yield wait_until_ready(process, log)
     finally:

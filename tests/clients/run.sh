@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")"
 venv=$(./venv.sh)
 : "${KURA_BIN:?is not set; run this through make test}" "${KURA_MODELS_DIR:?is not set; run this through make test}"
-exec "$venv/bin/python" -m pytest -q -p no:cacheprovider .
+exec "$venv/bin/python" -m pytest -q -p no:cacheprovider "$@" .

@@ -381,7 +381,7 @@ pub async fn get_document_text(
 /// Returns a document's original bytes.
 #[utoipa::path(get, path = "/api/v1/documents/{id}/content", tag = "documents",
     params(("id" = String, Path, description = "The document's id")),
-    responses((status = 200, body = [u8], content_type = "application/octet-stream"), Problems))]
+    responses((status = 200, body = serde_json::Value, content_type = "*/*", description = "As it was uploaded"), Problems))]
 pub async fn get_document_content(
     State(app): State<AppState>,
     principal: Principal,
