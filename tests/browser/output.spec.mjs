@@ -315,6 +315,7 @@ test("the page has a strict policy and keeps to it", async () => {
   assert.deepEqual(policy["object-src"], ["'none'"]);
   assert.deepEqual(policy["base-uri"], ["'none'"]);
   assert.deepEqual(policy["frame-ancestors"], ["'none'"]);
+  assert.equal(response.headers.get("x-dns-prefetch-control"), "off");
   const html = await response.text();
   assert.ok(!/<script(?![^>]*\ssrc=)/.test(html) && !/\son\w+=/.test(html) && !/<style/.test(html), "nothing is inline");
   // The policy would stop what comes to life by a mistake: that is seen, too.

@@ -11,6 +11,7 @@ COLLECTION = "handbook"
 EXTERNAL_ID = "leave.md"
 PASSWORD = "correct horse battery staple"
 QUESTION = "How many days of paid leave do I get?"
+DICTIONARY = "term,reading,synonyms,abbreviations\n有給休暇,ゆうきゅうきゅうか,休暇;paid leave,有休\n"
 LEAVE = "# Paid leave\n\nEmployees receive twenty days of paid leave per year.\n"
 
 # Everyone who may send something. `operator` has the key of the first start, `editor` the cookie of a session.
@@ -53,6 +54,7 @@ class Target:
         self.sign_in()
         self.job = self.list("/api/v1/jobs")[0]["id"]
         self.document = self.list("/api/v1/documents")[0]["id"]
+        self.failed_job = self.put_document("broken.pdf", "%PDF-1.7 and no more", "application/pdf")["job"]["id"]
         self.wait_for_jobs()
         self.answers = {who: self.ask(who) for who in (OPERATOR, ADMIN, EDITOR, READER)}
         self.source = self.make_source()
@@ -84,7 +86,7 @@ class Target:
         assert response.ok, response.text
         cookie = response.headers["set-cookie"].split(";")[0]
         self.headers[EDITOR] = {"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}
-        return response.json()["id"]
+        return next(session["id"] for session in self.list("/api/v1/sessions", EDITOR) if session["current"])
 
     def wait_for_jobs(self):
         deadline = time.monotonic() + 120
@@ -104,6 +106,8 @@ class Target:
             return {"name": COLLECTION, "external_id": self.make_pushed() if method == "DELETE" else EXTERNAL_ID}
         if path == "/api/v1/jobs/{id}/cancel":
             return {"id": self.make_job()}
+        if path == "/api/v1/jobs/{id}/retry":
+            return {"id": self.failed_job}
         takes_away = method == "DELETE" and path.endswith("}") or path.endswith("/rotate")
         found = self.fresh(kind, who) if takes_away else None
         found = found or self.lasting(kind, who) or self.fresh(kind, who)
@@ -143,9 +147,18 @@ class Target:
             case ("POST", "/api/v1/session/totp"):
                 found |= {"password": PASSWORD}
             case ("POST", "/api/v1/forget"):
-                found |= {"documents": [self.make_document()], "person": self.make_user(READER)}
-            case ("POST", "/api/v1/search/explain") | ("PUT", "/api/v1/answers/{id}/feedback"):
+                self.release_holds()
+                found |= {"documents": [self.make_document()], "person": self.make_user(READER), "words": []}
+            case ("POST", "/api/v1/documents"):
+                found |= {"source": self.name("upload"), "readers": '["everyone"]', "denied": "[]", "metadata": {}}
+            case ("POST", "/api/v1/users"):
+                found |= {"name": self.name("user"), "password": PASSWORD, "email": None, "groups": [self.group]}
+            case ("POST", "/v1/chat/completions"):
+                found |= {"messages": [{"role": "user", "content": QUESTION}], "n": 1}
+            case ("PUT", "/api/v1/answers/{id}/feedback"):
                 found |= {"document": self.document}
+            case ("POST", "/api/v1/search/explain"):
+                found |= {"document": self.document, "query": QUESTION, "filter": None, "groups": ["everyone"]}
             case ("POST", "/api/v1/sources"):
                 found |= {"name": self.name("source")}
             case ("GET", "/api/v1/api-keys") | ("GET" | "DELETE", "/api/v1/sessions") | ("POST", "/api/v1/api-keys"):
@@ -153,7 +166,10 @@ class Target:
                 if who in (OPERATOR, ADMIN):
                     found |= {"user": self.decoy}
             case ("POST", "/v1/embeddings"):
-                found |= {"dimensions": None}
+                found |= {"dimensions": None, "input": [QUESTION]}
+            case ("POST", "/api/v1/evaluations"):
+                queries = [{"text": QUESTION, "relevant": {EXTERNAL_ID: 1}}]
+                found |= {"name": self.name("evaluation"), "queries": queries, "answers": None, "retrieval": None, "max_queries": 1}
         return found
 
     def own_place(self, place):
@@ -173,8 +189,7 @@ class Target:
             case ("PUT", "/api/v1/documents/{id}/acl"):
                 self.post(f"/api/v1/documents/{self.document}/acl", {"readers": ["everyone"]}, method="PUT")
             case ("PUT" | "PATCH", "/api/v1/audit/holds/{name}") | ("POST", "/api/v1/forget"):
-                for hold in self.list("/api/v1/audit/holds"):
-                    self.call("DELETE", f"/api/v1/audit/holds/{quote(hold['name'], safe='')}")
+                self.release_holds()
                 self.hold = self.make_hold()
             case ("DELETE", "/api/v1/session" | "/api/v1/sessions" | "/api/v1/sessions/{id}") | ("PUT", "/api/v1/session/password"):
                 self.sign_in()
@@ -186,6 +201,10 @@ class Target:
         members = [{"group": "everyone", "role": "reader"}, {"group": f"user:{EDITOR}", "role": "editor"}]
         self.post(f"/api/v1/collections/{COLLECTION}/members", members, method="PUT")
 
+    def release_holds(self):
+        for hold in self.list("/api/v1/audit/holds"):
+            self.call("DELETE", f"/api/v1/audit/holds/{quote(hold['name'], safe='')}")
+
     # Making one more of a kind.
 
     def name(self, kind):
@@ -196,9 +215,9 @@ class Target:
         self.post("/api/v1/collections", {"name": name})
         return name
 
-    def put_document(self, external_id, text):
+    def put_document(self, external_id, text, media_type="text/markdown"):
         path = f"/api/v1/collections/{COLLECTION}/documents/{external_id}"
-        return self.call("PUT", path, data=text.encode(), headers={"Content-Type": "text/markdown"}).json()
+        return self.call("PUT", path, data=text.encode(), headers={"Content-Type": media_type}).json()
 
     def make_pushed(self):
         external_id = self.name("pushed")
@@ -258,12 +277,13 @@ class Target:
     def make_erasure(self):
         """Needs that no hold keeps everything."""
         document = self.make_document()
-        for hold in self.list("/api/v1/audit/holds"):
-            self.call("DELETE", f"/api/v1/audit/holds/{hold['name']}")
+        self.release_holds()
         made = self.post("/api/v1/forget", {"documents": [document]})
         self.hold = self.make_hold()
         return made["id"]
 
     def ask(self, who):
         body = {"question": QUESTION, "mode": "extractive", "stream": False}
-        return self.post("/api/v1/ask", body, who)
+        answer = self.post("/api/v1/ask", body, who)
+        self.post(f"/api/v1/answers/{answer['id']}/feedback", {"rating": "up"}, who, method="PUT")
+        return answer
