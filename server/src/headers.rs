@@ -29,7 +29,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Layer: the headers of every response that does not set them itself.
 pub(crate) async fn secure(is_https: bool, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_api = ["/api/", "/v1/", "/v2/"]
+    let is_api = ["/api/", "/v1/", "/v2/", "/scim/"]
         .iter()
         .any(|api| path.starts_with(api));
     let mut response = next.run(request).await;
@@ -43,6 +43,8 @@ pub(crate) async fn secure(is_https: bool, request: Request, next: Next) -> Resp
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::X_FRAME_OPTIONS, "DENY");
     set(header::REFERRER_POLICY, "no-referrer");
+    // An answer may name a host; looking it up would already tell its owner.
+    set(header::X_DNS_PREFETCH_CONTROL, "off");
     let name = HeaderName::from_static;
     set(name("permissions-policy"), PERMISSIONS_POLICY);
     set(name("cross-origin-opener-policy"), "same-origin");

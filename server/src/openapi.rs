@@ -1,6 +1,9 @@
 //! The OpenAPI 3.1 document, generated from the handlers.
 
+pub mod events;
+
 use crate::error::Problem;
+use crate::openai::chat::ChatChunk;
 use crate::routes::ask::{AnswerBody, Delta, Retrieved};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -34,7 +37,7 @@ use utoipa::{Modify, OpenApi};
         (name = "api-keys", description = "How programs sign in"),
         (name = "health", description = "For operators")
     ),
-    components(schemas(Problem, crate::openai::ErrorBody, Retrieved, Delta, AnswerBody)),
+    components(schemas(Problem, crate::openai::ErrorBody, Retrieved, Delta, AnswerBody, ChatChunk)),
     security(("api_key" = []), ("session" = [])),
     modifiers(&Security)
 )]

@@ -32,14 +32,14 @@ const FLAGS = [
 
 /**
  * Opens a page in a browser of its own, with a new profile.
- * `complaints` collects what must not happen: script errors, refused content, requests elsewhere.
+ * `complaints` collects what must not happen: script errors, refused content, requests elsewhere. `flags` are Chromium's.
  */
-export async function openBrowser() {
+export async function openBrowser({ flags = [] } = {}) {
   const profile = await mkdtemp(path.join(tmpdir(), "kura-browser-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
-    args: FLAGS,
+    args: [...FLAGS, ...flags],
     locale: "en-US",
     colorScheme: "light",
     viewport: { width: 1440, height: 900 },
@@ -64,7 +64,7 @@ export async function openBrowser() {
     await context.close();
     await rm(profile, { recursive: true, force: true });
   };
-  return { page, complaints, close };
+  return { context, page, complaints, close };
 }
 
 /** Fails when axe finds a serious or critical fault in what the page shows now. */

@@ -10,4 +10,4 @@ venv=$(./venv.sh)
 	sha256sum <package-lock.json >node_modules/.stamp
 }
 : "${KURA_BIN:?is not set; run this through make test}" "${KURA_MODELS_DIR:?is not set; run this through make test}"
-exec "$venv/bin/python" -m pytest -q -p no:cacheprovider .
+exec "$venv/bin/python" -m pytest -q -p no:cacheprovider "$@" .

@@ -97,6 +97,11 @@ fn every_answer_carries_the_security_headers() {
             Some("no-referrer"),
             "{path}"
         );
+        assert_eq!(
+            reply.header("x-dns-prefetch-control"),
+            Some("off"),
+            "{path}"
+        );
         assert!(reply.header("x-request-id").is_some(), "{path}");
     }
 }

@@ -7,6 +7,7 @@ use crate::app::AppState;
 use crate::audit::Audited;
 use crate::auth::Principal;
 use crate::error::{ApiError, Code};
+use crate::openapi::events::ChatEvents;
 use crate::routes::{Json, ask, require_text, resolve};
 use crate::{telemetry, watch};
 use axum::extract::State;
@@ -192,7 +193,7 @@ struct ChatDelta {
 /// stands in its place, and `finish_reason` is `content_filter`.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "openai", request_body = ChatRequest,
     responses((status = 200, content(
-        (ChatCompletion = "application/json"), (ChatChunk = "text/event-stream"))), Errors))]
+        (ChatCompletion = "application/json"), (ChatEvents = "text/event-stream"))), Errors))]
 pub async fn create_chat_completion(
     State(app): State<AppState>,
     principal: Principal,

@@ -10,7 +10,8 @@ use crate::app::{App, AppState};
 use crate::audit::{Audited, Outcome as Ended};
 use crate::auth::Principal;
 use crate::conversations::Asked;
-use crate::error::{ApiError, Code, Problem};
+use crate::error::{ApiError, Code};
+use crate::openapi::events::AskEvents;
 use crate::{telemetry, watch};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive};
@@ -282,24 +283,6 @@ pub async fn ask(
             .into_response());
     }
     Ok(axum::Json(last(events).await?).into_response())
-}
-
-/// The events of a streamed answer; the tag is the event's name, not part of its data.
-#[derive(ToSchema)]
-#[schema(as = AskEvents)]
-pub enum AskEvents {
-    /// First.
-    #[schema(rename = "retrieved")]
-    Retrieved(Retrieved),
-    /// Any number.
-    #[schema(rename = "delta")]
-    Delta(Delta),
-    /// Last.
-    #[schema(rename = "completed")]
-    Completed(AnswerBody),
-    /// Last, instead.
-    #[schema(rename = "failed")]
-    Failed(Problem),
 }
 
 /// Checks a question, opens or continues its conversation, and starts answering.

@@ -135,9 +135,11 @@ pub struct UploadForm {
     metadata: Option<MetadataChange>,
     /// Groups that may read the files that follow, as a JSON list, until the next such part. Without one it stays as it is;
     /// a new document can be read by everyone.
+    #[schema(value_type = Option<String>)]
     readers: Option<Vec<String>>,
     /// Groups that may not read them, whatever their readers say, as a JSON list, until the next such part. Without one it
     /// stays as it is; a new document denies nobody.
+    #[schema(value_type = Option<String>)]
     denied: Option<Vec<String>>,
     /// Which jobs the files that follow go before, until the next such part; `high` when absent.
     priority: Option<Priority>,
@@ -381,7 +383,7 @@ pub async fn get_document_text(
 /// Returns a document's original bytes.
 #[utoipa::path(get, path = "/api/v1/documents/{id}/content", tag = "documents",
     params(("id" = String, Path, description = "The document's id")),
-    responses((status = 200, body = [u8], content_type = "application/octet-stream"), Problems))]
+    responses((status = 200, body = serde_json::Value, content_type = "*/*", description = "As it was uploaded"), Problems))]
 pub async fn get_document_content(
     State(app): State<AppState>,
     principal: Principal,

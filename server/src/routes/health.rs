@@ -1,5 +1,6 @@
 //! `/healthz`, `/readyz` and `/metrics`
 
+use super::Problems;
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::{sync, telemetry};
@@ -96,7 +97,7 @@ pub async fn readyz(State(app): State<AppState>) -> (StatusCode, axum::Json<Read
 
 /// Returns the metrics as Prometheus reads them.
 #[utoipa::path(get, path = "/metrics", tag = "health",
-    responses((status = 200, body = String, content_type = "text/plain")))]
+    responses((status = 200, body = String, content_type = "text/plain"), Problems))]
 pub async fn metrics(State(app): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     if let Err(error) = crate::jobs::measure(&app.pipeline).await {
         tracing::error!(error = %error, "the queue could not be measured");

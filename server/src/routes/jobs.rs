@@ -7,6 +7,7 @@ use crate::auth::permission::sees_job;
 use crate::auth::{Permission, Principal};
 use crate::error::{ApiError, Code};
 use crate::jobs::JobEvent;
+use crate::openapi::events::JobEvents;
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
@@ -546,7 +547,7 @@ pub async fn get_job(
 /// Follows a job: an event `job` with the job at every change, until it is over.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs",
     params(("id" = String, Path, description = "The job's id")),
-    responses((status = 200, body = Job, content_type = "text/event-stream"), Problems))]
+    responses((status = 200, body = JobEvents, content_type = "text/event-stream"), Problems))]
 pub async fn follow_job(
     State(app): State<AppState>,
     principal: Principal,

@@ -3,6 +3,8 @@
 //! The directory has an API key of an administrator. It sees what it has made and people of the identity provider, and
 //! nothing that was made in kura: see [`crate::identity`]'s provisioning.
 
+mod wire;
+
 use crate::app::{App, AppState};
 use crate::audit::Audited;
 use crate::error::ApiError;
@@ -14,9 +16,9 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// Resources in a list when the directory does not say how many.
 const DEFAULT_COUNT: usize = 100;
@@ -53,36 +55,25 @@ pub struct ListQuery {
 }
 
 /// The same in a body.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct SearchRequest {
-    #[serde(default, deserialize_with = "names")]
-    attributes: Vec<String>,
-    #[serde(default, deserialize_with = "names")]
-    excluded_attributes: Vec<String>,
+#[schema(as = ScimSearchRequest)]
+pub struct SearchRequest {
+    /// Attributes to return; all when absent.
+    attributes: Option<Vec<String>>,
+    /// Attributes to leave out.
+    excluded_attributes: Option<Vec<String>>,
+    /// Such as `userName eq "taro"`.
     filter: Option<String>,
+    /// The first to return, counted from 1.
     start_index: Option<i64>,
+    /// Most to return, up to 1000; 100 when absent.
     count: Option<i64>,
-}
-
-/// A list of names, or one text with commas.
-fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Names {
-        List(Vec<String>),
-        Text(String),
-    }
-    Ok(match Option::<Names>::deserialize(from)? {
-        None => Vec::new(),
-        Some(Names::List(list)) => list,
-        Some(Names::Text(text)) => split(Some(&text)),
-    })
 }
 
 fn split(list: Option<&str>) -> Vec<String> {
     let names = list.unwrap_or_default().split(',');
-    names.map(|name| name.trim().to_owned()).collect()
+    names.map(str::to_owned).collect()
 }
 
 type Reply = Result<Response, Error>;
@@ -185,7 +176,7 @@ pub async fn list_scim_users(
 }
 
 /// Lists people, with the query in the body.
-#[utoipa::path(post, path = "/scim/v2/Users/.search", tag = "scim", request_body = Object,
+#[utoipa::path(post, path = "/scim/v2/Users/.search", tag = "scim", request_body = SearchRequest,
     responses((status = 200, body = Object, content_type = "application/scim+json"),
         (status = "default", body = Object, content_type = "application/scim+json")))]
 pub async fn search_scim_users(
@@ -213,7 +204,7 @@ pub async fn list_scim_groups(
 }
 
 /// Lists groups, with the query in the body.
-#[utoipa::path(post, path = "/scim/v2/Groups/.search", tag = "scim", request_body = Object,
+#[utoipa::path(post, path = "/scim/v2/Groups/.search", tag = "scim", request_body = SearchRequest,
     responses((status = 200, body = Object, content_type = "application/scim+json"),
         (status = "default", body = Object, content_type = "application/scim+json")))]
 pub async fn search_scim_groups(
@@ -227,7 +218,7 @@ pub async fn search_scim_groups(
 }
 
 /// Lists people and groups, with the query in the body.
-#[utoipa::path(post, path = "/scim/v2/.search", tag = "scim", request_body = Object,
+#[utoipa::path(post, path = "/scim/v2/.search", tag = "scim", request_body = SearchRequest,
     responses((status = 200, body = Object, content_type = "application/scim+json"),
         (status = "default", body = Object, content_type = "application/scim+json")))]
 pub async fn search_scim(
@@ -241,7 +232,7 @@ pub async fn search_scim(
 }
 
 /// Adds a person, who signs in at the identity provider.
-#[utoipa::path(post, path = "/scim/v2/Users", tag = "scim", params(SelectionQuery), request_body = Object,
+#[utoipa::path(post, path = "/scim/v2/Users", tag = "scim", params(SelectionQuery), request_body = wire::User,
     responses((status = 201, body = Object, content_type = "application/scim+json"),
         (status = "default", body = Object, content_type = "application/scim+json")))]
 pub async fn create_scim_user(
@@ -283,7 +274,7 @@ pub async fn get_scim_user(
 }
 
 /// Replaces what is known of a person.
-#[utoipa::path(put, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = Object,
+#[utoipa::path(put, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = wire::User,
     responses((status = 200, body = Object, content_type = "application/scim+json"),
         (status = "default", body = Object, content_type = "application/scim+json")))]
 pub async fn put_scim_user(
@@ -309,7 +300,7 @@ pub async fn put_scim_user(
 }
 
 /// Changes what is known of a person.
-#[utoipa::path(patch, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = Object,
+#[utoipa::path(patch, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = wire::PatchOp,
     responses((status = 200, body = Object, content_type = "application/scim+json"),
         (status = "default", body = Object, content_type = "application/scim+json")))]
 pub async fn patch_scim_user(
@@ -354,7 +345,7 @@ pub async fn delete_scim_user(
 }
 
 /// Adds a group.
-#[utoipa::path(post, path = "/scim/v2/Groups", tag = "scim", params(SelectionQuery), request_body = Object,
+#[utoipa::path(post, path = "/scim/v2/Groups", tag = "scim", params(SelectionQuery), request_body = wire::Group,
     responses((status = 201, body = Object, content_type = "application/scim+json"),
         (status = "default", body = Object, content_type = "application/scim+json")))]
 pub async fn create_scim_group(
@@ -393,7 +384,7 @@ pub async fn get_scim_group(
 }
 
 /// Replaces what is known of a group: who is not among its members leaves it.
-#[utoipa::path(put, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = Object,
+#[utoipa::path(put, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = wire::Group,
     responses((status = 200, body = Object, content_type = "application/scim+json"),
         (status = "default", body = Object, content_type = "application/scim+json")))]
 pub async fn put_scim_group(
@@ -417,7 +408,7 @@ pub async fn put_scim_group(
 }
 
 /// Changes a group: above all, who is in it.
-#[utoipa::path(patch, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = Object,
+#[utoipa::path(patch, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = wire::PatchOp,
     responses((status = 200, body = Object, content_type = "application/scim+json"),
         (status = "default", body = Object, content_type = "application/scim+json")))]
 pub async fn patch_scim_group(
@@ -467,7 +458,10 @@ async fn search(
     request: SearchRequest,
     base: &str,
 ) -> Reply {
-    let selection = Selection::new(request.attributes, request.excluded_attributes)?;
+    let selection = Selection::new(
+        request.attributes.unwrap_or_default(),
+        request.excluded_attributes.unwrap_or_default(),
+    )?;
     let filter = request.filter.filter(|text| !text.trim().is_empty());
     let filter = filter.as_deref().map(filter::parse).transpose()?;
     let mut found = Vec::new();
@@ -581,8 +575,8 @@ fn search_request(body: Body) -> Result<SearchRequest, Error> {
 fn list_request(query: Result<Query<ListQuery>, QueryRejection>) -> Result<SearchRequest, Error> {
     let Query(query) = query.map_err(|rejection| Error::value(rejection.body_text()))?;
     Ok(SearchRequest {
-        attributes: split(query.attributes.as_deref()),
-        excluded_attributes: split(query.excluded_attributes.as_deref()),
+        attributes: Some(split(query.attributes.as_deref())),
+        excluded_attributes: Some(split(query.excluded_attributes.as_deref())),
         filter: query.filter,
         start_index: query.start_index,
         count: query.count,

@@ -250,6 +250,9 @@ impl Schema {
             if attribute.mutability == Mutability::ReadOnly {
                 continue;
             }
+            if attribute.many && !value.is_array() && !value.is_null() {
+                return Err(Error::value(format!("`{}` is not a list", attribute.name)));
+            }
             if let Some(value) = attribute.read(value)? {
                 kept.insert(attribute.name.to_owned(), value);
             }
@@ -339,6 +342,12 @@ impl Attribute {
         }
         let mut kept = Vec::new();
         for value in values {
+            if value.is_null() {
+                return Err(Error::value(format!(
+                    "`{}` has a value that is none",
+                    self.name
+                )));
+            }
             kept.extend(self.read_one(value)?);
         }
         let is_primary = |value: &&Value| value.get("primary") == Some(&Value::Bool(true));
@@ -449,7 +458,7 @@ mod tests {
             "schemas": [USER.id], "id": "mine", "groups": [{ "value": "admins" }],
             "USERNAME": "taro@example.com", "active": "False", "title": "Dr.", "displayName": null,
             "name": { "familyname": "山田", "honorificPrefix": "Dr.", "givenName": "" },
-            "emails": { "value": "taro@example.com", "primary": "True" }, "phoneNumbers": [],
+            "emails": [{ "value": "taro@example.com", "primary": "True" }], "phoneNumbers": [],
             "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "department": "人事" },
         }))
         .unwrap();
@@ -469,6 +478,11 @@ mod tests {
             (json!({ "userName": "a\u{0}b" }), "userName"),
             (json!({ "userName": "a", "active": "perhaps" }), "active"),
             (json!({ "userName": "a", "name": "Taro" }), "name"),
+            (
+                json!({ "userName": "a", "emails": { "value": "a@example.com" } }),
+                "emails",
+            ),
+            (json!({ "userName": "a", "emails": [null] }), "emails"),
             (
                 json!({ "userName": "a", "emails": ["a@example.com"] }),
                 "emails",
