@@ -45,6 +45,12 @@ const SIGN_INS: Size = Size {
     waiting: 32,
     reserved: 4,
 };
+/// Single sign-ons at the same time. They wait for the identity provider, for which nobody with a password should have to.
+const SINGLE_SIGN_ONS: Size = Size {
+    places: 64,
+    waiting: 64,
+    reserved: 64,
+};
 /// How often it is put on record that someone was limited.
 const NOTED_EVERY: Duration = Duration::from_secs(60);
 /// Those of whom it is remembered that it was.
@@ -61,6 +67,7 @@ pub struct Limits {
     embeddings: Arc<Pool>,
     uploads: Arc<Pool>,
     sign_ins: Arc<Pool>,
+    single_sign_ons: Arc<Pool>,
     /// Places for requests of all kinds.
     all: Arc<Semaphore>,
     recognized: Arc<Semaphore>,
@@ -121,6 +128,7 @@ impl Limits {
             embeddings: Pool::new("embeddings", embeddings),
             uploads: Pool::new("uploads", uploads),
             sign_ins: Pool::new("sign_ins", SIGN_INS),
+            single_sign_ons: Pool::new("single_sign_ons", SINGLE_SIGN_ONS),
             all: Arc::new(Semaphore::new(config.server.max_concurrent_requests)),
             recognized: Arc::new(Semaphore::new(RECOGNIZED)),
             unrecognized: Arc::new(Semaphore::new(UNRECOGNIZED)),

@@ -130,6 +130,7 @@ pub async fn admit(
 /// Layer: takes in a sign-in and finds a place for it, by address.
 pub async fn admit_sign_in(
     State(app): State<AppState>,
+    path: MatchedPath,
     Peer(peer): Peer,
     audited: Audited,
     request: Request,
@@ -143,10 +144,16 @@ pub async fn admit_sign_in(
         Err(error) => return error.into_response(),
     };
     let owner = Owner::from(peer.to_string());
-    match limits.sign_ins.enter(&owner).await {
+    let is_single = path.as_str().starts_with("/api/v1/session/oidc");
+    let pool = if is_single {
+        &limits.single_sign_ons
+    } else {
+        &limits.sign_ins
+    };
+    match pool.enter(&owner).await {
         Ok(_place) => next.run(request).await,
         Err(super::Refused(seconds)) => {
-            let refusal = Refusal::Shed(limits.sign_ins.name(), seconds);
+            let refusal = Refusal::Shed(pool.name(), seconds);
             refused(limits, &owner, &audited, refusal)
         }
     }
