@@ -1648,11 +1648,26 @@ export interface components {
             /** @description How it begins. */
             prefix: string;
             /**
+             * Format: int32
+             * @description Requests a minute, in place of those that users have.
+             */
+            requests_per_minute: number | null;
+            /**
              * Format: date-time
              * @description When it was revoked.
              */
             revoked_at: string | null;
             role: components["schemas"]["UserRole"] | null;
+            /**
+             * Format: int64
+             * @description Tokens of models a day, in place of those that users have.
+             */
+            tokens_per_day: number | null;
+            /**
+             * Format: int64
+             * @description Tokens of models spent today, in UTC; a second ago.
+             */
+            tokens_today: number;
             /** @description Whose: the user's id. */
             user: string;
         };
@@ -1660,19 +1675,23 @@ export interface components {
         ApiVersion: {
             version: string;
         };
-        /** @description The events of a streamed answer; the tag is the event's name, not part of its data. */
+        /** @description An event of a streamed answer. */
         AskEvents: {
-            /** @description First. */
-            retrieved: components["schemas"]["Retrieved"];
+            data: string;
+            /** @enum {string} */
+            event: "retrieved";
         } | {
-            /** @description Any number. */
-            delta: components["schemas"]["Delta"];
+            data: string;
+            /** @enum {string} */
+            event: "delta";
         } | {
-            /** @description Last. */
-            completed: components["schemas"]["Answer"];
+            data: string;
+            /** @enum {string} */
+            event: "completed";
         } | {
-            /** @description Last, instead. */
-            failed: components["schemas"]["Problem"];
+            data: string;
+            /** @enum {string} */
+            event: "failed";
         };
         /** @description Something that is not as it was written. */
         AuditFinding: {
@@ -1861,6 +1880,13 @@ export interface components {
             content?: string | null;
             role?: string | null;
         };
+        /** @description An event of a streamed chat completion. */
+        ChatEvents: {
+            data: string;
+        } | {
+            /** @enum {string} */
+            data: "[DONE]";
+        };
         /** @description A message. */
         ChatMessage: {
             content?: components["schemas"]["Content"] | null;
@@ -1956,7 +1982,7 @@ export interface components {
          * @description What went wrong, for programs. Names never change.
          * @enum {string}
          */
-        Code: "unauthorized" | "invalid_credentials" | "code_required" | "too_many_attempts" | "forbidden" | "unknown_user" | "user_exists" | "unknown_group" | "group_exists" | "unknown_api_key" | "unknown_session" | "unknown_collection" | "unknown_document" | "part_of_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "legal_hold" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "audit_unavailable" | "unavailable" | "internal";
+        Code: "unauthorized" | "invalid_credentials" | "code_required" | "too_many_attempts" | "forbidden" | "unknown_user" | "user_exists" | "unknown_group" | "group_exists" | "unknown_api_key" | "unknown_session" | "unknown_collection" | "unknown_document" | "part_of_document" | "unknown_job" | "job_state" | "idempotency_key_used" | "unknown_source" | "unknown_conversation" | "unknown_answer" | "unknown_feedback" | "unknown_evaluation" | "unknown_model" | "collection_exists" | "source_exists" | "evaluation_running" | "legal_hold" | "invalid_request" | "payload_too_large" | "unsupported_media_type" | "unreadable_document" | "input_too_long" | "not_found" | "method_not_allowed" | "rate_limited" | "budget_spent" | "request_timeout" | "overloaded" | "timeout" | "storage_full" | "no_generator" | "audit_unavailable" | "unavailable" | "internal";
         /** @description A set of documents that people see. */
         Collection: {
             /**
@@ -3255,6 +3281,12 @@ export interface components {
             /** @description Where it stands. */
             state: components["schemas"]["JobState"];
         };
+        /** @description The job as it is now. */
+        JobEvents: {
+            data: string;
+            /** @enum {string} */
+            event: "job";
+        };
         /**
          * @description What kind of work a job is.
          * @enum {string}
@@ -3409,11 +3441,26 @@ export interface components {
                 /** @description How it begins. */
                 prefix: string;
                 /**
+                 * Format: int32
+                 * @description Requests a minute, in place of those that users have.
+                 */
+                requests_per_minute: number | null;
+                /**
                  * Format: date-time
                  * @description When it was revoked.
                  */
                 revoked_at: string | null;
                 role: components["schemas"]["UserRole"] | null;
+                /**
+                 * Format: int64
+                 * @description Tokens of models a day, in place of those that users have.
+                 */
+                tokens_per_day: number | null;
+                /**
+                 * Format: int64
+                 * @description Tokens of models spent today, in UTC; a second ago.
+                 */
+                tokens_today: number;
                 /** @description Whose: the user's id. */
                 user: string;
             }[];
@@ -3909,6 +3956,11 @@ export interface components {
                 /** @description Who says who they are: `local` for kura, else the issuer of an identity provider. */
                 source: string;
                 /**
+                 * Format: int64
+                 * @description Tokens of models spent today, in UTC; a second ago.
+                 */
+                tokens_today: number;
+                /**
                  * Format: date-time
                  * @description When something about it last changed.
                  */
@@ -4031,7 +4083,17 @@ export interface components {
             expires_at?: string | null;
             /** @description What it is for. */
             name: string;
+            /**
+             * Format: int32
+             * @description Requests a minute; those that users have when absent. More than that only `manage_identity` allows.
+             */
+            requests_per_minute?: number | null;
             role?: components["schemas"]["UserRole"] | null;
+            /**
+             * Format: int64
+             * @description Tokens of models a day; those that users have when absent. More than that only `manage_identity` allows.
+             */
+            tokens_per_day?: number | null;
             /** @description Whose: a user's id or login; one's own when absent. */
             user?: string | null;
         };
@@ -4520,6 +4582,83 @@ export interface components {
              */
             retry: boolean;
         };
+        /**
+         * @description What to do.
+         * @enum {string}
+         */
+        ScimAction: "add" | "replace" | "remove";
+        /** @description An address. */
+        ScimEmail: {
+            primary?: boolean | null;
+            type?: string | null;
+            value?: string | null;
+        };
+        /** @description A group. */
+        ScimGroup: {
+            /** @description What it is called. */
+            displayName: string;
+            /** @description What the directory knows it by. */
+            externalId?: string | null;
+            /** @description Who is in it. */
+            members?: components["schemas"]["ScimMember"][] | null;
+        };
+        /** @description Someone in a group. */
+        ScimMember: {
+            /** @description `User`. */
+            type?: string | null;
+            /** @description The person's id. */
+            value: string;
+        };
+        /** @description A name. */
+        ScimName: {
+            familyName?: string | null;
+            formatted?: string | null;
+            givenName?: string | null;
+        };
+        /** @description A change. */
+        ScimOperation: {
+            op: components["schemas"]["ScimAction"];
+            /** @description The attribute, such as `name.familyName` or `members[value eq "…"]`. */
+            path?: string | null;
+            value?: unknown;
+        };
+        /** @description Changes of a person or a group. */
+        ScimPatchOp: {
+            Operations: components["schemas"]["ScimOperation"][];
+        };
+        /** @description The same in a body. */
+        ScimSearchRequest: {
+            /** @description Attributes to return; all when absent. */
+            attributes?: string[] | null;
+            /**
+             * Format: int64
+             * @description Most to return, up to 1000; 100 when absent.
+             */
+            count?: number | null;
+            /** @description Attributes to leave out. */
+            excludedAttributes?: string[] | null;
+            /** @description Such as `userName eq "taro"`. */
+            filter?: string | null;
+            /**
+             * Format: int64
+             * @description The first to return, counted from 1.
+             */
+            startIndex?: number | null;
+        };
+        /** @description A person. */
+        ScimUser: {
+            /** @description Whether they may do anything. */
+            active?: boolean | null;
+            /** @description The name to show. */
+            displayName?: string | null;
+            /** @description Where to write to. */
+            emails?: components["schemas"]["ScimEmail"][] | null;
+            /** @description What the directory knows them by. */
+            externalId?: string | null;
+            name?: components["schemas"]["ScimName"] | null;
+            /** @description What the person signs in as; the login of who is new. */
+            userName: string;
+        };
         /** @description What each signal added to a score. */
         ScoreParts: {
             /**
@@ -4827,7 +4966,7 @@ export interface components {
              * @description Groups that may not read them, whatever their readers say, as a JSON list, until the next such part. Without one it
              *     stays as it is; a new document denies nobody.
              */
-            denied?: string[] | null;
+            denied?: string | null;
             /** @description One part per file. */
             file: string[];
             metadata?: components["schemas"]["MetadataChange"] | null;
@@ -4836,7 +4975,7 @@ export interface components {
              * @description Groups that may read the files that follow, as a JSON list, until the next such part. Without one it stays as it is;
              *     a new document can be read by everyone.
              */
-            readers?: string[] | null;
+            readers?: string | null;
             /** @description Source of the next file, instead of its file name. */
             source?: string | null;
         };
@@ -4891,6 +5030,11 @@ export interface components {
             role: components["schemas"]["UserRole"];
             /** @description Who says who they are: `local` for kura, else the issuer of an identity provider. */
             source: string;
+            /**
+             * Format: int64
+             * @description Tokens of models spent today, in UTC; a second ago.
+             */
+            tokens_today: number;
             /**
              * Format: date-time
              * @description When something about it last changed.
@@ -7330,12 +7474,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description As it was uploaded */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": number[];
+                    "*/*": unknown;
                 };
             };
             /** @description Invalid request. */
@@ -8765,7 +8910,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["Job"];
+                    "text/event-stream": components["schemas"]["JobEvents"];
                 };
             };
             /** @description Invalid request. */
@@ -10669,6 +10814,42 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     readyz: {
@@ -10707,7 +10888,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["ScimSearchRequest"];
             };
         };
         responses: {
@@ -10781,7 +10962,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["ScimGroup"];
             };
         };
         responses: {
@@ -10812,7 +10993,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["ScimSearchRequest"];
             };
         };
         responses: {
@@ -10884,7 +11065,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["ScimGroup"];
             };
         };
         responses: {
@@ -10949,7 +11130,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["ScimPatchOp"];
             };
         };
         responses: {
@@ -11164,7 +11345,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["ScimUser"];
             };
         };
         responses: {
@@ -11195,7 +11376,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["ScimSearchRequest"];
             };
         };
         responses: {
@@ -11267,7 +11448,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["ScimUser"];
             };
         };
         responses: {
@@ -11332,7 +11513,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["ScimPatchOp"];
             };
         };
         responses: {
@@ -11373,7 +11554,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ChatCompletion"];
-                    "text/event-stream": components["schemas"]["ChatChunk"];
+                    "text/event-stream": components["schemas"]["ChatEvents"];
                 };
             };
             /** @description Invalid request. */
