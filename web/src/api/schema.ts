@@ -1374,19 +1374,23 @@ export interface components {
         ApiVersion: {
             version: string;
         };
-        /** @description The events of a streamed answer; the tag is the event's name, not part of its data. */
+        /** @description An event of a streamed answer. */
         AskEvents: {
-            /** @description First. */
-            retrieved: components["schemas"]["Retrieved"];
+            data: string;
+            /** @enum {string} */
+            event: "retrieved";
         } | {
-            /** @description Any number. */
-            delta: components["schemas"]["Delta"];
+            data: string;
+            /** @enum {string} */
+            event: "delta";
         } | {
-            /** @description Last. */
-            completed: components["schemas"]["Answer"];
+            data: string;
+            /** @enum {string} */
+            event: "completed";
         } | {
-            /** @description Last, instead. */
-            failed: components["schemas"]["Problem"];
+            data: string;
+            /** @enum {string} */
+            event: "failed";
         };
         /** @description Something that is not as it was written. */
         AuditFinding: {
@@ -1574,6 +1578,13 @@ export interface components {
             annotations?: components["schemas"]["ChatAnnotation"][] | null;
             content?: string | null;
             role?: string | null;
+        };
+        /** @description An event of a streamed chat completion. */
+        ChatEvents: {
+            data: string;
+        } | {
+            /** @enum {string} */
+            data: "[DONE]";
         };
         /** @description A message. */
         ChatMessage: {
@@ -2966,6 +2977,12 @@ export interface components {
             started_at: string | null;
             /** @description Where it stands. */
             state: components["schemas"]["JobState"];
+        };
+        /** @description The job as it is now. */
+        JobEvents: {
+            data: string;
+            /** @enum {string} */
+            event: "job";
         };
         /**
          * @description What kind of work a job is.
@@ -4521,7 +4538,7 @@ export interface components {
              * @description Groups that may not read them, whatever their readers say, as a JSON list, until the next such part. Without one it
              *     stays as it is; a new document denies nobody.
              */
-            denied?: string[] | null;
+            denied?: string | null;
             /** @description One part per file. */
             file: string[];
             metadata?: components["schemas"]["MetadataChange"] | null;
@@ -4530,7 +4547,7 @@ export interface components {
              * @description Groups that may read the files that follow, as a JSON list, until the next such part. Without one it stays as it is;
              *     a new document can be read by everyone.
              */
-            readers?: string[] | null;
+            readers?: string | null;
             /** @description Source of the next file, instead of its file name. */
             source?: string | null;
         };
@@ -7017,12 +7034,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description As it was uploaded */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": number[];
+                    "*/*": unknown;
                 };
             };
             /** @description Invalid request. */
@@ -8452,7 +8470,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["Job"];
+                    "text/event-stream": components["schemas"]["JobEvents"];
                 };
             };
             /** @description Invalid request. */
@@ -10143,6 +10161,42 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            /** @description Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or no valid API key or session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who asks may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure; `code` says which. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     readyz: {
@@ -10191,7 +10245,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ChatCompletion"];
-                    "text/event-stream": components["schemas"]["ChatChunk"];
+                    "text/event-stream": components["schemas"]["ChatEvents"];
                 };
             };
             /** @description Invalid request. */
