@@ -163,7 +163,8 @@ class Target:
                 self.release_holds()
                 found |= {"documents": [self.make_document()], "person": self.make_user(READER), "words": []}
             case ("POST", "/api/v1/documents"):
-                found |= {"source": self.name("upload"), "readers": '["everyone"]', "denied": "[]", "metadata": {}}
+                found |= {"source": self.name("upload"), "readers": '["everyone"]', "denied": "[]", "metadata": {},
+                          "priority": "high", "file": [LEAVE.encode()]}
             case ("POST", "/api/v1/users"):
                 found |= {"name": self.name("user"), "password": PASSWORD, "email": None, "groups": [self.group]}
             case ("POST", "/v1/chat/completions"):
