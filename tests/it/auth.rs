@@ -53,6 +53,8 @@ fn every_route_but_health_needs_a_key() {
                     "unauthorized",
                     "{method} {path}"
                 );
+            } else if path.starts_with("/scim/") {
+                assert_eq!(reply.json()["status"], "401", "{method} {path}");
             } else {
                 reply.assert_problem(401, "unauthorized");
             }

@@ -25,7 +25,10 @@ fn trusting(roots: &[&CertifiedKey<KeyPair>]) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap();
-    Arc::new(config.with_root_certificates(store).with_no_client_auth())
+    let mut config = config.with_root_certificates(store).with_no_client_auth();
+    // A session that goes on has the certificate that it began with.
+    config.resumption = rustls::client::Resumption::disabled();
+    Arc::new(config)
 }
 
 struct Connection(BufReader<StreamOwned<ClientConnection, TcpStream>>);
