@@ -2,7 +2,7 @@
 //!
 //! - [`Class`]: what kind of work a request is. Health and metrics are never refused.
 //! - [`Pool`]: places for searches, answers, models on the caller's texts, uploads and sign-ins, with short queues. What
-//!   finds no place is refused at once or within 50 ms: 503 `overloaded`.
+//!   finds no place is refused at once or within 30 ms: 503 `overloaded`.
 //! - [`Rates`] and [`Budgets`]: requests a minute and tokens a day of each user, or of a key with limits of its own: 429
 //!   `rate_limited` and `budget_spent`.
 //! - [`layer`]: where these stand around the routes.

@@ -147,10 +147,11 @@ fn a_certificate_that_changes_while_many_connect_loses_nobody() {
     write(&kura, &all[0]);
     let server = kura.serve();
     let client = trusting(&all.iter().collect::<Vec<_>>());
+    let first = Connection::open(&server, &client).unwrap().certificate();
     let done = std::sync::atomic::AtomicBool::new(false);
     let (n, seen) = std::thread::scope(|scope| {
         let connecting = scope.spawn(|| {
-            let (mut n, mut seen) = (0, Vec::new());
+            let (mut n, mut seen) = (0, vec![first]);
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 let mut connection = Connection::open(&server, &client).unwrap();
                 connection.health();

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How long a request waits while there is too much to do.
-const HURRY: Duration = Duration::from_millis(50);
+const HURRY: Duration = Duration::from_millis(30);
 /// How long after a refusal there still is too much to do.
 const CALM_AFTER: Duration = Duration::from_secs(1);
 /// Requests that wait while there is too much to do, for each place.
-const HURRIED_PER_PLACE: usize = 8;
+const HURRIED_PER_PLACE: usize = 4;
 /// How much the latest request counts in the mean time that one takes.
 const LATEST: f64 = 0.2;
 /// Longest time after which someone is asked to try again, in seconds.
