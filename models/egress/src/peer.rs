@@ -39,16 +39,22 @@ impl Peer {
     }
 
     pub(crate) fn of(uri: &Uri) -> Option<Self> {
-        let port = uri.port_u16().or_else(|| match uri.scheme_str()? {
-            "https" => Some(443),
-            "http" => Some(80),
-            "ssh" => Some(22),
-            "git" => Some(9418),
-            "socks4" | "socks4a" | "socks5" => Some(1080),
-            _ => None,
-        });
         let host = uri.host().filter(|host| !host.is_empty())?;
-        Some(Self::new(host, port?))
+        let authority = uri.authority()?.as_str();
+        let (_, named) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let port = match named.strip_prefix(host)?.strip_prefix(':') {
+            // The library takes a port that is too large for none at all, and not everybody else does.
+            Some(port) if !port.is_empty() => port.parse().ok()?,
+            _ => match uri.scheme_str()? {
+                "https" => 443,
+                "http" => 80,
+                "ssh" => 22,
+                "git" => 9418,
+                "socks4" | "socks4a" | "socks5" => 1080,
+                _ => return None,
+            },
+        };
+        Some(Self::new(host, port))
     }
 
     /// Returns the host, an address of IPv6 without brackets.
@@ -105,6 +111,8 @@ mod tests {
             ("git://host.example/a.git", "host.example:9418"),
             ("http://[::1]:8080/", "[::1]:8080"),
             ("https://user@host.example./", "host.example:443"),
+            ("https://user:1@host.example:8443/", "host.example:8443"),
+            ("https://host.example:/", "host.example:443"),
         ] {
             assert_eq!(Peer::of_url(url).unwrap().to_string(), peer, "{url}");
         }
@@ -114,6 +122,8 @@ mod tests {
             "file:///etc/passwd",
             "ftp://host.example",
             "/a/b",
+            "https://host.example:99999/",
+            "https://user:secret@host.example:x/",
         ] {
             assert!(Peer::of_url(none).is_err(), "{none}");
         }

@@ -144,6 +144,10 @@ fn change_attribute(
             None => Ok(()),
         };
     }
+    if action == Action::Remove && attribute.required {
+        let detail = format!("`{name}` is required and cannot be removed");
+        return Err(Error::refused(400, "mutability", detail));
+    }
     if action == Action::Remove {
         // Entra ID names the members to remove so.
         if let (Some(Value::Array(present)), Value::Array(gone)) = (resource.get_mut(name), value) {
