@@ -414,7 +414,11 @@ fn every_role_may_what_the_table_says_and_nothing_else() {
                 assert_eq!(reply.status, 403, "{place}");
                 let body = reply.json();
                 let code = body.get("code").or_else(|| body["error"].get("code"));
-                assert_eq!(code, Some(&json!("forbidden")), "{place}");
+                let is_said = match code {
+                    Some(code) => code == "forbidden",
+                    None => path.starts_with("/scim/") && body["status"] == "403",
+                };
+                assert!(is_said, "{place}");
                 refused += 1;
             }
         }
@@ -868,7 +872,8 @@ fn no_answer_tells_a_password_or_its_hash() {
     for reply in replies {
         let text = String::from_utf8(reply.body).unwrap();
         assert!(!text.is_empty());
-        for secret in ["argon2", PASSWORD, "wrong guess", "token"] {
+        // `tokens_today` counts those of models.
+        for secret in ["argon2", PASSWORD, "wrong guess", "\"token\""] {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
     }
