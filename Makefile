@@ -24,7 +24,7 @@ test: deps-test models-test
 ## ten times as much as can be done, 20,000 cases of the API; prints figures.
 nightly: deps-test models-test
 	KURA_TEST_QUERIES=50000 KURA_TEST_REVOCATIONS=500 KURA_TEST_OVERLOAD_SECS=120 \
-		cargo test --release --workspace --test it -- --nocapture --test-threads=1 canaries revocation overload
+		cargo test --release --workspace --test it -- --nocapture --test-threads=1 --include-ignored canaries revocation overload
 	KURA_TEST_CASES=20000 tests/clients/run.sh -s -k schemathesis
 
 ## Formatting and lints, warnings as errors.
