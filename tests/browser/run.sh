@@ -23,6 +23,8 @@ trap stop EXIT
 # serve [SETTING=VALUE...]: starts kura with a new data directory, and says how to reach it.
 serve() {
 	KURA_DATA_DIR=$(mktemp -d)
+	# The key of the suite before.
+	unset KURA_API_KEY
 	local log="$KURA_DATA_DIR/server.log"
 	env "$@" "$KURA_BIN" --data-dir "$KURA_DATA_DIR" serve --listen 127.0.0.1:0 2>"$log" &
 	server=$!

@@ -195,6 +195,17 @@ class Target:
             "filter": "displayName pr", "excludedAttributes": [] if path.endswith(".search") else "",
         }
 
+    def plain(self):
+        """Requests that succeed, for operations that random cases seldom get right."""
+        evaluations = f"base={self.evaluation}&candidate={self.evaluation}"
+        return {
+            ("GET", "/api/v1/evaluations/compare"): (f"/api/v1/evaluations/compare?{evaluations}", {}),
+            ("POST", "/api/v1/api-keys"): ("/api/v1/api-keys", {"json": {"name": self.name("key"), "user": self.users[READER]}}),
+            ("POST", "/api/v1/documents"): (
+                "/api/v1/documents", {"data": {"collection": COLLECTION}, "files": {"file": ("plain.md", b"# Plain\n\nA plain text.\n")}},
+            ),
+        }
+
     def own_place(self, place):
         """Returns a source's place without anything beyond this machine in it, and nothing but this module's on it."""
         nowhere = "http://127.0.0.1:9"
