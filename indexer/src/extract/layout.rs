@@ -7,6 +7,7 @@ mod continued;
 mod grid;
 mod margins;
 mod order;
+mod spread;
 
 use crate::extract::outline::Outline;
 use crate::extract::{clean, text};
@@ -146,7 +147,10 @@ pub(crate) fn add_pages(
     margins::drop_repeated(&mut pages);
     let sizes = heading_sizes(&pages);
     let numbers: Vec<u32> = pages.iter().map(|page| page.number).collect();
-    let mut pages: Vec<Vec<Item>> = pages.into_iter().map(items).collect();
+    let mut pages: Vec<Vec<Item>> = pages
+        .into_iter()
+        .map(|page| spread::halves(page).into_iter().flat_map(items).collect())
+        .collect();
     continued::join(&mut pages);
     for (number, items) in numbers.into_iter().zip(pages) {
         outline.set_page(Some(number));

@@ -1,6 +1,7 @@
 //! Words, in tantivy. Terms come from [`crate::analyze`]; tantivy's own tokenizers are not used.
 
 mod bm25;
+mod files;
 mod query;
 
 use super::super::{Bm25, IndexOp, Scored, StoredChunk, sort};
@@ -19,7 +20,6 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 use tantivy::collector::DocSetCollector;
 use tantivy::query::{BooleanQuery, RangeQuery, TermQuery};
 use tantivy::schema::{
@@ -34,9 +34,6 @@ use uuid::Uuid;
 
 /// Memory for documents not yet committed; the writer's one thread starts a new segment beyond it.
 const WRITER_MEMORY: usize = 64 << 20;
-
-/// How long merges that are under way, and searches in old files, are waited for.
-const ERASE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Places left free between title, headings and text, so that no phrase reaches from one into another.
 const GAP: usize = 2;
@@ -99,7 +96,10 @@ impl LexicalIndex {
             Self::new(dir, index, fields)
         };
         match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok(index)) => Ok(index),
+            Ok(Ok(index)) => {
+                files::drop_unfinished(dir, index.writer().index.index())?;
+                Ok(index)
+            }
             Ok(Err(TantivyError::LockFailure(..))) => Err(Error::Locked {
                 path: dir.to_owned(),
                 holder: "it holds the lexical index".to_owned(),
@@ -206,78 +206,13 @@ impl LexicalIndex {
         Ok(())
     }
 
-    /// Merges every segment that has deleted chunks in it, each by itself, and removes the files that had them: text, terms
-    /// and all.
-    pub(super) fn erase(&self) -> Result<()> {
-        self.commit()?;
-        let deadline = Instant::now() + ERASE_PATIENCE;
-        let wait = |what: &str| {
-            if Instant::now() > deadline {
-                let reason = format!("the keyword index cannot be written anew: {what}");
-                return Err(Error::from(TantivyError::SystemError(reason)));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-            Ok(())
-        };
-        loop {
-            let mut writer = self.writer();
-            let segments = writer.index.index().searchable_segment_metas()?;
-            let holed: Vec<_> = segments
-                .iter()
-                .filter(|segment| segment.has_deletes())
-                .map(tantivy::SegmentMeta::id)
-                .collect();
-            if holed.is_empty() {
-                break;
-            }
-            let mut refused = None;
-            for segment in holed {
-                // It is refused while the engine merges that segment by itself.
-                refused = writer.index.merge(&[segment]).wait().err().or(refused);
-            }
-            drop(writer);
-            if let Some(refused) = refused {
-                wait(&refused.to_string())?;
-            }
-        }
-        // A search that began before still reads the old files.
-        loop {
-            self.reader.reload()?;
-            let writer = self.writer();
-            writer.index.garbage_collect_files().wait()?;
-            let left = self.leftovers(&writer.index)?;
-            drop(writer);
-            match left.first() {
-                None => return Ok(()),
-                Some(file) => wait(&format!("`{file}` is still in use"))?,
-            }
-        }
-    }
-
-    /// Returns the files of segments that are no part of the index any more.
-    fn leftovers(&self, writer: &IndexWriter) -> Result<Vec<String>> {
-        let segments = writer.index().searchable_segment_metas()?;
-        let living: HashSet<String> = segments
-            .iter()
-            .map(|segment| segment.id().uuid_string())
-            .collect();
-        let mut left = Vec::new();
-        for entry in fs_err::read_dir(&self.dir)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            let stem = name.split('.').next().unwrap_or_default();
-            let is_segment = stem.len() == 32 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if is_segment && !living.contains(stem) {
-                left.push(name);
-            }
-        }
-        Ok(left)
-    }
-
     /// A writer that has failed has lost its threads: it would go on taking documents, and drop them.
     fn roll_back(&self) {
         let mut writer = self.writer();
         writer.changed = Changed::These(HashSet::new());
-        if let Err(error) = writer.index.rollback() {
+        let rolled_back = writer.index.rollback().map_err(Error::from);
+        let index = writer.index.index();
+        if let Err(error) = rolled_back.and_then(|_| files::drop_unfinished(&self.dir, index)) {
             tracing::error!(error = %error, "the lexical index could not be rolled back");
         }
     }
