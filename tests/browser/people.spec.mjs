@@ -156,10 +156,11 @@ step("another browser is signed out from here", async () => {
   const cookie = other.headers.getSetCookie()[0].split(";")[0];
   const seen = () => fetch(`${settings.url}/api/v1/session`, { headers: { cookie } });
   assert.equal((await seen()).status, 200);
+  await open("Documents");
   await page.getByRole("link", { name: /^Signed in as/ }).click();
   const sessions = page.getByRole("list", { name: "Sessions" });
   await sessions.getByText("This browser").waitFor();
-  assert.equal(await sessions.getByRole("listitem").count(), 2);
+  await sessions.getByRole("listitem").nth(1).waitFor();
   await page.getByRole("button", { name: "Sign out everywhere else" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Sign out" }).click();
   await sessions.getByRole("listitem").nth(1).waitFor({ state: "detached" });
@@ -186,7 +187,7 @@ step("a key does what its owner may, until it is replaced or revoked", async () 
   await page.getByRole("button", { name: "Revoke the key “weekly report”" }).click();
   await checkAccessibility(page, "the question before revoking");
   await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
-  await page.getByText("2 keys that have ended").waitFor();
+  await page.getByText("1 key that has ended").waitFor();
   assert.equal((await call("GET", "/api/v1/collections", second)).status, 401);
 });
 

@@ -76,6 +76,8 @@ export const sessionsQuery = (user: string | null) =>
       const query = user === null ? {} : { user };
       return body(await api.GET("/api/v1/sessions", { params: { query }, signal })).items;
     },
+    // Whoever looks for a stranger wants to see what is, not what was.
+    staleTime: 0,
   });
 
 export const apiKeysQuery = (user: string | null) =>
@@ -92,6 +94,7 @@ export const apiKeysQuery = (user: string | null) =>
     },
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next,
+    staleTime: 0,
   });
 
 /** Whom a collection is for; only its editors are told. */

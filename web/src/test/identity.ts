@@ -157,9 +157,10 @@ export function createIdentityHandlers(http: Http, empty: boolean) {
     http.post("/api/v1/api-keys/{id}/rotate", ({ params, response }) => {
       const known = apiKeys.find(({ id }) => id === params.id);
       if (!known) return response.untyped(notFound("unknown_api_key"));
-      const made = makeKey({ ...known, last_used_at: null });
-      known.revoked_at = now();
-      return response(200).json(made);
+      const key = `kura_${String(nextId++).padStart(43, "y")}`;
+      known.prefix = key.slice(0, 10);
+      known.last_used_at = null;
+      return response(200).json({ key, api_key: known });
     }),
     http.get("/api/v1/sessions", ({ query, response }) => {
       const owner = userOf(query.get("user") ?? PERSON.name);

@@ -45,8 +45,10 @@ export function KeyList({ owner, role, mayMake, lead }: Props) {
   const failure = revoke.error ?? rotate.error;
   const confirm = () => {
     if (asking === null) return;
-    if (asking.what === "revoke") revoke.mutate(asking.key.id);
-    else rotate.mutate(asking.key.id, { onSuccess: setMade });
+    const { id } = asking.key;
+    if (asking.what === "rotate") return rotate.mutate(id, { onSuccess: setMade });
+    // A key that is void need not be kept.
+    revoke.mutate(id, { onSuccess: () => setMade((now) => (now?.api_key.id === id ? null : now)) });
   };
   return (
     <Section
@@ -75,7 +77,7 @@ export function KeyList({ owner, role, mayMake, lead }: Props) {
       )}
       {made && (
         <ShownOnce
-          key={made.api_key.id}
+          key={made.key}
           title={t.access.madeTitle(made.api_key.name)}
           lead={t.access.madeLead}
           items={[{ label: t.access.key, text: made.key, copy: t.access.copyKey }]}

@@ -36,13 +36,15 @@ export function AccountPage() {
 
 function WhoIAm({ account }: { account: Account }) {
   const { t } = useI18n();
+  const { role } = account;
   const facts = [
     [t.account.name, account.display_name],
-    [t.account.login, account.name],
-    [t.account.role, t.account.roles[account.role ?? "operator"]],
-    [t.account.may, t.account.duties[account.role ?? "operator"]],
-    [t.account.groups, account.groups.join(", ") || t.account.noGroups],
-  ] as const;
+    // The admin API key is nobody who signs in.
+    role && [t.account.login, account.name],
+    [t.account.role, t.account.roles[role ?? "operator"]],
+    [t.account.may, t.account.duties[role ?? "operator"]],
+    role && [t.account.groups, account.groups.join(", ") || t.account.noGroups],
+  ].filter((fact) => fact !== null);
   return (
     <Section title={t.account.who}>
       <dl className={styles.facts}>
