@@ -27,7 +27,7 @@ async function changePassword(
 describe("my account", () => {
   it("is reached by one's name, and says who one is", async () => {
     const { user } = openApp("/", { account: editorAccount });
-    await user.click(await screen.findByRole("link", { name: /Signed in as Taro Yamada/ }));
+    await user.click(await screen.findByRole("link", { name: /^Signed in as\s*Taro Yamada/ }));
     const who = await region("Who you are");
     expect(within(who).getByText("taro")).toBeInTheDocument();
     expect(within(who).getByText(/adds, changes and deletes documents/)).toBeInTheDocument();
