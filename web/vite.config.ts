@@ -20,5 +20,7 @@ export default defineConfig({
     setupFiles: ["./src/test/setup.ts"],
     css: { modules: { classNameStrategy: "non-scoped" } },
     restoreMocks: true,
+    // A page with several forms takes its time in jsdom, the more where other work goes on.
+    testTimeout: 30_000,
   },
 });

@@ -7,9 +7,10 @@
  */
 import assert from "node:assert/strict";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import {
   checkAccessibility,
+  makeSteps,
   openBrowser,
   screenshot,
   settings,
@@ -31,19 +32,7 @@ after(async () => {
   await browser?.close();
 });
 
-// The steps build on each other: after one has failed, the others would only repeat its failure.
-let failed = false;
-const step = (name, run) =>
-  test(name, async (t) => {
-    if (failed) return t.skip("an earlier step failed");
-    try {
-      await run();
-    } catch (error) {
-      failed = true;
-      await screenshot(page, "failure").catch(() => undefined);
-      throw error;
-    }
-  });
+const step = makeSteps(() => page);
 
 step("the page asks for the key, and refuses a wrong one", async () => {
   await page.goto(settings.url);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Starts the real binary on free loopback ports, with its models for what a person does in its page, and without a generator
-# for what must not come to life there. KURA_TEST_BROWSER names the suites to run, `chat` and `attacks`; both when absent.
+# Starts the real binary on free loopback ports: with its models for what a person does in its page; without a generator for
+# who may do what there, and for what must not come to life there.
+# KURA_TEST_BROWSER names the suites to run, `chat`, `people` and `attacks`; all when absent.
 set -euo pipefail
 cd "$(dirname "$0")"
 : "${KURA_BIN:?is not set; run this through make test}" "${KURA_MODELS_DIR:?is not set; run this through make test}"
@@ -39,11 +40,12 @@ serve() {
 }
 
 status=0
-for suite in ${KURA_TEST_BROWSER:-chat attacks}; do
+for suite in ${KURA_TEST_BROWSER:-chat people attacks}; do
 	case $suite in
 	chat) serve && specs=(chat.spec.mjs) ;;
+	people) serve KURA__MODELS__GENERATOR= && specs=(people.spec.mjs) ;;
 	attacks) serve KURA__MODELS__GENERATOR= && specs=(control.spec.mjs output.spec.mjs) ;;
-	*) echo "KURA_TEST_BROWSER names $suite; known are chat and attacks" >&2 && exit 2 ;;
+	*) echo "KURA_TEST_BROWSER names $suite; known are chat, people and attacks" >&2 && exit 2 ;;
 	esac
 	npm test -- "${specs[@]}" || status=1
 	stop

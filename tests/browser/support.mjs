@@ -4,6 +4,7 @@ import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { test } from "node:test";
 import { chromium } from "playwright-core";
 
 const require = createRequire(import.meta.url);
@@ -32,9 +33,10 @@ const FLAGS = [
 
 /**
  * Opens a page in a browser of its own, with a new profile.
- * `complaints` collects what must not happen: script errors, refused content, requests elsewhere. `flags` are Chromium's.
+ * `complaints` collects what must not happen: script errors, refused content, requests elsewhere. `flags` are Chromium's;
+ * `provoked` are the refusals that the test asks for, which the browser reports too.
  */
-export async function openBrowser({ flags = [] } = {}) {
+export async function openBrowser({ flags = [], provoked = [401] } = {}) {
   const profile = await mkdtemp(path.join(tmpdir(), "kura-browser-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -50,9 +52,8 @@ export async function openBrowser({ flags = [] } = {}) {
   page.on("pageerror", (error) => complaints.push(`script error: ${error.message}`));
   page.on("console", (message) => {
     const text = message.text();
-    // A refusal that the test provokes is reported by the browser too.
-    const provoked = text.includes("status of 401");
-    if (message.type() === "error" && !provoked) complaints.push(`console: ${text} (${message.location().url})`);
+    const isProvoked = provoked.some((status) => text.includes(`status of ${status}`));
+    if (message.type() === "error" && !isProvoked) complaints.push(`console: ${text} (${message.location().url})`);
   });
   page.on("request", (request) => {
     const { origin, protocol } = new URL(request.url());
@@ -65,6 +66,22 @@ export async function openBrowser({ flags = [] } = {}) {
     await rm(profile, { recursive: true, force: true });
   };
   return { context, page, complaints, close };
+}
+
+/** Returns what runs tests that build on each other: after one has failed, the others would only repeat its failure. */
+export function makeSteps(pageOf) {
+  let failed = false;
+  return (name, run) =>
+    test(name, async (t) => {
+      if (failed) return t.skip("an earlier step failed");
+      try {
+        await run();
+      } catch (error) {
+        failed = true;
+        await screenshot(pageOf(), "failure").catch(() => undefined);
+        throw error;
+      }
+    });
 }
 
 /** Fails when axe finds a serious or critical fault in what the page shows now. */

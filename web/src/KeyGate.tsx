@@ -14,6 +14,7 @@ import type { SingleSignOn } from "./api/types";
 import { ErrorNote } from "./components/ErrorNote";
 import { Icon } from "./components/Icon";
 import { KuraMark } from "./components/KuraMark";
+import { SecretField } from "./components/SecretField";
 import { LanguageSwitch, ThemeSwitch } from "./components/Shell";
 import { type Messages, useI18n } from "./i18n";
 import styles from "./KeyGate.module.css";
@@ -251,50 +252,6 @@ function useAttempt(enter: () => Promise<void>) {
     void attempt();
   };
   return { checking, error, submit };
-}
-
-type SecretProps = {
-  label: string;
-  show: string;
-  hide: string;
-  placeholder?: string;
-  value: string;
-  onChange: (value: string) => void;
-  autoComplete: string;
-  wrong: boolean;
-  describedBy: string | undefined;
-};
-
-function SecretField({ label, show, hide, wrong, describedBy, onChange, ...field }: SecretProps) {
-  const id = useId();
-  const [visible, setVisible] = useState(false);
-  return (
-    <>
-      <label htmlFor={id}>{label}</label>
-      <div className={styles.field}>
-        <input
-          {...field}
-          id={id}
-          className="input"
-          type={visible ? "text" : "password"}
-          autoCapitalize="off"
-          spellCheck={false}
-          aria-invalid={wrong}
-          aria-describedby={describedBy}
-          onChange={(event) => onChange(event.target.value)}
-        />
-        <button
-          type="button"
-          className="icon-button"
-          aria-label={visible ? hide : show}
-          aria-pressed={visible}
-          onClick={() => setVisible(!visible)}
-        >
-          <Icon name="eye" />
-        </button>
-      </div>
-    </>
-  );
 }
 
 function Alert({ id, children }: { id: string; children: ReactNode }) {

@@ -2,14 +2,20 @@
 import { useState } from "react";
 import { createBrowserRouter, Link, Outlet, type RouteObject, useRouteError } from "react-router";
 import { leave } from "./api/client";
-import { currentKey, useAccount } from "./api/session";
+import { currentKey, useAccount, useMay } from "./api/session";
 import { ErrorNote } from "./components/ErrorNote";
 import { Shell } from "./components/Shell";
+import { AccountPage } from "./features/account/AccountPage";
 import { AskingProvider } from "./features/chat/asking";
 import { ChatPage } from "./features/chat/ChatPage";
 import { PastConversations } from "./features/chat/PastConversations";
 import { DocumentsPage } from "./features/documents/DocumentsPage";
 import { UploadsProvider } from "./features/documents/uploads";
+import { GroupPage } from "./features/people/GroupPage";
+import { GroupsPage } from "./features/people/GroupsPage";
+import { MembersPage } from "./features/people/MembersPage";
+import { UserListPage } from "./features/people/UserListPage";
+import { UserPage } from "./features/people/UserPage";
 import { useI18n } from "./i18n";
 import { KeyGate } from "./KeyGate";
 
@@ -27,6 +33,13 @@ export const routes: RouteObject[] = [
         ],
       },
       { path: "documents", element: <DocumentsPage /> },
+      { path: "documents/:collection/members", element: <MembersPage /> },
+      { path: "account", element: <AccountPage /> },
+      { path: "people", element: <UserListPage key="person" kind="person" /> },
+      { path: "people/services", element: <UserListPage key="service" kind="service" /> },
+      { path: "people/groups", element: <GroupsPage /> },
+      { path: "people/groups/:name", element: <GroupPage /> },
+      { path: "people/users/:name", element: <UserPage /> },
       { path: "*", element: <NotFound /> },
     ],
   },
@@ -51,12 +64,14 @@ function Gated() {
 function Frame() {
   const { t } = useI18n();
   const account = useAccount();
+  const managesPeople = useMay("read_settings");
   const [failure, setFailure] = useState<unknown>(null);
   return (
     <Shell
       past={<PastConversations />}
       account={account.display_name}
       role={t.account.roles[account.role ?? "operator"]}
+      managesPeople={managesPeople}
       signOut={currentKey() === null ? t.settings.signOut : t.settings.forgetKey}
       onSignOut={() => void leave().catch(setFailure)}
     >

@@ -1,7 +1,8 @@
 import { HttpResponse, http } from "msw";
 import { describe, expect, it } from "vitest";
 import { API_KEY, operatorAccount } from "../test/corpus";
-import { eventStream, problem } from "../test/handlers";
+import { eventStream } from "../test/handlers";
+import { problem } from "../test/replies";
 import { server } from "../test/server";
 import { ApiError } from "./errors";
 import { ask, BrokenStream } from "./events";

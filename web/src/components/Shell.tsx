@@ -15,10 +15,15 @@ type SignedIn = {
   onSignOut: () => void;
 };
 
-type Props = SignedIn & { past: ReactNode; children: ReactNode };
+type Props = SignedIn & {
+  /** Whether there is something for them on the pages of people. */
+  managesPeople: boolean;
+  past: ReactNode;
+  children: ReactNode;
+};
 
 /** The frame of every page: the dark wall with the ways around, and the page beside it. */
-export function Shell({ past, children, ...signedIn }: Props) {
+export function Shell({ managesPeople, past, children, ...signedIn }: Props) {
   const { t } = useI18n();
   const [open, setOpen] = useState(false);
   const { pathname } = useLocation();
@@ -82,6 +87,12 @@ export function Shell({ past, children, ...signedIn }: Props) {
             <Icon name="documents" />
             {t.nav.documents}
           </NavLink>
+          {managesPeople && (
+            <NavLink to="/people" className={styles.link}>
+              <Icon name="people" />
+              {t.nav.people}
+            </NavLink>
+          )}
         </nav>
         <nav className={styles.past} aria-label={t.nav.past}>
           <h2 className={styles.pastTitle}>{t.nav.past}</h2>
@@ -102,10 +113,11 @@ function Settings({ account, role, signOut, onSignOut }: SignedIn) {
   const { t } = useI18n();
   return (
     <div className={styles.settings}>
-      <p className={styles.account}>
+      <NavLink to="/account" className={styles.account} title={t.account.title}>
+        <Icon name="person" />
         <span className="visually-hidden">{t.account.signedInAs} </span>
         <span className={styles.who}>{account}</span> <span className={styles.role}>{role}</span>
-      </p>
+      </NavLink>
       <ThemeSwitch className={styles.themes} />
       <LanguageSwitch className={styles.setting} />
       <button

@@ -38,9 +38,19 @@ export const editorAccount: Account = {
   permissions: [...readerAccount.permissions, "write", "watch_jobs"],
 };
 
+export const adminAccount: Account = {
+  ...readerAccount,
+  id: "user-2",
+  name: "hanako",
+  display_name: "佐藤 花子",
+  role: "admin",
+  permissions: [...readerAccount.permissions, "watch_jobs", "read_settings", "manage_identity"],
+};
+
 /** The holder of the admin key, who may do everything. */
 export const operatorAccount: Account = {
   ...editorAccount,
+  permissions: [...editorAccount.permissions, "read_settings", "manage_identity", "operate"],
   id: "admin",
   kind: "admin_api_key",
   name: "admin-api-key",

@@ -2,6 +2,7 @@
 import { createOpenApiHttp } from "openapi-msw";
 import type { paths } from "../api/schema";
 import type {
+  Account,
   Collection,
   Conversation,
   ConversationDetail,
@@ -9,7 +10,6 @@ import type {
   Feedback,
   Hit,
   Job,
-  Problem,
   Question,
 } from "../api/types";
 import {
@@ -24,15 +24,19 @@ import {
   readText,
   reply,
 } from "./corpus.ts";
+import { createIdentityHandlers } from "./identity.ts";
+import { notFound, now, problem } from "./replies.ts";
 
 export type MockOptions = {
   /** The pause between two pieces of a stream, in milliseconds. */
   pace: number;
   baseUrl: string;
   empty?: boolean;
+  /** Who has the cookie of a session from the beginning. */
+  account?: Account;
 };
 
-export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
+export function createHandlers({ pace, baseUrl, empty = false, account }: MockOptions) {
   const http = createOpenApiHttp<paths>({ baseUrl });
   const corpus = createCorpus();
   const collections: Collection[] = empty ? [] : corpus.collections;
@@ -41,7 +45,7 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
   const conversations = new Map<string, Conversation & ConversationDetail>();
   let nextId = 1;
   // Whether the browser has the cookie of a session.
-  let cookie = false;
+  let cookie = account !== undefined;
   const allowed = (request: { headers: Headers }) =>
     cookie || request.headers.get("authorization") === `Bearer ${API_KEY}`;
   const id = (kind: string) => `${kind}-${nextId++}`;
@@ -80,7 +84,7 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
     ),
     http.get("/api/v1/session", ({ request, response }) => {
       if (!allowed(request)) return response.untyped(unauthorized());
-      return response(200).json(cookie ? editorAccount : operatorAccount);
+      return response(200).json(cookie ? (account ?? editorAccount) : operatorAccount);
     }),
     http.delete("/api/v1/session", ({ response }) => {
       cookie = false;
@@ -229,15 +233,8 @@ export function createHandlers({ pace, baseUrl, empty = false }: MockOptions) {
       conversations.delete(String(params.id));
       return response(204).empty();
     }),
+    ...createIdentityHandlers(http, empty),
   ];
-}
-
-export function problem(status: number, code: string, title: string, detail: string): Response {
-  const body = { type: `https://kura.invalid/${code}`, title, status, detail, code };
-  return Response.json(body, {
-    status,
-    headers: { "content-type": "application/problem+json", "x-request-id": "req-7f3a" },
-  });
 }
 
 /** A response that sends its events one after the other, and stops when nobody listens. */
@@ -361,12 +358,4 @@ function newJob(id: string, document: Document): Job {
 
 function unauthorized(): Response {
   return problem(401, "unauthorized", "Unauthorized", "the API key is not valid");
-}
-
-function notFound(code: Problem["code"]): Response {
-  return problem(404, code, "Not Found", "there is nothing under this id");
-}
-
-function now(): string {
-  return new Date().toISOString();
 }

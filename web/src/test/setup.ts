@@ -1,10 +1,13 @@
 import "@testing-library/jest-dom/vitest";
 import { File as NodeFile } from "node:buffer";
-import { cleanup } from "@testing-library/react";
+import { cleanup, configure } from "@testing-library/react";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { signOut } from "../api/session";
 import { createHandlers } from "./handlers";
 import { server } from "./server";
+
+// As the time of a test in `vite.config.ts`: enough on a busy machine, too.
+configure({ asyncUtilTimeout: 10_000 });
 
 beforeAll(() => server.listen({ onUnhandledRequest: "error" }));
 beforeEach(() => {

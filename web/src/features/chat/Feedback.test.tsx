@@ -1,8 +1,8 @@
 import { screen, waitFor, within } from "@testing-library/react";
 import { http } from "msw";
 import { describe, expect, it } from "vitest";
-import { problem } from "../../test/handlers";
 import { openApp } from "../../test/render";
+import { problem } from "../../test/replies";
 import { server } from "../../test/server";
 
 const QUESTION = "有給休暇は何日もらえますか";

@@ -1,5 +1,6 @@
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
 import type { Answer, Citation, Feedback } from "../../api/types";
+import { CopyButton } from "../../components/CopyButton";
 import { ErrorNote } from "../../components/ErrorNote";
 import { Icon } from "../../components/Icon";
 import { useI18n } from "../../i18n";
@@ -161,35 +162,8 @@ function Details({ answer }: { answer: Answer }) {
           ))}
         </dl>
       </details>
-      {grounded && canCopy() && <CopyButton text={answer.text} />}
+      {grounded && <CopyButton text={answer.text} label={t.ask.copy} />}
     </div>
-  );
-}
-
-/** Browsers have a clipboard only on a secure origin, such as this machine's own. */
-function canCopy(): boolean {
-  return "clipboard" in navigator && navigator.clipboard !== undefined;
-}
-
-function CopyButton({ text }: { text: string }) {
-  const { t } = useI18n();
-  const [copied, setCopied] = useState(false);
-  const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    setCopied(true);
-    setTimeout(() => setCopied(false), 2000);
-  };
-  const label = copied ? t.ask.copied : t.ask.copy;
-  return (
-    <button
-      type="button"
-      className="icon-button"
-      aria-label={label}
-      title={label}
-      onClick={() => void copy()}
-    >
-      <Icon name={copied ? "check" : "copy"} />
-    </button>
   );
 }
 

@@ -9,8 +9,9 @@ import { ErrorNote } from "../../components/ErrorNote";
 import { Icon } from "../../components/Icon";
 import { KuraMark } from "../../components/KuraMark";
 import { useI18n } from "../../i18n";
+import { formatTime } from "../../i18n/time";
 import styles from "./DocumentList.module.css";
-import { formatSize, formatTime } from "./format";
+import { formatSize } from "./format";
 
 type Props = { collection: string | null };
 

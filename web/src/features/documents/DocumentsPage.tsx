@@ -1,5 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
+import { Link } from "react-router";
 import { api, body } from "../../api/client";
 import { activeJobsQuery, collectionsQuery, keys } from "../../api/queries";
 import { useMay } from "../../api/session";
@@ -7,6 +8,7 @@ import type { Collection } from "../../api/types";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { ErrorNote } from "../../components/ErrorNote";
 import { Icon } from "../../components/Icon";
+import { Page } from "../../components/Page";
 import { useI18n } from "../../i18n";
 import { CollectionTarget } from "./CollectionTarget";
 import { DocumentList } from "./DocumentList";
@@ -25,9 +27,6 @@ export function DocumentsPage() {
   const client = useQueryClient();
   const mayWrite = useMay("write");
   useAdoptedJobs();
-  useEffect(() => {
-    document.title = `${t.documents.title} — kura`;
-  }, [t]);
 
   const names = (collections.data ?? []).map(({ name }) => name);
   const target = chosen ?? shown ?? names[0] ?? t.documents.defaultCollection;
@@ -45,58 +44,62 @@ export function DocumentsPage() {
     },
   });
   return (
-    <div className={styles.page}>
-      <div className={styles.column}>
-        <header>
-          <h1>{t.documents.title}</h1>
-          <p className={styles.lead}>{t.documents.lead}</p>
-        </header>
-        {mayWrite && (
-          <>
-            <CollectionTarget
-              names={isNew ? [...names, target] : names}
-              target={target}
-              onTarget={setChosen}
+    <Page title={t.documents.title} lead={t.documents.lead}>
+      {mayWrite && (
+        <>
+          <CollectionTarget
+            names={isNew ? [...names, target] : names}
+            target={target}
+            onTarget={setChosen}
+          />
+          <DropZone disabled={collections.isPending || take.isPending} onFiles={take.mutate} />
+          {take.isError && <ErrorNote error={take.error} />}
+        </>
+      )}
+      <UploadList />
+      <section className={styles.stored} aria-label={t.documents.list}>
+        <div className={styles.filter}>
+          <fieldset>
+            <legend className="visually-hidden">{t.documents.collections}</legend>
+            <Tab
+              name={t.documents.all}
+              n={total}
+              pressed={shown === null}
+              onPress={() => setShown(null)}
             />
-            <DropZone disabled={collections.isPending || take.isPending} onFiles={take.mutate} />
-            {take.isError && <ErrorNote error={take.error} />}
-          </>
-        )}
-        <UploadList />
-        <section className={styles.stored} aria-label={t.documents.list}>
-          <div className={styles.filter}>
-            <fieldset>
-              <legend className="visually-hidden">{t.documents.collections}</legend>
+            {(collections.data ?? []).map(({ id, name, n_documents }) => (
               <Tab
-                name={t.documents.all}
-                n={total}
-                pressed={shown === null}
-                onPress={() => setShown(null)}
+                key={id}
+                name={name}
+                n={n_documents}
+                pressed={shown === name}
+                onPress={() => {
+                  setShown(name);
+                  setChosen(null);
+                }}
               />
-              {(collections.data ?? []).map(({ id, name, n_documents }) => (
-                <Tab
-                  key={id}
-                  name={name}
-                  n={n_documents}
-                  pressed={shown === name}
-                  onPress={() => {
-                    setShown(name);
-                    setChosen(null);
-                  }}
-                />
-              ))}
-            </fieldset>
-            {mayWrite && current && (
+            ))}
+          </fieldset>
+          {mayWrite && current && (
+            <div className={styles.tools}>
+              <Link
+                className="icon-button"
+                to={`/documents/${encodeURIComponent(current.name)}/members`}
+                aria-label={t.members.of(current.name)}
+                title={t.members.of(current.name)}
+              >
+                <Icon name="people" />
+              </Link>
               <RemoveCollection collection={current} onRemoved={() => setShown(null)} />
-            )}
-          </div>
-          {collections.isError && (
-            <ErrorNote error={collections.error} onRetry={() => void collections.refetch()} />
+            </div>
           )}
-          <DocumentList collection={shown} />
-        </section>
-      </div>
-    </div>
+        </div>
+        {collections.isError && (
+          <ErrorNote error={collections.error} onRetry={() => void collections.refetch()} />
+        )}
+        <DocumentList collection={shown} />
+      </section>
+    </Page>
   );
 }
 

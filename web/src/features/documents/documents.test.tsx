@@ -1,8 +1,9 @@
 import { screen, waitFor, within } from "@testing-library/react";
 import { http } from "msw";
 import { describe, expect, it } from "vitest";
-import { createHandlers, eventStream, problem } from "../../test/handlers";
+import { createHandlers, eventStream } from "../../test/handlers";
 import { openApp } from "../../test/render";
+import { problem } from "../../test/replies";
 import { server } from "../../test/server";
 
 function file(name: string, text = "hello") {

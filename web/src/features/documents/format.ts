@@ -13,13 +13,3 @@ export function formatSize(bytes: number, language: Language): string {
     maximumFractionDigits: power === 0 || value >= 100 ? 0 : 1,
   }).format(value);
 }
-
-/** A moment as a person reads it: the time of today, the date of any other day. */
-export function formatTime(time: string, language: Language, now = new Date()): string {
-  const date = new Date(time);
-  const today = date.toDateString() === now.toDateString();
-  return new Intl.DateTimeFormat(
-    language,
-    today ? { hour: "numeric", minute: "2-digit" } : { dateStyle: "medium" },
-  ).format(date);
-}
