@@ -14,6 +14,7 @@ const NEXT_PASSWORD = "a sentence that Ken remembers";
 const group = `field-sales-${stamp}`;
 const opened = `sales-${stamp}`;
 const closed = `board-${stamp}`;
+const inspected = new Set();
 let browser;
 let page;
 
@@ -38,8 +39,7 @@ step("with the admin key an administrator is added, whose password is shown once
   await enterKey();
   await open("People");
   await page.getByText("Nobody has been added yet").waitFor();
-  await checkAccessibility(page, "the empty list of people");
-  await screenshot(page, "people-empty-en-light");
+  await inspect("the empty list of people", "people-empty-en-light");
   await addPerson(boss, "Administrator");
   const row = page.getByRole("list", { name: "People" }).getByRole("listitem");
   assert.match(await row.innerText(), /Hana Mori.*never signed in.*Administrator/s);
@@ -62,12 +62,10 @@ step("the administrator makes a group, and adds a person to it", async () => {
   await addPerson(reader, "Reader", group);
   await page.getByRole("link", { name: reader.shown }).click();
   await page.getByRole("region", { name: "Groups" }).getByRole("link", { name: group }).waitFor();
-  await checkAccessibility(page, "the page of a person");
-  await screenshot(page, "person-en-light");
+  await inspect("the page of a person", "person-en-light");
   await page.getByRole("region", { name: "Groups" }).getByRole("link", { name: group }).click();
   await page.getByRole("list", { name: "Members" }).getByText(reader.shown).waitFor();
-  await checkAccessibility(page, "the page of a group");
-  await screenshot(page, "group-en-light");
+  await inspect("the page of a group", "group-en-light");
 });
 
 step("a name that is taken is refused with the reason", async () => {
@@ -109,8 +107,7 @@ step("the collection is closed to all but the group", async () => {
   await checkAccessibility(page, "the question before taking out");
   await page.getByRole("dialog").getByRole("button", { name: "Take out" }).click();
   await members.getByText("Everyone who signs in").waitFor({ state: "detached" });
-  await checkAccessibility(page, "the members of a collection");
-  await screenshot(page, "members-en-light");
+  await inspect("the members of a collection", "members-en-light");
   const { json } = await call("GET", `/api/v1/collections/${opened}/members`, settings.apiKey);
   assert.deepEqual(json, [{ group, role: "reader" }]);
 });
@@ -130,8 +127,7 @@ step("the person reads it, and is offered nothing of what administrators do", as
   }
   await page.goto(`${settings.url}/documents/${opened}/members`);
   await page.getByRole("alert").waitFor();
-  await checkAccessibility(page, "a refusal");
-  await screenshot(page, "refused-en-light");
+  await inspect("a refusal", "refused-en-light");
 });
 
 step("the person changes the password: the old one is refused, the new one lets in", async () => {
@@ -196,8 +192,7 @@ step("the authenticator app is offered with a code to scan", async () => {
   await page.getByRole("region", { name: "Second factor" }).getByLabel("Present password").fill(reader.password);
   await page.getByRole("button", { name: "Next" }).click();
   await page.getByRole("img", { name: /QR code/ }).waitFor();
-  await checkAccessibility(page, "the second factor");
-  await screenshot(page, "second-factor-en-light");
+  await inspect("the second factor", "second-factor-en-light");
   await page.getByRole("region", { name: "Second factor" }).getByRole("button", { name: "Cancel" }).click();
 });
 
@@ -271,13 +266,11 @@ async function addPerson(person, role, member) {
   await form.getByRole("button", { name: "Make one up" }).click();
   person.password = await form.getByLabel("Password", { exact: true }).inputValue();
   if (member) await form.getByLabel(member).check();
-  await checkAccessibility(page, "the form for a person");
-  await screenshot(page, "new-person-en-light");
+  await inspect("the form for a person", "new-person-en-light");
   await form.getByRole("button", { name: "Add", exact: true }).click();
   const shown = page.getByRole("region", { name: `${person.name} was added` });
   await shown.getByText(person.password).waitFor();
-  await checkAccessibility(page, "the password to hand over");
-  await screenshot(page, "hand-over-en-light");
+  await inspect("the password to hand over", "hand-over-en-light");
   await shown.getByRole("button", { name: "I have kept it" }).click();
   await page.getByRole("link", { name: person.shown }).waitFor();
   assert.equal(await page.getByText(person.password).count(), 0, "the password is shown once");
@@ -288,14 +281,12 @@ async function makeKey(name) {
   await page.getByRole("button", { name: "New key" }).click();
   const form = page.getByRole("form", { name: "New key" });
   await form.getByLabel("What it is for").fill(name);
-  await checkAccessibility(page, "the form for a key");
-  await screenshot(page, "new-key-en-light");
+  await inspect("the form for a key", "new-key-en-light");
   await form.getByRole("button", { name: "Make the key" }).click();
   const key = await shownKey();
   await page.getByRole("button", { name: "Copy the key" }).click();
   await page.getByRole("button", { name: "Copied" }).waitFor();
-  await checkAccessibility(page, "a key that is shown");
-  await screenshot(page, "made-key-en-light");
+  await inspect("a key that is shown", "made-key-en-light");
   return key;
 }
 
@@ -305,14 +296,21 @@ async function shownKey() {
   return key;
 }
 
+/** A check and a picture of the page as it is; of the same thing once. */
+async function inspect(what, picture) {
+  if (inspected.has(what)) return;
+  inspected.add(what);
+  await checkAccessibility(page, what);
+  await screenshot(page, picture);
+}
+
 /** A picture and a check of the page as it is, in a theme. */
 async function looks(name, theme) {
   if (theme) await page.getByRole("button", { name: theme, exact: true }).click();
   await page.getByRole("heading", { level: 1 }).scrollIntoViewIfNeeded();
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(overflow <= 0, `${name} is ${overflow} px wider than the window`);
-  await checkAccessibility(page, name);
-  await screenshot(page, name);
+  await inspect(name, name);
 }
 
 async function signInByApi(name, password) {
