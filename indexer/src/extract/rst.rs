@@ -513,12 +513,12 @@ fn drop_role(out: &mut String) {
     };
     let start = before.len().saturating_sub(40);
     let start = before.ceil_char_boundary(start);
-    if let Some(at) =
-        before[start..].rfind(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"'))
-    {
-        let role = &before[start + at + 1..];
-        if role.starts_with(':') {
-            out.truncate(start + at + 1);
+    let is_border = |c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"');
+    // A border may have more than a byte, such as Japanese blanks.
+    if let Some((at, border)) = before[start..].rmatch_indices(is_border).next() {
+        let role = start + at + border.len();
+        if before[role..].starts_with(':') {
+            out.truncate(role);
         }
     } else if before[start..].starts_with(':') {
         out.truncate(start);
@@ -586,6 +586,18 @@ mod tests {
             blocks(text),
             want.map(|(kind, text)| (kind, text.to_owned()))
         );
+    }
+
+    #[test]
+    fn a_role_after_a_blank_of_several_bytes_is_taken_off() {
+        for blank in ['\u{3000}', '\u{a0}'] {
+            let text = format!("規程は{blank}:ref:`旅費 <r>` にある。");
+            let want = (BlockKind::Paragraph, "規程は 旅費 にある。".to_owned());
+            assert_eq!(blocks(&text), [want]);
+        }
+        // No role, as the fuzzer wrote it.
+        let text = "a:b.\u{a0}two\u{a0}:`x`";
+        assert!(blocks(text)[0].1.contains('x'));
     }
 
     #[test]
