@@ -1,10 +1,13 @@
 //! Connections: how many there are, how long they may take, and TLS.
 //!
 //! A connection that sends nothing, or its request's head byte by byte, is closed after `server.header_timeout_secs`, and
-//! one that takes nothing of its response after `server.write_timeout_secs`; of bodies [`crate::limits`] takes care. When
-//! there are more than `server.max_connections`, the one that has been without a request for longest makes room, so that
-//! idle ones keep nobody out.
+//! one that takes nothing of its response after `server.write_timeout_secs`; of bodies [`crate::limits`] takes care, and of
+//! those that nobody reads [`lingering`]. When there are more than `server.max_connections`, the one that has been without
+//! a request for longest makes room, so that idle ones keep nobody out.
 
+mod lingering;
+
+use self::lingering::{Lingering, Patience};
 use crate::config::ServerConfig;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -130,6 +133,7 @@ impl Connection {
     async fn begin(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         let evicted = self.seat.evicted.clone();
         let serving = async {
+            let stream = Lingering::new(stream, Patience::OF_CLIENTS, &self.stopping);
             let Some(tls) = tls else {
                 return self.serve(stream).await;
             };

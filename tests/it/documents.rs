@@ -295,9 +295,11 @@ fn an_upload_over_the_limit_is_refused() {
     let app = TestApp::with(kura_tests::fake_models(&[]), |config| {
         config.server.upload_max_bytes = 1000
     });
-    app.client
-        .upload("handbook", "large.txt", &[b'x'; 2000])
-        .assert_problem(413, "payload_too_large");
+    for size in [2_000, 32 << 20] {
+        app.client
+            .upload("handbook", "large.txt", &vec![b'x'; size])
+            .assert_problem(413, "payload_too_large");
+    }
     assert_eq!(
         app.client.get("/api/v1/documents").json()["items"],
         json!([])

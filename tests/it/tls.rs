@@ -141,6 +141,29 @@ fn a_changed_certificate_is_used_without_a_restart() {
 }
 
 #[test]
+fn who_is_refused_reads_why_once_all_is_sent() {
+    let kura = configured();
+    let certificate = certificate();
+    write(&kura, &certificate);
+    let server = kura.serve();
+    let mut stream = Connection::open(&server, &trusting(&[&certificate]))
+        .unwrap()
+        .0;
+    // More than the operating system keeps for the two.
+    let body = vec![b'x'; 32 << 20];
+    let head = format!(
+        "POST /api/v1/search HTTP/1.1\r\nhost: {NAME}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.get_mut().write_all(head.as_bytes()).unwrap();
+    stream.get_mut().write_all(&body).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains("\"unauthorized\""), "{answer}");
+}
+
+#[test]
 fn a_certificate_that_changes_while_many_connect_loses_nobody() {
     let kura = configured();
     let all: Vec<_> = (0..4).map(|_| certificate()).collect();
