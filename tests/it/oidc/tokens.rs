@@ -2,7 +2,7 @@
 
 use super::Attack;
 use super::desk::{Desk, person};
-use super::provider::{SECRET, Signer, public, tampered};
+use super::provider::{SECRET, Script, Signer, public, tampered};
 use serde_json::json;
 
 /// Signs in once with each attack, and once as it should be before, between and after.
