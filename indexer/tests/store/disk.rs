@@ -1,8 +1,8 @@
 //! What is on the disk: it outlasts crashes, damage is told, and what is erased is in no file.
 
 use super::{
-    SHELF, acl, axis, chunk, dense, document, documents, empty_store, ids, lexical, open,
-    put, spec, write,
+    SHELF, acl, axis, chunk, dense, document, documents, empty_store, ids, lexical, open, put,
+    spec, write,
 };
 use kura_indexer::store::{Counts, EmbeddedStore, IndexOp, Inventory, Store as _, StoreSpec};
 use kura_indexer::{Acl, Attributes, Error};
