@@ -3,7 +3,6 @@
 use super::{assert_gone, canary};
 use crate::leftovers::{files, find};
 use kura_tests::Kura;
-use serde_json::json;
 
 #[test]
 fn the_command_forgets_with_and_without_a_server_and_checks_certificates() {
