@@ -1,24 +1,22 @@
 //! Talks to the server that holds the data directory, for commands. Blocking: callers use the blocking pool.
 
 mod accounts;
+mod collections;
+mod jobs;
+mod sources;
 
 use crate::error::{Code, Problem};
 use crate::evaluate::record::{Record, Summary};
 use crate::routes::List;
 use crate::routes::ask::{AnswerBody, AskRequest};
-use crate::routes::collections::{Collection, NewCollection};
-use crate::routes::dictionaries::Dictionary;
 use crate::routes::documents::{Document, DocumentText, Upload, Uploads};
 use crate::routes::evaluations::NewEvaluation;
 use crate::routes::explain::{ExplainRequest, ExplainResponse};
 use crate::routes::feedback::RatedAnswer;
 use crate::routes::forget::{Erasure, ForgetRequest};
-use crate::routes::jobs::{Job, JobsSummary, Priority, Retried};
+use crate::routes::jobs::Priority;
 use crate::routes::metadata::MetadataChange;
-use crate::routes::permissions::CollectionMember;
-use crate::routes::quality::Quality;
 use crate::routes::search::{SearchRequest, SearchResponse};
-use crate::routes::sources::{ScanToRun, Source, SourceChange, SourceItem, SourceToAdd};
 use crate::routes::verify::{Verification, VerifyRequest};
 use crate::run_file::RunFile;
 use anyhow::{Context as _, bail};
@@ -206,89 +204,6 @@ impl Client {
         Ok(response.body_mut().read_to_string()?)
     }
 
-    /// Returns a job.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn job(&self, id: &str) -> anyhow::Result<Job> {
-        read(self.get(&format!("/api/v1/jobs/{id}"))?)
-    }
-
-    /// Returns the latest jobs that pass a filter, `limit` at most. `query` is the filter as a query string.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn jobs(&self, query: &[(&str, String)], limit: usize) -> anyhow::Result<Vec<Job>> {
-        let filter: String = query
-            .iter()
-            .map(|(name, value)| format!("&{name}={}", escape(value)))
-            .collect();
-        let (mut jobs, mut cursor) = (Vec::new(), String::new());
-        while jobs.len() < limit {
-            let path = format!("/api/v1/jobs?limit=200{filter}{cursor}");
-            let page: List<Job> = read(self.get(&path)?)?;
-            jobs.extend(page.items);
-            match page.next_cursor {
-                Some(next) => cursor = format!("&cursor={}", escape(&next)),
-                None => break,
-            }
-        }
-        jobs.truncate(limit);
-        Ok(jobs)
-    }
-
-    /// Returns how the queue stands.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn jobs_summary(&self) -> anyhow::Result<JobsSummary> {
-        read(self.get("/api/v1/jobs/summary")?)
-    }
-
-    /// Pauses or resumes the queue.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn set_jobs_paused(&self, paused: bool) -> anyhow::Result<JobsSummary> {
-        let verb = if paused { "pause" } else { "resume" };
-        read(self.post(&format!("/api/v1/jobs/{verb}"), &())?)
-    }
-
-    /// Cancels a job.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn cancel_job(&self, id: &str) -> anyhow::Result<Job> {
-        read(self.post(&format!("/api/v1/jobs/{}/cancel", escape(id)), &())?)
-    }
-
-    /// Retries a job.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn retry_job(&self, id: &str) -> anyhow::Result<Job> {
-        read(self.post(&format!("/api/v1/jobs/{}/retry", escape(id)), &())?)
-    }
-
-    /// Retries failed jobs: all, or those with one code.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn retry_jobs(&self, code: Option<&str>) -> anyhow::Result<Retried> {
-        let query = code.map(|code| format!("?code={}", escape(code)));
-        let path = format!("/api/v1/jobs/retry{}", query.unwrap_or_default());
-        read(self.post(&path, &())?)
-    }
-
-    /// Returns a collection's quality report.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn quality(&self, collection: &str) -> anyhow::Result<Quality> {
-        let path = format!("/api/v1/collections/{}/quality", escape(collection));
-        read(self.get(&path)?)
-    }
-
     /// Returns a document.
     ///
     /// # Errors
@@ -360,170 +275,12 @@ impl Client {
         read(self.get(&format!("/api/v1/evaluations/{id}"))?)
     }
 
-    /// Returns all sources.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn sources(&self) -> anyhow::Result<Vec<Source>> {
-        self.all("/api/v1/sources?limit=200")
-    }
-
-    /// Returns a source.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn source(&self, name: &str) -> anyhow::Result<Source> {
-        read(self.get(&source_path(name))?)
-    }
-
-    /// Returns the items of a source that have an error.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn failed_items(&self, name: &str) -> anyhow::Result<Vec<SourceItem>> {
-        self.all(&format!(
-            "{}/items?failed=true&limit=200",
-            source_path(name)
-        ))
-    }
-
-    /// Adds a source.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn add_source(&self, new: &SourceToAdd) -> anyhow::Result<Source> {
-        read(self.post("/api/v1/sources", new)?)
-    }
-
-    /// Pauses or resumes a source.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn change_source(&self, name: &str, change: SourceChange) -> anyhow::Result<Source> {
-        let response = self
-            .agent
-            .patch(format!("{}{}", self.url, source_path(name)))
-            .header("authorization", self.authorization())
-            .send_json(change)
-            .with_context(|| self.silent())?;
-        read(response)
-    }
-
-    /// Asks for a scan.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn scan_source(&self, name: &str, scan: ScanToRun) -> anyhow::Result<Source> {
-        read(self.post(&format!("{}/scan", source_path(name)), &scan)?)
-    }
-
-    /// Removes a source.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn remove_source(&self, name: &str, with_documents: bool) -> anyhow::Result<()> {
-        self.delete(&format!(
-            "{}?with_documents={with_documents}",
-            source_path(name)
-        ))
-    }
-
     /// Compares all parts of the data directory.
     ///
     /// # Errors
     /// [`Refused`], or when the server does not answer.
     pub fn verify(&self, request: VerifyRequest) -> anyhow::Result<Verification> {
         read(self.post("/api/v1/verify", &request)?)
-    }
-
-    /// Returns the items of all pages of a list; `path` has a query.
-    fn all<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
-        let (mut items, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let page: List<T> = read(self.get(&format!("{path}{cursor}"))?)?;
-            items.extend(page.items);
-            match page.next_cursor {
-                Some(next) => cursor = format!("&cursor={}", escape(&next)),
-                None => return Ok(items),
-            }
-        }
-    }
-
-    /// Returns the collections.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn collections(&self) -> anyhow::Result<Vec<Collection>> {
-        self.all("/api/v1/collections?limit=200")
-    }
-
-    /// Creates a collection.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn create_collection(&self, new: &NewCollection) -> anyhow::Result<Collection> {
-        read(self.post("/api/v1/collections", new)?)
-    }
-
-    /// Returns whom a collection is for.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn members(&self, collection: &str) -> anyhow::Result<Vec<CollectionMember>> {
-        read(self.get(&members_path(collection))?)
-    }
-
-    /// Replaces whom a collection is for.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn put_members(
-        &self,
-        collection: &str,
-        members: &[CollectionMember],
-    ) -> anyhow::Result<Vec<CollectionMember>> {
-        let response = self
-            .agent
-            .put(format!("{}{}", self.url, members_path(collection)))
-            .header("authorization", self.authorization())
-            .send_json(members)
-            .with_context(|| self.silent())?;
-        read(response)
-    }
-
-    /// Sets a collection's dictionary.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn put_dictionary(&self, collection: &str, csv: &[u8]) -> anyhow::Result<Dictionary> {
-        let response = self
-            .agent
-            .put(format!("{}{}", self.url, dictionary_path(collection)))
-            .header("authorization", self.authorization())
-            .header("content-type", "text/csv")
-            .send(csv)
-            .with_context(|| self.silent())?;
-        read(response)
-    }
-
-    /// Returns a collection's dictionary.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn dictionary(&self, collection: &str) -> anyhow::Result<String> {
-        let mut response = self.get(&dictionary_path(collection))?;
-        if response.status() != StatusCode::OK {
-            return Err(refused(response));
-        }
-        Ok(response.body_mut().read_to_string()?)
-    }
-
-    /// Removes a collection's dictionary.
-    ///
-    /// # Errors
-    /// [`Refused`], or when the server does not answer.
-    pub fn remove_dictionary(&self, collection: &str) -> anyhow::Result<()> {
-        self.delete(&dictionary_path(collection))
     }
 
     /// Adds a hold on the audit log.
@@ -574,6 +331,19 @@ impl Client {
     /// [`Refused`], or when the server does not answer.
     pub fn erasures(&self) -> anyhow::Result<Vec<Erasure>> {
         self.all("/api/v1/forget?limit=200")
+    }
+
+    /// Returns the items of all pages of a list; `path` has a query.
+    fn all<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page: List<T> = read(self.get(&format!("{path}{cursor}"))?)?;
+            items.extend(page.items);
+            match page.next_cursor {
+                Some(next) => cursor = format!("&cursor={}", escape(&next)),
+                None => return Ok(items),
+            }
+        }
     }
 
     fn get(&self, path: &str) -> anyhow::Result<Response<Body>> {
@@ -641,20 +411,8 @@ impl Client {
     }
 }
 
-fn source_path(name: &str) -> String {
-    format!("/api/v1/sources/{}", escape(name))
-}
-
-fn members_path(collection: &str) -> String {
-    format!("/api/v1/collections/{}/members", escape(collection))
-}
-
 fn hold_path(name: &str) -> String {
     format!("/api/v1/audit/holds/{}", escape(name))
-}
-
-fn dictionary_path(collection: &str) -> String {
-    format!("/api/v1/collections/{}/dictionary", escape(collection))
 }
 
 /// Names of collections may have any letters, so that a path or a query has them escaped.

@@ -1,11 +1,14 @@
 //! The right to be forgotten: what is erased is in no byte of the data directory, and the certificate says so.
 
-use crate::leftovers::{files, find};
+mod commands;
+mod documents;
+
+use crate::leftovers::find;
+use documents::{fill, mailbox};
 use kura::forget::certificate::{self, Flaw};
 use kura_tests::{Client, Kura, Reply, TestApp, fake_models};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -34,63 +37,6 @@ fn settle(app: &TestApp) {
         assert!(Instant::now() < deadline, "{summary}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in members {
-        let options = zip::write::SimpleFileOptions::default();
-        writer.start_file(*name, options).unwrap();
-        writer.write_all(content).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
-}
-
-fn docx(text: &str) -> Vec<u8> {
-    let document = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><w:document xmlns:w=\"http://schemas.openxmlformats.org/wordprocessingml/2006/main\">\
-         <w:body><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:body></w:document>"
-    );
-    zip(&[
-        ("[Content_Types].xml", b"<?xml version=\"1.0\"?><Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"><Default Extension=\"rels\" ContentType=\"application/vnd.openxmlformats-package.relationships+xml\"/><Default Extension=\"xml\" ContentType=\"application/xml\"/><Override PartName=\"/word/document.xml\" ContentType=\"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml\"/></Types>"),
-        ("_rels/.rels", b"<?xml version=\"1.0\"?><Relationships xmlns=\"http://schemas.openxmlformats.org/package/2006/relationships\"><Relationship Id=\"r1\" Type=\"http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument\" Target=\"word/document.xml\"/></Relationships>"),
-        ("word/document.xml", document.as_bytes()),
-    ])
-}
-
-fn pdf(text: &str) -> Vec<u8> {
-    let content = format!("BT /F 12 Tf 1 0 0 1 50 700 Tm ({text}) Tj ET\n");
-    let objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-        "<< /Type /Pages /Kids [4 0 R] /Count 1 /MediaBox [0 0 600 800] /Resources << /Font << /F 3 0 R >> >> >>".to_owned(),
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
-        "<< /Type /Page /Parent 2 0 R /Contents 5 0 R >>".to_owned(),
-        format!("<< /Length {} >>\nstream\n{content}endstream", content.len()),
-    ];
-    let (mut out, mut places) = ("%PDF-1.4\n".to_owned(), Vec::new());
-    for (object, n) in objects.iter().zip(1..) {
-        places.push(out.len());
-        out.push_str(&format!("{n} 0 obj\n{object}\nendobj\n"));
-    }
-    let start = out.len();
-    out.push_str("xref\n0 6\n0000000000 65535 f \n");
-    for place in places {
-        out.push_str(&format!("{place:010} 00000 n \n"));
-    }
-    out.push_str(&format!(
-        "trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
-    ));
-    out.into_bytes()
-}
-
-fn mailbox(words: &[String]) -> Vec<u8> {
-    let messages = words.iter().map(|word| {
-        format!(
-            "From ann@example.com Mon Nov 02 10:00:00 2026\nFrom: ann@example.com\nTo: bob@example.com\nSubject: Travel {word}\n\
-             Date: Mon, 02 Nov 2026 10:00:00 +0000\nContent-Type: text/plain\n\nThe travel desk is {word}.\n\n"
-        )
-    });
-    messages.collect::<String>().into_bytes()
 }
 
 fn id(document: &Value) -> String {
@@ -133,106 +79,6 @@ fn number(certificate: &Value, store: &str, what: &str) -> u64 {
         .iter()
         .find(|erased| erased["store"] == store && erased["what"].as_str().unwrap().contains(what));
     found.map_or(0, |erased| erased["n"].as_u64().unwrap())
-}
-
-/// Adds twenty documents with a word each; returns those that are to be named, by the number of their word.
-fn fill(app: &TestApp) -> BTreeMap<usize, String> {
-    let mut added = BTreeMap::new();
-    let mut add = |n: usize, name: &str, bytes: &[u8]| {
-        added.insert(n, id(&app.add("hr", name, bytes)));
-    };
-    let fact = |n: usize| format!("Employees of {} get twenty days of paid leave.", canary(n));
-    add(0, "leave.md", format!("# Leave\n\n{}", fact(0)).as_bytes());
-    add(
-        1,
-        "title.md",
-        format!("# The {} rules\n\nBadges are worn.", canary(1)).as_bytes(),
-    );
-    add(
-        2,
-        &format!("{}.md", canary(2)),
-        b"# Keys\n\nKeys are kept in room 7.",
-    );
-    add(3, "tagged.md", b"# Tagged\n\nThe canteen opens at noon.");
-    add(4, "report.docx", &docx(&fact(4)));
-    add(5, "report.pdf", &pdf(&fact(5)));
-    add(6, "all.mbox", &mailbox(&[canary(6), canary(7)]));
-    let members = [
-        (
-            &*format!("{}.txt", canary(8)),
-            "A name tells, too.".to_owned(),
-        ),
-        ("notes.txt", fact(9)),
-    ];
-    let members: Vec<(&str, &[u8])> = members
-        .iter()
-        .map(|(name, text)| (*name, text.as_bytes()))
-        .collect();
-    add(8, "files.zip", &zip(&members));
-    // The old version's word is in no document any more.
-    add(
-        10,
-        "replaced.md",
-        format!("# Old\n\n{}", fact(10)).as_bytes(),
-    );
-    let asked = app.ask(&format!(
-        "How many days of paid leave do employees of {} get?",
-        canary(10)
-    ));
-    assert_eq!(asked.json()["outcome"], "grounded", "{asked:?}");
-    app.add(
-        "hr",
-        "replaced.md",
-        b"# New\n\nThis replaces what was there.",
-    );
-    let wide: Vec<u8> = [0xfeff]
-        .into_iter()
-        .chain(format!("{}\r\n", fact(11)).encode_utf16())
-        .flat_map(u16::to_le_bytes)
-        .collect();
-    add(11, "wide.txt", &wide);
-    add(
-        12,
-        "table.csv",
-        format!("name,desk\n{},7\n", canary(12)).as_bytes(),
-    );
-    add(
-        13,
-        "page.html",
-        format!("<h1>Page</h1><p>{}</p>", fact(13)).as_bytes(),
-    );
-    add(14, &format!("{}.pdf", canary(14)), b"no pdf");
-    let long: String = (0..400)
-        .map(|n| format!("Paragraph {n} of {} says little. ", canary(15)))
-        .collect();
-    add(15, "long.md", format!("# Long\n\n{long}").as_bytes());
-    add(
-        16,
-        "data.json",
-        format!("{{\"owner\": \"{}\"}}", canary(16)).as_bytes(),
-    );
-    let path = format!("/api/v1/collections/hr/documents/{}", canary(17));
-    let pushed = put(
-        &app.client,
-        &path,
-        "text/markdown",
-        b"# Pushed\n\nA system pushed this.",
-    );
-    assert_eq!(pushed.status, 202, "{pushed:?}");
-    added.insert(17, id(&pushed.json()["document"]));
-    let change = |n: usize, change: Value| {
-        let path = format!("/api/v1/documents/{}", added[&n]);
-        let body = json!({ "metadata": change }).to_string().into_bytes();
-        let body = Some(("application/json", body));
-        let reply = app.client.send("PATCH", &path, body);
-        assert_eq!(reply.status, 200, "{reply:?}");
-    };
-    change(
-        3,
-        json!({ "tags": [canary(3), canary(19)], "author": canary(18) }),
-    );
-    settle(app);
-    added
 }
 
 #[test]
@@ -698,85 +544,4 @@ fn a_forgetting_that_is_killed_goes_on_at_the_next_start() {
         "no kill came while something was being forgotten"
     );
     println!("{killed_within} of 6 kills came while something was being forgotten");
-}
-
-#[test]
-fn the_command_forgets_with_and_without_a_server_and_checks_certificates() {
-    let kura = Kura::new().with_models();
-    let data = kura.path("data");
-    let words = [canary(110), canary(111)];
-    for word in &words {
-        kura.write(
-            &format!("in/{word}.md"),
-            format!("# {word}\n\nThe word is {word}."),
-        );
-    }
-    let ingested = kura.run(["ingest", "in", "--collection", "hr"]);
-    assert_eq!(ingested.code, 0, "{ingested:?}");
-    let of = |word: &str| {
-        let found = kura.run(["search", word, "--json"]).json();
-        let text = found.to_string();
-        let hits = found["items"]
-            .as_array()
-            .unwrap_or_else(|| panic!("{text}"));
-        let hit = hits
-            .iter()
-            .find(|hit| hit.to_string().contains(word))
-            .unwrap();
-        let chunk = hit["chunk"].as_str().or(hit["id"].as_str());
-        chunk
-            .unwrap_or_else(|| panic!("{hit}"))
-            .split(':')
-            .next()
-            .unwrap()
-            .to_owned()
-    };
-    let [first, second] = [of(&words[0]), of(&words[1])];
-    let planned = kura.run(["forget", "document", &first, "--dry-run"]);
-    assert_eq!(planned.code, 0, "{planned:?}");
-    assert!(
-        planned.stdout.contains("would be erased") && planned.stdout.contains("would remain"),
-        "{planned:?}"
-    );
-    assert_eq!(find(&data, &words).len(), 2);
-
-    let file = kura.path("certificate.json");
-    let path = file.to_str().unwrap();
-    let done = kura.run(["forget", "document", &first, "--certificate", path]);
-    assert_eq!(done.code, 0, "{done:?}");
-    assert_gone(&data, &words[..1]);
-    let holds = kura.run(["forget", "verify", path]);
-    assert_eq!(holds.code, 0, "{holds:?}");
-    let public = data.join("erasure.pub");
-    let elsewhere = kura.path("elsewhere");
-    let check = |args: &[&str]| {
-        let mut command = kura.command_at(&elsewhere, ["forget", "verify"]);
-        command.args(args).output().unwrap().status.code()
-    };
-    assert_eq!(check(&[path, "--key", public.to_str().unwrap()]), Some(0));
-    assert_eq!(check(&[path]), Some(2), "there is no key to check with");
-    let text = fs_err::read_to_string(&file).unwrap();
-    let changed = kura.write("changed.json", text.replacen(&first, &second, 1));
-    let output = kura.run(["forget", "verify", changed.to_str().unwrap()]);
-    assert_eq!(output.code, 1, "{output:?}");
-    kura.run(["forget", "document", &second, "--certificate", path])
-        .assert_fails(2, &["exists"]);
-
-    let server = kura.serve();
-    let done = kura.run(["forget", "document", &second, "--json"]);
-    assert_eq!(done.code, 0, "{done:?}");
-    assert_eq!(done.json()["state"], "done");
-    assert_gone(&data, &words);
-    let listed = kura.run(["forget", "list", "--json"]).json();
-    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
-    let printed = kura.run(["forget", "certificate", listed[1]["id"].as_str().unwrap()]);
-    assert_eq!(printed.stdout, text);
-    kura.run(["forget", "person", "nobody"])
-        .assert_fails(1, &["nobody"]);
-    assert!(server.stop());
-    assert!(
-        files(&data)
-            .iter()
-            .all(|path| !path.to_string_lossy().contains("dense."))
-    );
 }

@@ -2,7 +2,8 @@
 
 use super::children::{self, Readers};
 use super::documents::set_acl;
-use super::jobs::{self, NewJob, Priority};
+use super::job::Priority;
+use super::jobs::{self, NewJob};
 use super::permissions::ACL;
 use super::{Catalog, JobId, Reason, metadata, now, requests, rows};
 use crate::ingest::AddOutcome;

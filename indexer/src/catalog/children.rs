@@ -6,7 +6,8 @@
 
 use super::adding::{self, NextVersion};
 use super::documents::{self, Flipped, Indexed};
-use super::jobs::{self, Priority};
+use super::job::Priority;
+use super::jobs;
 use super::permissions::{ACL, Permit, READABLE, note_acl};
 use super::rows::{self, DOCUMENT_COLUMNS, DOCUMENT_TABLES, Document, Page};
 use super::{Catalog, Reason, corrupt, deletion, metadata, now};

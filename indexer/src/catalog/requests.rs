@@ -1,7 +1,7 @@
 //! Requests that carried a key, so that one which comes again does nothing.
 
 use super::adding::{NewlyAdded, RequestKey};
-use super::jobs::JobId;
+use super::job::JobId;
 use super::{corrupt, rows};
 use crate::ingest::AddOutcome;
 use crate::{DocumentId, Error, Result};

@@ -13,11 +13,13 @@ use crate::scim::resource::{self, Selection};
 use crate::scim::schema::{self, GROUP, Schema, USER};
 use crate::scim::{Attributes, Error, Refusal, error_body, filter, patch};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use utoipa::{IntoParams, ToSchema};
 
 /// Resources in a list when the directory does not say how many.
@@ -79,11 +81,76 @@ fn split(list: Option<&str>) -> Vec<String> {
 type Reply = Result<Response, Error>;
 type Body = Result<axum::Json<Value>, JsonRejection>;
 
+/// The address of SCIM, as the directory knows it.
+pub struct Base(String);
+
+impl FromRequestParts<AppState> for Base {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Infallible> {
+        let public = app.config.auth.public_url.trim_end_matches('/');
+        if !public.is_empty() {
+            return Ok(Self(format!("{public}/scim/v2")));
+        }
+        let host = parts
+            .headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
+        let host = host.unwrap_or("localhost");
+        Ok(Self(format!("http://{host}/scim/v2")))
+    }
+}
+
+/// How a resource is shown: with addresses as the directory knows them, and with the parts that it asks for.
+pub struct View {
+    base: String,
+    selection: Selection,
+}
+
+impl FromRequestParts<AppState> for View {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Error> {
+        let Ok(Base(base)) = Base::from_request_parts(parts, app).await;
+        let Query(query) = Query::<SelectionQuery>::from_request_parts(parts, app)
+            .await
+            .map_err(|rejection| Error::value(rejection.body_text()))?;
+        let selection = Selection::new(
+            split(query.attributes.as_deref()),
+            split(query.excluded_attributes.as_deref()),
+        )?;
+        Ok(Self { base, selection })
+    }
+}
+
+impl View {
+    fn user(&self, user: &ProvisionedUser) -> Response {
+        self.show(StatusCode::OK, resource::user(user, &self.base))
+    }
+
+    fn group(&self, group: &ProvisionedGroup) -> Response {
+        self.show(StatusCode::OK, resource::group(group, &self.base))
+    }
+
+    /// Shows what was added, and says where it is.
+    fn created(&self, resource: Attributes) -> Response {
+        let location = resource.get("meta").and_then(|meta| meta.get("location"));
+        let location = location
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let shown = self.show(StatusCode::CREATED, resource);
+        ([(header::LOCATION, location)], shown).into_response()
+    }
+
+    fn show(&self, status: StatusCode, resource: Attributes) -> Response {
+        reply(status, &Value::Object(self.selection.apply(resource)))
+    }
+}
+
 /// Returns what of SCIM kura can do.
-#[utoipa::path(get, path = "/scim/v2/ServiceProviderConfig", tag = "scim",
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
-pub async fn get_scim_config(State(app): State<AppState>, headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/scim/v2/ServiceProviderConfig", tag = "scim", responses(wire::Answer<200>))]
+pub async fn get_scim_config(Base(base): Base) -> Response {
     let supported = |is: bool| json!({ "supported": is });
     let config = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
@@ -101,191 +168,147 @@ pub async fn get_scim_config(State(app): State<AppState>, headers: HeaderMap) ->
         }],
         "meta": {
             "resourceType": "ServiceProviderConfig",
-            "location": format!("{}/ServiceProviderConfig", base(&app, &headers)),
+            "location": format!("{base}/ServiceProviderConfig"),
         },
     });
     reply(StatusCode::OK, &config)
 }
 
 /// Lists the kinds of resources.
-#[utoipa::path(get, path = "/scim/v2/ResourceTypes", tag = "scim",
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
-pub async fn list_scim_resource_types(State(app): State<AppState>, headers: HeaderMap) -> Response {
-    let base = base(&app, &headers);
+#[utoipa::path(get, path = "/scim/v2/ResourceTypes", tag = "scim", responses(wire::Answer<200>))]
+pub async fn list_scim_resource_types(Base(base): Base) -> Response {
     let types = schema::ALL.map(|schema| schema.describe_type(&base));
     list(types.to_vec(), 1, types.len())
 }
 
 /// Returns a kind of resource.
 #[utoipa::path(get, path = "/scim/v2/ResourceTypes/{id}", tag = "scim", params(("id" = String, Path, description = "`User` or `Group`")),
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
-pub async fn get_scim_resource_type(
-    State(app): State<AppState>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Reply {
+    responses(wire::Answer<200>))]
+pub async fn get_scim_resource_type(Base(base): Base, Path(id): Path<String>) -> Reply {
     let found = schema::ALL.into_iter().find(|schema| schema.name == id);
     let schema = found.ok_or_else(|| missing(&id))?;
-    let described = schema.describe_type(&base(&app, &headers));
+    let described = schema.describe_type(&base);
     Ok(reply(StatusCode::OK, &described))
 }
 
 /// Lists the schemas.
-#[utoipa::path(get, path = "/scim/v2/Schemas", tag = "scim",
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
-pub async fn list_scim_schemas(State(app): State<AppState>, headers: HeaderMap) -> Response {
-    let base = base(&app, &headers);
+#[utoipa::path(get, path = "/scim/v2/Schemas", tag = "scim", responses(wire::Answer<200>))]
+pub async fn list_scim_schemas(Base(base): Base) -> Response {
     let schemas = schema::ALL.map(|schema| schema.describe(&base));
     list(schemas.to_vec(), 1, schemas.len())
 }
 
 /// Returns a schema.
 #[utoipa::path(get, path = "/scim/v2/Schemas/{id}", tag = "scim", params(("id" = String, Path, description = "Its URN")),
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
-pub async fn get_scim_schema(
-    State(app): State<AppState>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Reply {
+    responses(wire::Answer<200>))]
+pub async fn get_scim_schema(Base(base): Base, Path(id): Path<String>) -> Reply {
     let found = schema::ALL
         .into_iter()
         .find(|schema| schema.id.eq_ignore_ascii_case(&id));
     let schema = found.ok_or_else(|| missing(&id))?;
-    Ok(reply(
-        StatusCode::OK,
-        &schema.describe(&base(&app, &headers)),
-    ))
+    Ok(reply(StatusCode::OK, &schema.describe(&base)))
 }
 
 /// Lists people.
-#[utoipa::path(get, path = "/scim/v2/Users", tag = "scim", params(ListQuery),
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+#[utoipa::path(get, path = "/scim/v2/Users", tag = "scim", params(ListQuery), responses(wire::Answer<200>))]
 pub async fn list_scim_users(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
+    Base(base): Base,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Reply {
-    let base = base(&app, &headers);
     search(&app, &audited, &[&USER], list_request(query)?, &base).await
 }
 
 /// Lists people, with the query in the body.
 #[utoipa::path(post, path = "/scim/v2/Users/.search", tag = "scim", request_body = SearchRequest,
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<200>))]
 pub async fn search_scim_users(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
+    Base(base): Base,
     body: Body,
 ) -> Reply {
-    let base = base(&app, &headers);
     search(&app, &audited, &[&USER], search_request(body)?, &base).await
 }
 
 /// Lists groups.
-#[utoipa::path(get, path = "/scim/v2/Groups", tag = "scim", params(ListQuery),
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+#[utoipa::path(get, path = "/scim/v2/Groups", tag = "scim", params(ListQuery), responses(wire::Answer<200>))]
 pub async fn list_scim_groups(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
+    Base(base): Base,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Reply {
-    let base = base(&app, &headers);
     search(&app, &audited, &[&GROUP], list_request(query)?, &base).await
 }
 
 /// Lists groups, with the query in the body.
 #[utoipa::path(post, path = "/scim/v2/Groups/.search", tag = "scim", request_body = SearchRequest,
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<200>))]
 pub async fn search_scim_groups(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
+    Base(base): Base,
     body: Body,
 ) -> Reply {
-    let base = base(&app, &headers);
     search(&app, &audited, &[&GROUP], search_request(body)?, &base).await
 }
 
 /// Lists people and groups, with the query in the body.
 #[utoipa::path(post, path = "/scim/v2/.search", tag = "scim", request_body = SearchRequest,
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<200>))]
 pub async fn search_scim(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
+    Base(base): Base,
     body: Body,
 ) -> Reply {
-    let base = base(&app, &headers);
     search(&app, &audited, &schema::ALL, search_request(body)?, &base).await
 }
 
 /// Adds a person, who signs in at the identity provider.
 #[utoipa::path(post, path = "/scim/v2/Users", tag = "scim", params(SelectionQuery), request_body = wire::User,
-    responses((status = 201, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<201>))]
 pub async fn create_scim_user(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
-    query: Result<Query<SelectionQuery>, QueryRejection>,
+    view: View,
     body: Body,
 ) -> Reply {
-    let selection = selection(query)?;
     let attributes = USER.read(&object(body)?)?;
     let new = resource::user_provision(attributes, true)?;
     let role = app.config.auth.oidc.role_of(&[]).unwrap_or(Role::Reader);
     let user = app.identity.provision_user(new, role).await?;
     note_user(&audited, &user);
     audited.detail("role", role.as_str());
-    let shown = resource::user(&user, &base(&app, &headers));
-    Ok(created(&selection, shown))
+    Ok(view.created(resource::user(&user, &view.base)))
 }
 
 /// Returns a person.
 #[utoipa::path(get, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery),
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<200>))]
 pub async fn get_scim_user(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
     Path(id): Path<String>,
-    query: Result<Query<SelectionQuery>, QueryRejection>,
+    view: View,
 ) -> Reply {
-    let selection = selection(query)?;
     audited.target("user", &id);
     let user = app.identity.provisioned_user(id).await?;
-    Ok(shown(
-        &selection,
-        resource::user(&user, &base(&app, &headers)),
-    ))
+    Ok(view.user(&user))
 }
 
 /// Replaces what is known of a person.
 #[utoipa::path(put, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = wire::User,
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<200>))]
 pub async fn put_scim_user(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
     Path(id): Path<String>,
-    query: Result<Query<SelectionQuery>, QueryRejection>,
+    view: View,
     body: Body,
 ) -> Reply {
-    let selection = selection(query)?;
     audited.target("user", &id);
     let attributes = USER.read(&object(body)?)?;
     let change = move |before: &ProvisionedUser| -> Result<_, Error> {
@@ -293,25 +316,19 @@ pub async fn put_scim_user(
     };
     let user = app.identity.change_provisioned_user(id, change).await?;
     note_user(&audited, &user);
-    Ok(shown(
-        &selection,
-        resource::user(&user, &base(&app, &headers)),
-    ))
+    Ok(view.user(&user))
 }
 
 /// Changes what is known of a person.
 #[utoipa::path(patch, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = wire::PatchOp,
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<200>))]
 pub async fn patch_scim_user(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
     Path(id): Path<String>,
-    query: Result<Query<SelectionQuery>, QueryRejection>,
+    view: View,
     body: Body,
 ) -> Reply {
-    let selection = selection(query)?;
     audited.target("user", &id);
     let request = Value::Object(object(body)?);
     let change = move |before: &ProvisionedUser| -> Result<_, Error> {
@@ -321,15 +338,12 @@ pub async fn patch_scim_user(
     };
     let user = app.identity.change_provisioned_user(id, change).await?;
     note_user(&audited, &user);
-    Ok(shown(
-        &selection,
-        resource::user(&user, &base(&app, &headers)),
-    ))
+    Ok(view.user(&user))
 }
 
 /// Deletes a person with sessions, API keys and memberships; nobody gets the name again.
 #[utoipa::path(delete, path = "/scim/v2/Users/{id}", tag = "scim", params(("id" = String, Path)),
-    responses((status = 204), (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<204>))]
 pub async fn delete_scim_user(
     State(app): State<AppState>,
     audited: Audited,
@@ -346,80 +360,61 @@ pub async fn delete_scim_user(
 
 /// Adds a group.
 #[utoipa::path(post, path = "/scim/v2/Groups", tag = "scim", params(SelectionQuery), request_body = wire::Group,
-    responses((status = 201, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<201>))]
 pub async fn create_scim_group(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
-    query: Result<Query<SelectionQuery>, QueryRejection>,
+    view: View,
     body: Body,
 ) -> Reply {
-    let selection = selection(query)?;
     let new = resource::group_provision(GROUP.read(&object(body)?)?)?;
     let group = app.identity.provision_group(new).await?;
     note_group(&audited, &group);
-    let shown = resource::group(&group, &base(&app, &headers));
-    Ok(created(&selection, shown))
+    Ok(view.created(resource::group(&group, &view.base)))
 }
 
 /// Returns a group.
 #[utoipa::path(get, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery),
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<200>))]
 pub async fn get_scim_group(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
     Path(id): Path<String>,
-    query: Result<Query<SelectionQuery>, QueryRejection>,
+    view: View,
 ) -> Reply {
-    let selection = selection(query)?;
     audited.target("group", &id);
     let group = app.identity.provisioned_group(id).await?;
-    Ok(shown(
-        &selection,
-        resource::group(&group, &base(&app, &headers)),
-    ))
+    Ok(view.group(&group))
 }
 
 /// Replaces what is known of a group: who is not among its members leaves it.
 #[utoipa::path(put, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = wire::Group,
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<200>))]
 pub async fn put_scim_group(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
     Path(id): Path<String>,
-    query: Result<Query<SelectionQuery>, QueryRejection>,
+    view: View,
     body: Body,
 ) -> Reply {
-    let selection = selection(query)?;
     audited.target("group", &id);
     let attributes = GROUP.read(&object(body)?)?;
     let change = move |_: &ProvisionedGroup| resource::group_provision(attributes);
     let group = app.identity.change_provisioned_group(id, change).await?;
     note_group(&audited, &group);
-    Ok(shown(
-        &selection,
-        resource::group(&group, &base(&app, &headers)),
-    ))
+    Ok(view.group(&group))
 }
 
 /// Changes a group: above all, who is in it.
 #[utoipa::path(patch, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path), SelectionQuery), request_body = wire::PatchOp,
-    responses((status = 200, body = Object, content_type = "application/scim+json"),
-        (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<200>))]
 pub async fn patch_scim_group(
     State(app): State<AppState>,
     audited: Audited,
-    headers: HeaderMap,
     Path(id): Path<String>,
-    query: Result<Query<SelectionQuery>, QueryRejection>,
+    view: View,
     body: Body,
 ) -> Reply {
-    let selection = selection(query)?;
     audited.target("group", &id);
     let request = Value::Object(object(body)?);
     let change = move |before: &ProvisionedGroup| -> Result<_, Error> {
@@ -429,15 +424,12 @@ pub async fn patch_scim_group(
     };
     let group = app.identity.change_provisioned_group(id, change).await?;
     note_group(&audited, &group);
-    Ok(shown(
-        &selection,
-        resource::group(&group, &base(&app, &headers)),
-    ))
+    Ok(view.group(&group))
 }
 
 /// Deletes a group. Documents that name it as a reader keep the name.
 #[utoipa::path(delete, path = "/scim/v2/Groups/{id}", tag = "scim", params(("id" = String, Path)),
-    responses((status = 204), (status = "default", body = Object, content_type = "application/scim+json")))]
+    responses(wire::Answer<204>))]
 pub async fn delete_scim_group(
     State(app): State<AppState>,
     audited: Audited,
@@ -508,39 +500,9 @@ fn list(page: Vec<Value>, start: usize, total: usize) -> Response {
     reply(StatusCode::OK, &body)
 }
 
-fn shown(selection: &Selection, resource: Attributes) -> Response {
-    reply(StatusCode::OK, &Value::Object(selection.apply(resource)))
-}
-
-fn created(selection: &Selection, resource: Attributes) -> Response {
-    let location = resource.get("meta").and_then(|meta| meta.get("location"));
-    let location = location
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
-    let body = Value::Object(selection.apply(resource));
-    (
-        [(header::LOCATION, location)],
-        reply(StatusCode::CREATED, &body),
-    )
-        .into_response()
-}
-
 fn reply(status: StatusCode, body: &Value) -> Response {
     let headers = [(header::CONTENT_TYPE, CONTENT_TYPE)];
     (status, headers, body.to_string()).into_response()
-}
-
-/// Returns the address of SCIM, as the directory knows it.
-fn base(app: &App, headers: &HeaderMap) -> String {
-    let public = app.config.auth.public_url.trim_end_matches('/');
-    if !public.is_empty() {
-        return format!("{public}/scim/v2");
-    }
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    format!("http://{}/scim/v2", host.unwrap_or("localhost"))
 }
 
 fn note_user(audited: &Audited, user: &ProvisionedUser) {
@@ -581,14 +543,6 @@ fn list_request(query: Result<Query<ListQuery>, QueryRejection>) -> Result<Searc
         start_index: query.start_index,
         count: query.count,
     })
-}
-
-fn selection(query: Result<Query<SelectionQuery>, QueryRejection>) -> Result<Selection, Error> {
-    let Query(query) = query.map_err(|rejection| Error::value(rejection.body_text()))?;
-    Selection::new(
-        split(query.attributes.as_deref()),
-        split(query.excluded_attributes.as_deref()),
-    )
 }
 
 fn missing(id: &str) -> Error {

@@ -2,9 +2,13 @@
 //!
 //! No connection is opened to any other host: neither by a link, nor by a redirect, nor by a site map.
 
+mod address;
+mod page;
+
 use super::globs::Globs;
 use super::listing::{Found, listing};
 use super::place::{Settings, WebSite};
+use address::{authority, start_url, without_fragment};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use kura_egress::types::header::{self, HeaderMap};
@@ -12,12 +16,11 @@ use kura_egress::{Egress, Http, HttpError, HttpOptions, Purpose};
 use kura_indexer::Pipeline;
 use kura_indexer::catalog::SourceId;
 use kura_indexer::sync::{Connector, Failure, Fetched, Item, Standing};
-use scraper::{Html, Selector};
-use serde::{Deserialize, Serialize};
+use page::{Note, is_html, locations, read_html};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use texting_robots::Robot;
 use tokio::runtime::Handle;
@@ -28,8 +31,7 @@ const USER_AGENT: &str = concat!("kura/", env!("CARGO_PKG_VERSION"));
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest delay that a site may ask for between two requests.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// Links of a page that are remembered, and addresses of a site map that are read.
-const LINKS: usize = 2000;
+/// Addresses of a site map that are read.
 const SITEMAP_URLS: usize = 50_000;
 const SITEMAP_BYTES: u64 = 50 << 20;
 const ROBOTS_BYTES: u64 = 512 << 10;
@@ -53,21 +55,6 @@ struct Crawl {
     /// Pages read while listing, until they are fetched.
     pages: tempfile::TempDir,
     types: Mutex<HashMap<String, String>>,
-}
-
-/// What is remembered of a page.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Note {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    etag: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    modified: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    links: Vec<String>,
-    /// Whether the page asks not to be indexed.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    noindex: bool,
 }
 
 /// What a request gave.
@@ -568,35 +555,6 @@ impl Crawl {
     }
 }
 
-fn start_url(text: &str) -> Result<Url, Failure> {
-    let url =
-        Url::parse(text).map_err(|error| Failure(format!("`{text}` is no address: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(Failure(format!(
-            "`{text}` is no address of a web page; use http:// or https://"
-        )));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Failure(format!(
-            "`{text}` is shown to people, so it must not have a password in it"
-        )));
-    }
-    Ok(without_fragment(url))
-}
-
-fn without_fragment(mut url: Url) -> Url {
-    url.set_fragment(None);
-    url
-}
-
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host,
-    }
-}
-
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers
         .get(name)
@@ -604,125 +562,6 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn is_html(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("text/html")
-        || essence.eq_ignore_ascii_case("application/xhtml+xml")
-}
-
-/// Notes a page's links, and what it asks of those who index it.
-fn read_html(body: &[u8], url: &Url, note: &mut Note) {
-    static BASE: LazyLock<Selector> =
-        LazyLock::new(|| Selector::parse("base[href]").expect("the selector is sound"));
-    static LINK: LazyLock<Selector> =
-        LazyLock::new(|| Selector::parse("a[href]").expect("the selector is sound"));
-    static ROBOTS: LazyLock<Selector> =
-        LazyLock::new(|| Selector::parse("meta[name=robots i]").expect("the selector is sound"));
-    let page = Html::parse_document(&String::from_utf8_lossy(body));
-    let asks: Vec<String> = page
-        .select(&ROBOTS)
-        .filter_map(|meta| meta.value().attr("content"))
-        .flat_map(|content| content.split(','))
-        .map(|word| word.trim().to_ascii_lowercase())
-        .collect();
-    let asked = |word: &str| asks.iter().any(|ask| ask == word || ask == "none");
-    note.noindex = asked("noindex");
-    if asked("nofollow") {
-        return;
-    }
-    let base = page
-        .select(&BASE)
-        .next()
-        .and_then(|base| url.join(base.value().attr("href")?).ok());
-    let base = base.as_ref().unwrap_or(url);
-    let mut seen = HashSet::new();
-    for link in page.select(&LINK) {
-        let rel = link.value().attr("rel").unwrap_or_default();
-        if rel
-            .split_ascii_whitespace()
-            .any(|word| word.eq_ignore_ascii_case("nofollow"))
-        {
-            continue;
-        }
-        let to = link
-            .value()
-            .attr("href")
-            .and_then(|href| base.join(href.trim()).ok())
-            .map(without_fragment);
-        let Some(to) = to.filter(|to| matches!(to.scheme(), "http" | "https")) else {
-            continue;
-        };
-        if note.links.len() < LINKS && seen.insert(to.to_string()) {
-            note.links.push(to.into());
-        }
-    }
-}
-
-/// Returns what stands in the `loc` elements of a site map.
-fn locations(map: &str) -> impl Iterator<Item = String> + '_ {
-    map.split("<loc>").skip(1).filter_map(|rest| {
-        let (location, _) = rest.split_once("</loc>")?;
-        let location = location
-            .trim()
-            .trim_start_matches("<![CDATA[")
-            .trim_end_matches("]]>");
-        Some(location.replace("&amp;", "&").replace("&#38;", "&"))
-    })
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_taken_as_a_browser_would() {
-        let url = Url::parse("https://intra.example/a/b.html").unwrap();
-        let mut note = Note::default();
-        let page = br##"<base href="/c/"><a href="d.html#x">1</a><a href="d.html">2</a><a href="//other.example/e">3</a>
-            <a href="mailto:a@b">4</a><a rel="external nofollow" href="f">5</a><meta name="Robots" content="noindex, max-snippet:1">"##;
-        read_html(page, &url, &mut note);
-        assert_eq!(
-            note.links,
-            ["https://intra.example/c/d.html", "https://other.example/e"]
-        );
-        assert!(note.noindex);
-        let mut none = Note::default();
-        read_html(
-            br#"<meta name="robots" content="none"><a href="x">1</a>"#,
-            &url,
-            &mut none,
-        );
-        assert!(none.noindex && none.links.is_empty());
-    }
-
-    #[test]
-    fn site_maps_are_read() {
-        let map = "<urlset><url><loc> https://a.example/?x=1&amp;y=2 </loc></url><url><loc><![CDATA[https://a.example/b]]></loc></url></urlset>";
-        assert_eq!(
-            locations(map).collect::<Vec<_>>(),
-            ["https://a.example/?x=1&y=2", "https://a.example/b"]
-        );
-    }
-
-    #[test]
-    fn addresses_to_start_from_are_pages_without_passwords() {
-        assert_eq!(
-            start_url("http://Intra.Example:8080/#top")
-                .unwrap()
-                .as_str(),
-            "http://intra.example:8080/"
-        );
-        for bad in [
-            "ftp://a/",
-            "file:///etc/passwd",
-            "intra",
-            "https://me:secret@a/",
-        ] {
-            assert!(start_url(bad).is_err(), "{bad}");
-        }
-    }
 }

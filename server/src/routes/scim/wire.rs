@@ -1,10 +1,31 @@
-//! What directories send, for the API's description. It is read by [`crate::scim::schema`], which knows the same attributes
-//! and takes them as directories write them.
+//! What directories send and get, for the API's description. It is read by [`crate::scim::schema`], which knows the same
+//! attributes and takes them as directories write them.
 
 #![expect(dead_code, reason = "only described")]
 
 use serde_json::Value;
-use utoipa::ToSchema;
+use std::collections::BTreeMap;
+use utoipa::openapi::{ContentBuilder, Object, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+/// What an operation answers with: a resource or a list under this status, or why not.
+pub(super) struct Answer<const STATUS: u16>;
+
+impl<const STATUS: u16> IntoResponses for Answer<STATUS> {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let object = ContentBuilder::new().schema(Some(Object::new())).build();
+        let object = ResponseBuilder::new()
+            .content("application/scim+json", object)
+            .build();
+        let answer = match STATUS {
+            204 => Response::default(),
+            _ => object.clone(),
+        };
+        [(STATUS.to_string(), answer), ("default".to_owned(), object)]
+            .map(|(status, response)| (status, RefOr::T(response)))
+            .into()
+    }
+}
 
 /// A person.
 #[derive(ToSchema)]
