@@ -129,11 +129,7 @@ export const shownOf = (name: string): QueryKey[] => [
 export const shownOfGroups: QueryKey[] = [identityKeys.groups, identityKeys.users, ["user"]];
 
 /** Puts a user into a group or takes them out. The server takes whole lists, so it is asked for the present one first. */
-export async function setGroupMember(
-  name: string,
-  user: string,
-  belongs: boolean,
-): Promise<void> {
+export async function setGroupMember(name: string, user: string, belongs: boolean): Promise<void> {
   const params = { path: { name } };
   const { members } = body(await api.GET("/api/v1/groups/{name}", { params }));
   const others = members.filter((member) => member.name !== user).map(({ id }) => id);

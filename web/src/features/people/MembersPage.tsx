@@ -143,12 +143,7 @@ function NewMember({ isBusy, onAdd }: NewProps) {
             suggestions={known ?? []}
           />
         )}
-        <SelectField
-          label={t.members.may}
-          options={rolesIn(t)}
-          value={role}
-          onChange={setRole}
-        />
+        <SelectField label={t.members.may} options={rolesIn(t)} value={role} onChange={setRole} />
         <button type="submit" className="button quiet" disabled={!isReady}>
           {t.people.add}
         </button>
