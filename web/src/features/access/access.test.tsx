@@ -139,8 +139,14 @@ function open(path: string, account: typeof editorAccount) {
   const client = mount.mock.contexts[0] as QueryClient;
   const kept = () =>
     JSON.stringify([
-      client.getQueryCache().getAll().map(({ queryKey, state }) => [queryKey, state]),
-      client.getMutationCache().getAll().map(({ state }) => state),
+      client
+        .getQueryCache()
+        .getAll()
+        .map(({ queryKey, state }) => [queryKey, state]),
+      client
+        .getMutationCache()
+        .getAll()
+        .map(({ state }) => state),
       { ...localStorage },
       { ...sessionStorage },
       app.router.state.location,

@@ -18,7 +18,7 @@ import { ErrorNote } from "../../components/ErrorNote";
 import { submits, TextField } from "../../components/Form";
 import form from "../../components/Form.module.css";
 import { IconButton } from "../../components/IconButton";
-import { Loaded, LoadError } from "../../components/Loaded";
+import { LoadError, Loaded } from "../../components/Loaded";
 import { Page, Section } from "../../components/Page";
 import { Row, Rows } from "../../components/Rows";
 import rows from "../../components/Rows.module.css";

@@ -17,7 +17,7 @@ import { ErrorNote } from "../../components/ErrorNote";
 import { Options, SelectField, submits, TextField } from "../../components/Form";
 import form from "../../components/Form.module.css";
 import { IconButton } from "../../components/IconButton";
-import { Loaded, LoadError } from "../../components/Loaded";
+import { LoadError, Loaded } from "../../components/Loaded";
 import { Page, Section } from "../../components/Page";
 import { Facts, Row, Rows } from "../../components/Rows";
 import { type Messages, useI18n } from "../../i18n";

@@ -23,11 +23,7 @@ export function UserBadges({ user }: { user: User }) {
 export function SourceBadge({ source }: { source: string }) {
   const { t } = useI18n();
   if (!isManaged(source)) return null;
-  return (
-    <Badge title={source}>
-      {source === DIRECTORY ? t.people.directory : hostOf(source)}
-    </Badge>
-  );
+  return <Badge title={source}>{source === DIRECTORY ? t.people.directory : hostOf(source)}</Badge>;
 }
 
 export function isManaged(source: string): boolean {
