@@ -1,6 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, type ReactNode, useCallback, useEffect, useId, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useId, useState } from "react";
 import { useLocation, useSearchParams } from "react-router";
+import { useChange } from "./api/change";
 import {
   checkKey,
   currentAccount,
@@ -12,9 +13,10 @@ import { ApiError } from "./api/errors";
 import { type SignedOutReason, signIn, signOut, useSession } from "./api/session";
 import type { SingleSignOn } from "./api/types";
 import { ErrorNote } from "./components/ErrorNote";
+import { submits } from "./components/Form";
 import { Icon } from "./components/Icon";
 import { KuraMark } from "./components/KuraMark";
-import { SecretField } from "./components/SecretField";
+import { SecretInput } from "./components/SecretInput";
 import { LanguageSwitch, ThemeSwitch } from "./components/Shell";
 import { type Messages, useI18n } from "./i18n";
 import styles from "./KeyGate.module.css";
@@ -123,12 +125,13 @@ function Provider() {
 
 function PasswordForm({ reason }: { reason: SignedOutReason }) {
   const { t } = useI18n();
-  const ids = { name: useId(), code: useId(), hint: useId(), error: useId() };
+  const ids = { name: useId(), password: useId(), code: useId(), hint: useId(), error: useId() };
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const [code, setCode] = useState("");
   const [asksCode, setAsksCode] = useState(false);
-  const { checking, error, submit } = useAttempt(async () => {
+  const { isPending, error, run } = useChange();
+  const attempt = async () => {
     const given = asksCode && code.trim() !== "" ? code.trim() : null;
     try {
       signIn(await signInWithPassword(name.trim(), password, given));
@@ -137,14 +140,14 @@ function PasswordForm({ reason }: { reason: SignedOutReason }) {
       if (failure instanceof ApiError && failure.code === "code_required") setAsksCode(true);
       throw failure;
     }
-  });
+  };
   const refusal = refused(error, t);
   const message = refusal ?? (reason === "ended" && error === null ? t.gate.ended : null);
   const wrong = error instanceof ApiError && error.code === "invalid_credentials";
   const complete = name.trim() !== "" && password !== "" && !(asksCode && code.trim() === "");
 
   return (
-    <form onSubmit={submit}>
+    <form onSubmit={submits(() => run(attempt))}>
       <label htmlFor={ids.name}>{t.gate.name}</label>
       <input
         id={ids.name}
@@ -156,15 +159,16 @@ function PasswordForm({ reason }: { reason: SignedOutReason }) {
         aria-invalid={wrong}
         onChange={(event) => setName(event.target.value)}
       />
-      <SecretField
-        label={t.gate.password}
+      <label htmlFor={ids.password}>{t.gate.password}</label>
+      <SecretInput
+        id={ids.password}
         show={t.gate.showPassword}
         hide={t.gate.hidePassword}
         value={password}
         onChange={setPassword}
         autoComplete="current-password"
-        wrong={wrong}
-        describedBy={message ? ids.error : undefined}
+        aria-invalid={wrong}
+        aria-describedby={message ? ids.error : undefined}
       />
       {asksCode && (
         <>
@@ -188,8 +192,8 @@ function PasswordForm({ reason }: { reason: SignedOutReason }) {
       )}
       {message && <Alert id={ids.error}>{message}</Alert>}
       {error !== null && refusal === null && <ErrorNote error={error} />}
-      <button type="submit" className="button" disabled={checking || !complete}>
-        {checking ? t.gate.checking : t.gate.signIn}
+      <button type="submit" className="button" disabled={isPending || !complete}>
+        {isPending ? t.gate.checking : t.gate.signIn}
       </button>
     </form>
   );
@@ -197,12 +201,13 @@ function PasswordForm({ reason }: { reason: SignedOutReason }) {
 
 function KeyForm({ reason }: { reason: SignedOutReason }) {
   const { t } = useI18n();
-  const errorId = useId();
+  const ids = { key: useId(), error: useId() };
   const [value, setValue] = useState("");
-  const { checking, error, submit } = useAttempt(async () => {
+  const { isPending, error, run } = useChange();
+  const attempt = async () => {
     const apiKey = value.trim();
     signIn(await checkKey(apiKey), apiKey);
-  });
+  };
   const wrong = error instanceof ApiError && error.status === 401;
   const message = wrong
     ? t.gate.wrong
@@ -211,47 +216,26 @@ function KeyForm({ reason }: { reason: SignedOutReason }) {
       : null;
 
   return (
-    <form onSubmit={submit}>
-      <SecretField
-        label={t.gate.label}
+    <form onSubmit={submits(() => run(attempt))}>
+      <label htmlFor={ids.key}>{t.gate.label}</label>
+      <SecretInput
+        id={ids.key}
         show={t.gate.show}
         hide={t.gate.hide}
         placeholder={t.gate.placeholder}
         value={value}
         onChange={setValue}
         autoComplete="off"
-        wrong={wrong}
-        describedBy={message ? errorId : undefined}
+        aria-invalid={wrong}
+        aria-describedby={message ? ids.error : undefined}
       />
-      {message && <Alert id={errorId}>{message}</Alert>}
+      {message && <Alert id={ids.error}>{message}</Alert>}
       {error !== null && !wrong && <ErrorNote error={error} />}
-      <button type="submit" className="button" disabled={checking || value.trim() === ""}>
-        {checking ? t.gate.checking : t.gate.submit}
+      <button type="submit" className="button" disabled={isPending || value.trim() === ""}>
+        {isPending ? t.gate.checking : t.gate.submit}
       </button>
     </form>
   );
-}
-
-/** A try to enter: one at a time, with what went wrong. Success takes the form away. */
-function useAttempt(enter: () => Promise<void>) {
-  const [checking, setChecking] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const attempt = async () => {
-    if (checking) return;
-    setChecking(true);
-    setError(null);
-    try {
-      await enter();
-    } catch (failure) {
-      setError(failure);
-      setChecking(false);
-    }
-  };
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    void attempt();
-  };
-  return { checking, error, submit };
 }
 
 function Alert({ id, children }: { id: string; children: ReactNode }) {

@@ -39,6 +39,11 @@ export class ApiError extends Error {
   }
 }
 
+/** The error if it has this code: that says which field of a form it is about. */
+export function ofCode(error: unknown, code: Problem["code"]): ApiError | null {
+  return error instanceof ApiError && error.code === code ? error : null;
+}
+
 export function isProblem(value: unknown): value is Problem {
   return (
     typeof value === "object" &&

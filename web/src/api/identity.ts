@@ -1,14 +1,14 @@
 /** Who may do what: what the pages of one's account and of people read, and the changes that take more than a request. */
 import {
+  type InfiniteData,
   infiniteQueryOptions,
   type QueryKey,
   queryOptions,
   useInfiniteQuery,
-  useMutation,
-  useQueryClient,
 } from "@tanstack/react-query";
-import { useEffect, useMemo } from "react";
+import { useEffect } from "react";
 import { api, body, singleSignOn } from "./client";
+import { amendAccount } from "./session";
 import type { ApiKey, CollectionMember, Group, MemberRole, User, UserSession } from "./types";
 
 /** Users at a time: the most that the server gives. */
@@ -28,14 +28,19 @@ export const identityKeys = {
   singleSignOn: ["single-sign-on"],
 };
 
+type Page<T> = { items: T[]; next_cursor: string | null };
+
+const allItems = <T>({ pages }: InfiniteData<Page<T>>): T[] => pages.flatMap(({ items }) => items);
+
 const usersQuery = infiniteQueryOptions({
   queryKey: identityKeys.users,
-  queryFn: async ({ pageParam, signal }) => {
+  queryFn: async ({ pageParam, signal }): Promise<Page<User>> => {
     const query = { limit: USERS, ...(pageParam === null ? {} : { cursor: pageParam }) };
     return body(await api.GET("/api/v1/users", { params: { query }, signal }));
   },
   initialPageParam: null as string | null,
-  getNextPageParam: (page) => page.next_cursor ?? null,
+  getNextPageParam: (page) => page.next_cursor,
+  select: allItems<User>,
 });
 
 /** All users, page after page: the server does not search, so what is searched has to be here. */
@@ -45,8 +50,7 @@ export function useUsers(enabled = true) {
   useEffect(() => {
     if (enabled && hasNextPage && !isFetching && !isError) void fetchNextPage();
   }, [enabled, hasNextPage, isFetching, isError, fetchNextPage]);
-  const users = useMemo(() => data?.pages.flatMap(({ items }): User[] => items) ?? [], [data]);
-  return { users, isPending, isComplete: data !== undefined && !hasNextPage, error, refetch };
+  return { data, isPending, isComplete: data !== undefined && !hasNextPage, error, refetch };
 }
 
 export const userQuery = (name: string) =>
@@ -83,17 +87,17 @@ export const sessionsQuery = (user: string | null) =>
 export const apiKeysQuery = (user: string | null) =>
   infiniteQueryOptions({
     queryKey: identityKeys.apiKeys(user),
-    queryFn: async ({ pageParam, signal }): Promise<{ items: ApiKey[]; next: string | null }> => {
+    queryFn: async ({ pageParam, signal }): Promise<Page<ApiKey>> => {
       const query = {
         limit: KEYS,
         ...(user === null ? {} : { user }),
         ...(pageParam === null ? {} : { cursor: pageParam }),
       };
-      const page = body(await api.GET("/api/v1/api-keys", { params: { query }, signal }));
-      return { items: page.items, next: page.next_cursor ?? null };
+      return body(await api.GET("/api/v1/api-keys", { params: { query }, signal }));
     },
     initialPageParam: null as string | null,
-    getNextPageParam: (page) => page.next,
+    getNextPageParam: (page) => page.next_cursor,
+    select: allItems<ApiKey>,
     staleTime: 0,
   });
 
@@ -121,25 +125,31 @@ export const shownOf = (name: string): QueryKey[] => [
   identityKeys.sessions(name),
 ];
 
-/** A change of who may do what; what shows it is read anew, whether it was made or refused. */
-export function useChange<Given, Result>(
-  change: (given: Given) => Promise<Result>,
-  ...shownBy: QueryKey[]
-) {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: change,
-    onSettled: () => Promise.all(shownBy.map((queryKey) => client.invalidateQueries({ queryKey }))),
-  });
-}
+/** What shows who belongs to a group. */
+export const shownOfGroups: QueryKey[] = [identityKeys.groups, identityKeys.users, ["user"]];
 
 /** Puts a user into a group or takes them out. The server takes whole lists, so it is asked for the present one first. */
-export async function setGroupMember(name: string, user: string, belongs: boolean): Promise<Group> {
+export async function setGroupMember(name: string, user: string, belongs: boolean): Promise<void> {
   const params = { path: { name } };
   const { members } = body(await api.GET("/api/v1/groups/{name}", { params }));
   const others = members.filter((member) => member.name !== user).map(({ id }) => id);
   const users = belongs ? [...others, user] : others;
-  return body(await api.PUT("/api/v1/groups/{name}/members", { params, body: { users } }));
+  const reply = await api.PUT("/api/v1/groups/{name}/members", { params, body: { users } });
+  amendOwnGroup(body(reply));
+}
+
+export async function deleteGroup(group: Group): Promise<void> {
+  await api.DELETE("/api/v1/groups/{name}", { params: { path: { name: group.name } } });
+  amendOwnGroup({ ...group, members: [] });
+}
+
+/** Who is signed in may have changed the own groups. */
+function amendOwnGroup({ name, members }: Group) {
+  amendAccount((account) => {
+    const others = account.groups.filter((group) => group !== name);
+    const isIn = members.some(({ id }) => id === account.id);
+    return { ...account, groups: isIn ? [...others, name].sort() : others };
+  });
 }
 
 /** Says what a group may do in a collection; `null` takes it out. */

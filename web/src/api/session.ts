@@ -47,6 +47,11 @@ export function signOut(reason: SignedOutReason = "none") {
   publish({ state: "out", reason });
 }
 
+/** Takes down what the person has changed about the own account; the server is not asked again. */
+export function amendAccount(amend: (account: Account) => Account) {
+  if (session.state === "in") publish({ ...session, account: amend(session.account) });
+}
+
 /** Goes back to the state of a page that has just been opened. */
 export function resume() {
   publish({ state: "resuming", apiKey: sessionStorage.getItem(STORAGE_KEY) });

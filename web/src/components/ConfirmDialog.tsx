@@ -1,14 +1,29 @@
-import { useEffect, useId, useRef } from "react";
+import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { useI18n } from "../i18n";
 import styles from "./ConfirmDialog.module.css";
 
-type Props = {
+type Question = {
   title: string;
   text: string;
   action: string;
   onConfirm: () => void;
-  onClose: () => void;
 };
+
+/** What is done only after a question: the child is the button that begins it. */
+export function AskFirst({
+  children,
+  ...question
+}: Question & { children: (ask: () => void) => ReactNode }) {
+  const [asking, setAsking] = useState(false);
+  return (
+    <>
+      {children(() => setAsking(true))}
+      {asking && <ConfirmDialog {...question} onClose={() => setAsking(false)} />}
+    </>
+  );
+}
+
+type Props = Question & { onClose: () => void };
 
 /** Asks before something is deleted. Mounted means open; Escape and Cancel close it. */
 export function ConfirmDialog({ title, text, action, onConfirm, onClose }: Props) {

@@ -1,12 +1,16 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { useChange } from "../../api/change";
 import { api, body } from "../../api/client";
-import { apiKeysQuery, identityKeys, useChange } from "../../api/identity";
+import { apiKeysQuery, identityKeys } from "../../api/identity";
 import type { ApiKey, MadeApiKey, UserRole } from "../../api/types";
-import { ConfirmDialog } from "../../components/ConfirmDialog";
+import { AskFirst } from "../../components/ConfirmDialog";
 import { ErrorNote } from "../../components/ErrorNote";
 import { Icon } from "../../components/Icon";
+import { IconButton } from "../../components/IconButton";
+import { Loaded } from "../../components/Loaded";
 import { Section } from "../../components/Page";
+import { Facts, More, Row, Rows } from "../../components/Rows";
 import rows from "../../components/Rows.module.css";
 import { type Messages, useI18n } from "../../i18n";
 import { formatMoment } from "../../i18n/time";
@@ -28,28 +32,25 @@ type Props = {
 export function KeyList({ owner, role, mayMake, lead }: Props) {
   const { t } = useI18n();
   const list = useInfiniteQuery(apiKeysQuery(owner));
+  const change = useChange(identityKeys.apiKeys(owner));
   const [making, setMaking] = useState(false);
-  const [made, setMade] = useState<MadeApiKey | null>(null);
-  const [asking, setAsking] = useState<{ what: "revoke" | "rotate"; key: ApiKey } | null>(null);
-  const revoke = useChange(
-    (id: string) => api.DELETE("/api/v1/api-keys/{id}", { params: { path: { id } } }),
-    identityKeys.apiKeys(owner),
-  );
-  const rotate = useChange(async (id: string) => {
-    const params = { path: { id } };
-    return body(await api.POST("/api/v1/api-keys/{id}/rotate", { params }));
-  }, identityKeys.apiKeys(owner));
-  const keys = list.data?.pages.flatMap(({ items }) => items) ?? [];
-  const active = keys.filter((key) => keyState(key) === "active");
-  const ended = keys.filter((key) => keyState(key) !== "active");
-  const failure = revoke.error ?? rotate.error;
-  const confirm = () => {
-    if (asking === null) return;
-    const { id } = asking.key;
-    if (asking.what === "rotate") return rotate.mutate(id, { onSuccess: setMade });
-    // A key that is void need not be kept.
-    revoke.mutate(id, { onSuccess: () => setMade((now) => (now?.api_key.id === id ? null : now)) });
+  // Each stays until it is kept elsewhere, or void.
+  const [made, setMade] = useState<MadeApiKey[]>([]);
+  const drop = (id: string) => setMade((all) => all.filter(({ api_key }) => api_key.id !== id));
+  const show = (key: MadeApiKey) => {
+    drop(key.api_key.id);
+    setMade((all) => [...all, key]);
   };
+  const rotate = (id: string) =>
+    change.run(async () => {
+      const params = { path: { id } };
+      show(body(await api.POST("/api/v1/api-keys/{id}/rotate", { params })));
+    });
+  const revoke = (id: string) =>
+    change.run(async () => {
+      await api.DELETE("/api/v1/api-keys/{id}", { params: { path: { id } } });
+      drop(id);
+    });
   return (
     <Section
       title={t.access.keys}
@@ -70,106 +71,99 @@ export function KeyList({ owner, role, mayMake, lead }: Props) {
           role={role}
           onMade={(key) => {
             setMaking(false);
-            setMade(key);
+            show(key);
           }}
           onCancel={() => setMaking(false)}
         />
       )}
-      {made && (
+      {made.map(({ key, api_key }) => (
         <ShownOnce
-          key={made.key}
-          title={t.access.madeTitle(made.api_key.name)}
+          key={key}
+          title={t.access.madeTitle(api_key.name)}
           lead={t.access.madeLead}
-          items={[{ label: t.access.key, text: made.key, copy: t.access.copyKey }]}
-          onDone={() => setMade(null)}
+          items={[{ label: t.access.key, text: key, copy: t.access.copyKey }]}
+          onDone={() => drop(api_key.id)}
         />
-      )}
-      {failure !== null && <ErrorNote error={failure} />}
-      {list.isPending && <p className={rows.note}>{t.loading}</p>}
-      {list.isError && <ErrorNote error={list.error} onRetry={() => void list.refetch()} />}
-      {list.isSuccess && active.length === 0 && !made && (
-        <p className={rows.note}>{t.access.noKeys}</p>
-      )}
-      <ul className={rows.rows} aria-label={t.access.keys}>
-        {active.map((key) => (
-          <li key={key.id}>
-            <KeyFacts apiKey={key} />
-            <div className={rows.actions}>
-              {mayMake && (
-                <button
-                  type="button"
-                  className="icon-button"
-                  aria-label={t.access.rotate(key.name)}
-                  title={t.access.rotate(key.name)}
-                  disabled={rotate.isPending}
-                  onClick={() => setAsking({ what: "rotate", key })}
-                >
-                  <Icon name="rotate" />
-                </button>
-              )}
-              <button
-                type="button"
-                className="icon-button"
-                aria-label={t.access.revoke(key.name)}
-                title={t.access.revoke(key.name)}
-                disabled={revoke.isPending}
-                onClick={() => setAsking({ what: "revoke", key })}
-              >
-                <Icon name="trash" />
-              </button>
-            </div>
-          </li>
-        ))}
-      </ul>
-      {ended.length > 0 && (
-        <details className={rows.ended}>
-          <summary>{t.access.endedKeys(ended.length)}</summary>
-          <ul className={rows.rows}>
-            {ended.map((key) => (
-              <li key={key.id}>
-                <KeyFacts apiKey={key} />
-              </li>
-            ))}
-          </ul>
-        </details>
-      )}
+      ))}
+      {change.error !== null && <ErrorNote error={change.error} />}
+      <Loaded query={list}>
+        {(keys) => (
+          <>
+            <Rows label={t.access.keys} none={made.length === 0 && t.access.noKeys}>
+              {keys.filter(isActive).map((key) => (
+                <Row key={key.id} name={key.name} facts={<KeyFacts apiKey={key} />}>
+                  <div className={rows.actions}>
+                    {mayMake && (
+                      <AskFirst
+                        title={t.access.rotateTitle}
+                        text={t.access.rotateText(key.name)}
+                        action={t.access.rotateAction}
+                        onConfirm={() => rotate(key.id)}
+                      >
+                        {(ask) => (
+                          <IconButton
+                            icon="rotate"
+                            label={t.access.rotate(key.name)}
+                            disabled={change.isPending}
+                            onClick={ask}
+                          />
+                        )}
+                      </AskFirst>
+                    )}
+                    <AskFirst
+                      title={t.access.revokeTitle}
+                      text={t.access.revokeText(key.name)}
+                      action={t.access.revokeAction}
+                      onConfirm={() => revoke(key.id)}
+                    >
+                      {(ask) => (
+                        <IconButton
+                          icon="trash"
+                          label={t.access.revoke(key.name)}
+                          disabled={change.isPending}
+                          onClick={ask}
+                        />
+                      )}
+                    </AskFirst>
+                  </div>
+                </Row>
+              ))}
+            </Rows>
+            <EndedKeys keys={keys.filter((key) => !isActive(key))} />
+          </>
+        )}
+      </Loaded>
       {list.hasNextPage && (
-        <button
-          type="button"
-          className={`button quiet ${rows.more}`}
-          disabled={list.isFetchingNextPage}
-          onClick={() => void list.fetchNextPage()}
-        >
-          {t.more}
-        </button>
-      )}
-      {asking && (
-        <ConfirmDialog
-          title={asking.what === "revoke" ? t.access.revokeTitle : t.access.rotateTitle}
-          text={
-            asking.what === "revoke"
-              ? t.access.revokeText(asking.key.name)
-              : t.access.rotateText(asking.key.name)
-          }
-          action={asking.what === "revoke" ? t.access.revokeAction : t.access.rotateAction}
-          onConfirm={confirm}
-          onClose={() => setAsking(null)}
-        />
+        <More disabled={list.isFetchingNextPage} onMore={() => list.fetchNextPage()} />
       )}
     </Section>
+  );
+}
+
+function EndedKeys({ keys }: { keys: ApiKey[] }) {
+  const { t } = useI18n();
+  if (keys.length === 0) return null;
+  return (
+    <details className={rows.ended}>
+      <summary>{t.access.endedKeys(keys.length)}</summary>
+      <Rows label={t.access.endedKeys(keys.length)}>
+        {keys.map((key) => (
+          <Row key={key.id} name={key.name} facts={<KeyFacts apiKey={key} />} />
+        ))}
+      </Rows>
+    </details>
   );
 }
 
 function KeyFacts({ apiKey }: { apiKey: ApiKey }) {
   const { language, t } = useI18n();
   const at = (time: string) => formatMoment(time, language);
-  const reaches =
-    apiKey.collections === null
-      ? t.access.everything
-      : t.access.only(apiKey.collections.join(", "));
+  const { prefix, role, collections, requests_per_minute, tokens_per_day } = apiKey;
   const limits = [
-    apiKey.requests_per_minute && t.access.requests(apiKey.requests_per_minute),
-    apiKey.tokens_per_day && t.access.tokens(apiKey.tokens_per_day),
+    role && t.access.as(t.account.roles[role]),
+    collections === null ? t.access.everything : t.access.only(collections.join(", ")),
+    requests_per_minute && t.access.requests(requests_per_minute),
+    tokens_per_day && t.access.tokens(tokens_per_day),
   ];
   const times = [
     t.access.made(at(apiKey.created_at)),
@@ -177,17 +171,16 @@ function KeyFacts({ apiKey }: { apiKey: ApiKey }) {
     endText(apiKey, t, at),
   ];
   return (
-    <div className={rows.what}>
-      <h3 className={rows.name}>{apiKey.name}</h3>
+    <>
       <p className={rows.facts}>
-        <code>{apiKey.prefix}…</code> ·{" "}
-        {apiKey.role && `${t.access.as(t.account.roles[apiKey.role])} · `}
-        {[reaches, ...limits].filter(Boolean).join(" · ")}
+        <code>{prefix}…</code> · {limits.filter(Boolean).join(" · ")}
       </p>
-      <p className={rows.facts}>{times.join(" · ")}</p>
-    </div>
+      <Facts of={times} />
+    </>
   );
 }
+
+const isActive = (key: ApiKey) => keyState(key) === "active";
 
 function endText(key: ApiKey, t: Messages, at: (time: string) => string): string {
   if (key.revoked_at !== null) return t.access.revokedAt(at(key.revoked_at));

@@ -1,13 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
+import { useChange } from "../../api/change";
 import { api, body } from "../../api/client";
-import { identityKeys, useChange } from "../../api/identity";
+import { identityKeys } from "../../api/identity";
 import { collectionsQuery } from "../../api/queries";
 import { useMay } from "../../api/session";
-import type { MadeApiKey, NewApiKey, UserRole } from "../../api/types";
-import { ErrorNote } from "../../components/ErrorNote";
-import { Checks, Choice, Field } from "../../components/Form";
+import type { MadeApiKey, UserRole } from "../../api/types";
+import { Checks, Choice, Form, SelectField, TextField } from "../../components/Form";
 import form from "../../components/Form.module.css";
+import { LoadError } from "../../components/Loaded";
 import { useI18n } from "../../i18n";
 import { countOf, endOf, LIFETIMES, type Lifetime, lesserRoles } from "./keys";
 
@@ -31,98 +32,80 @@ export function NewKey({ owner, role, onMade, onCancel }: Props) {
   const [chosen, setChosen] = useState<string[]>([]);
   const [requests, setRequests] = useState("");
   const [tokens, setTokens] = useState("");
-  const create = useChange(
-    async (given: NewApiKey) => body(await api.POST("/api/v1/api-keys", { body: given })),
-    identityKeys.apiKeys(owner),
-  );
+  const change = useChange(identityKeys.apiKeys(owner));
+  const end = endOf(lifetime, day);
+  const limits = { requests: countOf(requests), tokens: countOf(tokens) };
   const names = (collections.data ?? []).map((collection) => collection.name);
   const roles = lesserRoles(role);
-  const complete =
-    name.trim() !== "" &&
-    endOf(lifetime, day) !== undefined &&
-    (reach === "all" || chosen.length > 0) &&
-    countOf(requests) !== undefined &&
-    countOf(tokens) !== undefined;
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (!complete || create.isPending) return;
-    const given: NewApiKey = {
-      name: name.trim(),
-      ...(owner === null ? {} : { user: owner }),
-      role: least === "" ? null : least,
-      collections: reach === "all" ? null : chosen,
-      expires_at: endOf(lifetime, day) ?? null,
-      requests_per_minute: countOf(requests) ?? null,
-      tokens_per_day: countOf(tokens) ?? null,
-    };
-    create.mutate(given, { onSuccess: onMade });
-  };
+  const create = () =>
+    change.run(async () => {
+      const given = {
+        name: name.trim(),
+        ...(owner === null ? {} : { user: owner }),
+        role: least === "" ? null : least,
+        collections: reach === "all" ? null : chosen,
+        expires_at: end ?? null,
+        requests_per_minute: limits.requests ?? null,
+        tokens_per_day: limits.tokens ?? null,
+      };
+      onMade(body(await api.POST("/api/v1/api-keys", { body: given })));
+    });
   return (
-    <form className={form.panel} onSubmit={submit} aria-label={t.access.newKey}>
+    <Form
+      label={t.access.newKey}
+      action={t.access.create}
+      isComplete={
+        name.trim() !== "" &&
+        end !== undefined &&
+        (reach === "all" || chosen.length > 0) &&
+        limits.requests !== undefined &&
+        limits.tokens !== undefined
+      }
+      isPending={change.isPending}
+      error={change.error}
+      onSubmit={create}
+      onCancel={onCancel}
+    >
       <div className={form.pair}>
-        <Field label={t.access.keyName} hint={t.access.keyNameHint}>
-          {(ties) => (
-            <input
-              {...ties}
-              className="input"
-              value={name}
-              maxLength={200}
-              autoComplete="off"
-              // biome-ignore lint/a11y/noAutofocus: the person has this moment asked for the form
-              autoFocus
-              onChange={(event) => setName(event.target.value)}
-            />
-          )}
-        </Field>
-        <Field label={t.access.lifetime}>
-          {(ties) => (
-            <select
-              {...ties}
-              className="select"
-              value={lifetime}
-              onChange={(event) => setLifetime(event.target.value as Lifetime)}
-            >
-              {LIFETIMES.map((one) => (
-                <option key={one} value={one}>
-                  {t.access.lifetimes[one]}
-                </option>
-              ))}
-            </select>
-          )}
-        </Field>
+        <TextField
+          label={t.access.keyName}
+          hint={t.access.keyNameHint}
+          value={name}
+          onChange={setName}
+          maxLength={200}
+          isFirst
+        />
+        <SelectField
+          label={t.access.lifetime}
+          options={LIFETIMES.map((value) => ({ value, label: t.access.lifetimes[value] }))}
+          value={lifetime}
+          onChange={setLifetime}
+        />
         {lifetime === "custom" && (
-          <Field label={t.access.lastDay} hint={t.access.lastDayHint}>
-            {(ties) => (
-              <input
-                {...ties}
-                className="input"
-                type="date"
-                value={day}
-                onChange={(event) => setDay(event.target.value)}
-              />
-            )}
-          </Field>
+          <TextField
+            label={t.access.lastDay}
+            hint={t.access.lastDayHint}
+            type="date"
+            value={day}
+            onChange={setDay}
+          />
         )}
         {roles.length > 0 && (
-          <Field label={t.access.allows}>
-            {(ties) => (
-              <select
-                {...ties}
-                className="select"
-                value={least}
-                onChange={(event) => setLeast(event.target.value as UserRole | "")}
-              >
-                <option value="">{t.access.allowsAll}</option>
-                {roles.map((one) => (
-                  <option key={one} value={one}>
-                    {t.access.allowsRole(t.account.roles[one])}
-                  </option>
-                ))}
-              </select>
-            )}
-          </Field>
+          <SelectField
+            label={t.access.allows}
+            options={[
+              { value: "", label: t.access.allowsAll },
+              ...roles.map((value) => ({
+                value,
+                label: t.access.allowsRole(t.account.roles[value]),
+              })),
+            ]}
+            value={least}
+            onChange={setLeast}
+          />
         )}
       </div>
+      <LoadError query={collections} />
       {names.length > 0 && (
         <Choice
           label={t.access.reach}
@@ -140,41 +123,24 @@ export function NewKey({ owner, role, onMade, onCancel }: Props) {
       <details className={form.more}>
         <summary>{t.access.limits}</summary>
         <div className={form.pair}>
-          <Field label={t.access.requestsPerMinute} hint={t.access.limitHint}>
-            {(ties) => (
-              <input
-                {...ties}
-                className="input"
-                inputMode="numeric"
-                value={requests}
-                aria-invalid={countOf(requests) === undefined}
-                onChange={(event) => setRequests(event.target.value)}
-              />
-            )}
-          </Field>
-          <Field label={t.access.tokensPerDay} hint={t.access.limitHint}>
-            {(ties) => (
-              <input
-                {...ties}
-                className="input"
-                inputMode="numeric"
-                value={tokens}
-                aria-invalid={countOf(tokens) === undefined}
-                onChange={(event) => setTokens(event.target.value)}
-              />
-            )}
-          </Field>
+          <TextField
+            label={t.access.requestsPerMinute}
+            hint={t.access.limitHint}
+            isWrong={limits.requests === undefined}
+            inputMode="numeric"
+            value={requests}
+            onChange={setRequests}
+          />
+          <TextField
+            label={t.access.tokensPerDay}
+            hint={t.access.limitHint}
+            isWrong={limits.tokens === undefined}
+            inputMode="numeric"
+            value={tokens}
+            onChange={setTokens}
+          />
         </div>
       </details>
-      {create.isError && <ErrorNote error={create.error} />}
-      <div className={form.actions}>
-        <button type="submit" className="button" disabled={!complete || create.isPending}>
-          {t.access.create}
-        </button>
-        <button type="button" className="button quiet" onClick={onCancel}>
-          {t.cancel}
-        </button>
-      </div>
-    </form>
+    </Form>
   );
 }

@@ -1,13 +1,15 @@
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useChange } from "../../api/change";
 import { api } from "../../api/client";
-import { identityKeys, sessionsQuery, useChange } from "../../api/identity";
+import { identityKeys, sessionsQuery } from "../../api/identity";
 import type { UserSession } from "../../api/types";
-import { ConfirmDialog } from "../../components/ConfirmDialog";
+import { AskFirst } from "../../components/ConfirmDialog";
 import { ErrorNote } from "../../components/ErrorNote";
 import { Icon } from "../../components/Icon";
+import { IconButton } from "../../components/IconButton";
+import { Loaded } from "../../components/Loaded";
 import { Section } from "../../components/Page";
-import rows from "../../components/Rows.module.css";
+import { Badge, Facts, Row, Rows } from "../../components/Rows";
 import { useI18n } from "../../i18n";
 import { formatMoment } from "../../i18n/time";
 import { describeBrowser } from "./browser";
@@ -20,90 +22,100 @@ type Props = {
 
 /** The browsers in which someone is signed in, each of which can be signed out. */
 export function SessionList({ owner, lead }: Props) {
-  const { language, t } = useI18n();
+  const { t } = useI18n();
   const list = useQuery(sessionsQuery(owner));
-  const [asking, setAsking] = useState<UserSession | "all" | null>(null);
-  const end = useChange(async (session: UserSession | "all") => {
-    if (session === "all") {
-      const query = owner === null ? {} : { user: owner };
-      await api.DELETE("/api/v1/sessions", { params: { query } });
-    } else {
-      await api.DELETE("/api/v1/sessions/{id}", { params: { path: { id: session.id } } });
-    }
-  }, identityKeys.sessions(owner));
-  const sessions = list.data ?? [];
-  const others = sessions.filter(({ current }) => !current);
-  const nameOf = ({ user_agent }: UserSession) =>
-    describeBrowser(user_agent) || t.access.unknownBrowser;
-  const all = owner === null ? t.access.endOthers : t.access.endAll;
-  const allTitle = owner === null ? t.access.endOthersTitle : t.access.endAllTitle;
-  const labelOf = (session: UserSession) =>
-    t.access.end(nameOf(session), formatMoment(session.created_at, language));
+  const change = useChange(identityKeys.sessions(owner));
+  const end = (id: string) =>
+    change.run(() => api.DELETE("/api/v1/sessions/{id}", { params: { path: { id } } }));
+  const endAll = () => {
+    const query = owner === null ? {} : { user: owner };
+    return change.run(() => api.DELETE("/api/v1/sessions", { params: { query } }));
+  };
+  const hasOthers = list.data?.some(({ current }) => !current);
   return (
     <Section
       title={t.access.sessions}
       lead={lead}
       action={
-        others.length > 0 && (
-          <button
-            type="button"
-            className="button quiet"
-            disabled={end.isPending}
-            onClick={() => setAsking("all")}
+        hasOthers && (
+          <AskFirst
+            title={owner === null ? t.access.endOthersTitle : t.access.endAllTitle}
+            text={t.access.endAllText}
+            action={t.access.endAction}
+            onConfirm={endAll}
           >
-            <Icon name="leave" />
-            {all}
-          </button>
+            {(ask) => (
+              <button
+                type="button"
+                className="button quiet"
+                disabled={change.isPending}
+                onClick={ask}
+              >
+                <Icon name="leave" />
+                {owner === null ? t.access.endOthers : t.access.endAll}
+              </button>
+            )}
+          </AskFirst>
         )
       }
     >
-      {end.isError && <ErrorNote error={end.error} />}
-      {list.isPending && <p className={rows.note}>{t.loading}</p>}
-      {list.isError && <ErrorNote error={list.error} onRetry={() => void list.refetch()} />}
-      {list.isSuccess && sessions.length === 0 && (
-        <p className={rows.note}>{t.access.noSessions}</p>
-      )}
-      <ul className={rows.rows} aria-label={t.access.sessions}>
-        {sessions.map((session) => (
-          <li key={session.id}>
-            <div className={rows.what}>
-              <h3 className={rows.name}>{nameOf(session)}</h3>
-              <p className={rows.facts}>
-                {[
-                  t.access.began(formatMoment(session.created_at, language)),
-                  t.access.seen(formatMoment(session.seen_at, language)),
-                  t.access.endsAt(formatMoment(session.expires_at, language)),
-                ].join(" · ")}
-              </p>
-            </div>
-            {session.current ? (
-              <span className={rows.badge} data-tone="accent">
-                {t.access.here}
-              </span>
-            ) : (
-              <button
-                type="button"
-                className="icon-button"
-                aria-label={labelOf(session)}
-                title={labelOf(session)}
-                disabled={end.isPending}
-                onClick={() => setAsking(session)}
-              >
-                <Icon name="leave" />
-              </button>
-            )}
-          </li>
-        ))}
-      </ul>
-      {asking && (
-        <ConfirmDialog
-          title={asking === "all" ? allTitle : t.access.endTitle}
-          text={asking === "all" ? t.access.endAllText : t.access.endText(nameOf(asking))}
-          action={t.access.endAction}
-          onConfirm={() => end.mutate(asking)}
-          onClose={() => setAsking(null)}
-        />
-      )}
+      {change.error !== null && <ErrorNote error={change.error} />}
+      <Loaded query={list}>
+        {(sessions) => (
+          <Rows label={t.access.sessions} none={t.access.noSessions}>
+            {sessions.map((session) => (
+              <SessionRow
+                key={session.id}
+                session={session}
+                isBusy={change.isPending}
+                onEnd={() => end(session.id)}
+              />
+            ))}
+          </Rows>
+        )}
+      </Loaded>
     </Section>
+  );
+}
+
+type RowProps = { session: UserSession; isBusy: boolean; onEnd: () => void };
+
+function SessionRow({ session, isBusy, onEnd }: RowProps) {
+  const { language, t } = useI18n();
+  const at = (time: string) => formatMoment(time, language);
+  const name = describeBrowser(session.user_agent) || t.access.unknownBrowser;
+  return (
+    <Row
+      name={name}
+      facts={
+        <Facts
+          of={[
+            t.access.began(at(session.created_at)),
+            t.access.seen(at(session.seen_at)),
+            t.access.endsAt(at(session.expires_at)),
+          ]}
+        />
+      }
+    >
+      {session.current ? (
+        <Badge tone="accent">{t.access.here}</Badge>
+      ) : (
+        <AskFirst
+          title={t.access.endTitle}
+          text={t.access.endText(name)}
+          action={t.access.endAction}
+          onConfirm={onEnd}
+        >
+          {(ask) => (
+            <IconButton
+              icon="leave"
+              label={t.access.end(name, at(session.created_at))}
+              disabled={isBusy}
+              onClick={ask}
+            />
+          )}
+        </AskFirst>
+      )}
+    </Row>
   );
 }

@@ -1,41 +1,34 @@
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useId, useState } from "react";
+import { useState } from "react";
+import { useChange } from "../../api/change";
 import { api } from "../../api/client";
-import { identityKeys, singleSignOnQuery, useChange } from "../../api/identity";
-import { ErrorNote } from "../../components/ErrorNote";
-import { Done } from "../../components/Form";
-import form from "../../components/Form.module.css";
+import { ofCode } from "../../api/errors";
+import { identityKeys, singleSignOnQuery } from "../../api/identity";
+import { Form } from "../../components/Form";
 import { Section } from "../../components/Page";
-import { SecretField } from "../../components/SecretField";
 import { useI18n } from "../../i18n";
 import { MIN_PASSWORD_CHARS, passwordFault } from "../access/password";
+import { OwnPassword } from "./OwnPassword";
 
 /** Changes one's own password. */
 export function PasswordForm({ name }: { name: string }) {
   const { t } = useI18n();
-  const hintId = useId();
-  const faultId = useId();
   const [current, setCurrent] = useState("");
   const [next, setNext] = useState("");
   const [again, setAgain] = useState("");
   const provider = useQuery(singleSignOnQuery);
-  const change = useChange(
-    () => api.PUT("/api/v1/session/password", { body: { current, new: next } }),
-    identityKeys.sessions(null),
-  );
+  const change = useChange(identityKeys.sessions(null));
   const fault = passwordFault(next, again);
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (current === "" || fault !== null || change.isPending) return;
-    change.mutate(undefined, {
-      onSuccess: () => {
-        setCurrent("");
-        setNext("");
-        setAgain("");
-      },
+  const differs = fault === "differs" && again !== "";
+  const wrong = ofCode(change.error, "invalid_credentials");
+  const weak = ofCode(change.error, "invalid_request");
+  const save = () =>
+    change.run(async () => {
+      await api.PUT("/api/v1/session/password", { body: { current, new: next } });
+      setCurrent("");
+      setNext("");
+      setAgain("");
     });
-  };
-  const names = { show: t.gate.showPassword, hide: t.gate.hidePassword };
   return (
     <Section
       title={t.account.password}
@@ -45,7 +38,14 @@ export function PasswordForm({ name }: { name: string }) {
           : t.account.passwordLead
       }
     >
-      <form className={form.form} onSubmit={submit}>
+      <Form
+        action={t.account.changePassword}
+        isComplete={current !== "" && fault === null}
+        isPending={change.isPending}
+        error={wrong || weak ? null : change.error}
+        done={change.isDone && next === "" && t.account.passwordChanged}
+        onSubmit={save}
+      >
         {/* For the browser's own store of passwords. */}
         <input
           className="visually-hidden"
@@ -56,57 +56,31 @@ export function PasswordForm({ name }: { name: string }) {
           tabIndex={-1}
           aria-hidden="true"
         />
-        <div className={form.field}>
-          <SecretField
-            {...names}
-            label={t.account.currentPassword}
-            value={current}
-            onChange={setCurrent}
-            autoComplete="current-password"
-            wrong={false}
-            describedBy={undefined}
-          />
-        </div>
-        <div className={form.field}>
-          <SecretField
-            {...names}
-            label={t.account.newPassword}
-            value={next}
-            onChange={setNext}
-            autoComplete="new-password"
-            wrong={fault === "short" && next !== ""}
-            describedBy={hintId}
-          />
-          <p id={hintId} className={form.hint}>
-            {t.account.passwordHint(MIN_PASSWORD_CHARS)}
-          </p>
-        </div>
-        <div className={form.field}>
-          <SecretField
-            {...names}
-            label={t.account.newPasswordAgain}
-            value={again}
-            onChange={setAgain}
-            autoComplete="new-password"
-            wrong={fault === "differs" && again !== ""}
-            describedBy={faultId}
-          />
-          <p id={faultId} className={form.hint} role="status">
-            {fault === "differs" && again !== "" && t.account.passwordsDiffer}
-          </p>
-        </div>
-        {change.isError && <ErrorNote error={change.error} />}
-        <div className={form.actions}>
-          <button
-            type="submit"
-            className="button"
-            disabled={current === "" || fault !== null || change.isPending}
-          >
-            {t.account.changePassword}
-          </button>
-          {change.isSuccess && next === "" && <Done>{t.account.passwordChanged}</Done>}
-        </div>
-      </form>
+        <OwnPassword
+          label={t.account.currentPassword}
+          error={wrong}
+          value={current}
+          onChange={setCurrent}
+          autoComplete="current-password"
+        />
+        <OwnPassword
+          label={t.account.newPassword}
+          hint={t.account.passwordHint(MIN_PASSWORD_CHARS)}
+          error={weak}
+          isWrong={fault === "short" && next !== ""}
+          value={next}
+          onChange={setNext}
+          autoComplete="new-password"
+        />
+        <OwnPassword
+          label={t.account.newPasswordAgain}
+          hint={<span role="status">{differs && t.account.passwordsDiffer}</span>}
+          isWrong={differs}
+          value={again}
+          onChange={setAgain}
+          autoComplete="new-password"
+        />
+      </Form>
     </Section>
   );
 }

@@ -1,17 +1,18 @@
-import { type FormEvent, useState } from "react";
-import { api, body, currentAccount } from "../../api/client";
-import { useChange } from "../../api/identity";
-import { signIn } from "../../api/session";
+import { useState } from "react";
+import { useChange } from "../../api/change";
+import { api, body } from "../../api/client";
+import { ofCode } from "../../api/errors";
+import { shownOf } from "../../api/identity";
+import { amendAccount } from "../../api/session";
 import type { Account, TotpEnrollment } from "../../api/types";
 import { CopyButton } from "../../components/CopyButton";
-import { ErrorNote } from "../../components/ErrorNote";
-import { Field } from "../../components/Form";
+import { Form, TextField } from "../../components/Form";
 import form from "../../components/Form.module.css";
 import { Section } from "../../components/Page";
-import rows from "../../components/Rows.module.css";
-import { SecretField } from "../../components/SecretField";
+import { Badge } from "../../components/Rows";
 import { useI18n } from "../../i18n";
 import { ShownOnce } from "../access/ShownOnce";
+import { OwnPassword } from "./OwnPassword";
 import { QrCode } from "./QrCode";
 import styles from "./SecondFactor.module.css";
 
@@ -24,19 +25,15 @@ export function SecondFactor({ account }: { account: Account }) {
   const [step, setStep] = useState<Step>({ at: "rest" });
   const [codes, setCodes] = useState<string[] | null>(null);
   const has = account.has_totp;
-  const rest = async () => {
-    setStep({ at: "rest" });
-    // The account says whether there is a second factor, so it is asked for anew.
-    signIn(await currentAccount());
-  };
+  const rest = () => setStep({ at: "rest" });
   return (
     <Section
       title={t.account.factor}
       lead={t.account.factorLead}
       action={
-        <span className={rows.badge} data-tone={has ? "accent" : undefined}>
+        <Badge tone={has ? "accent" : undefined}>
           {has ? t.account.factorOn : t.account.factorOff}
-        </span>
+        </Badge>
       }
     >
       {codes && (
@@ -58,20 +55,21 @@ export function SecondFactor({ account }: { account: Account }) {
       )}
       {step.at === "prove" && (
         <Prove
-          removes={has}
+          account={account}
           onEnroll={(enrollment) => setStep({ at: "confirm", enrollment })}
           onRemoved={rest}
-          onCancel={() => setStep({ at: "rest" })}
+          onCancel={rest}
         />
       )}
       {step.at === "confirm" && (
         <Confirm
+          account={account}
           enrollment={step.enrollment}
-          onCodes={async (made) => {
+          onCodes={(made) => {
             setCodes(made);
-            await rest();
+            rest();
           }}
-          onCancel={() => setStep({ at: "rest" })}
+          onCancel={rest}
         />
       )}
     </Section>
@@ -79,80 +77,79 @@ export function SecondFactor({ account }: { account: Account }) {
 }
 
 type ProveProps = {
-  removes: boolean;
+  account: Account;
   onEnroll: (enrollment: TotpEnrollment) => void;
-  onRemoved: () => Promise<void>;
+  onRemoved: () => void;
   onCancel: () => void;
 };
 
 /** Asks for the password: whoever sits at an open session may not know it. */
-function Prove({ removes, onEnroll, onRemoved, onCancel }: ProveProps) {
+function Prove({ account, onEnroll, onRemoved, onCancel }: ProveProps) {
   const { t } = useI18n();
   const [password, setPassword] = useState("");
-  const prove = useChange(async (given: string) => {
-    if (removes) {
-      await api.POST("/api/v1/session/totp/remove", { body: { password: given } });
-      await onRemoved();
-    } else {
-      onEnroll(body(await api.POST("/api/v1/session/totp", { body: { password: given } })));
-    }
-  });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (password !== "" && !prove.isPending) prove.mutate(password);
+  const change = useChange(...shownOf(account.name));
+  const wrong = ofCode(change.error, "invalid_credentials");
+  const removes = account.has_totp;
+  const remove = async () => {
+    await api.POST("/api/v1/session/totp/remove", { body: { password } });
+    amendAccount((present) => ({ ...present, has_totp: false }));
+    onRemoved();
   };
+  const enroll = async () =>
+    onEnroll(body(await api.POST("/api/v1/session/totp", { body: { password } })));
   return (
-    <form className={form.form} onSubmit={submit}>
+    <Form
+      action={removes ? t.account.factorRemove : t.account.factorNext}
+      isDanger={removes}
+      isComplete={password !== ""}
+      isPending={change.isPending}
+      error={wrong ? null : change.error}
+      onSubmit={() => change.run(removes ? remove : enroll)}
+      onCancel={onCancel}
+    >
       {removes && <p className={form.notice}>{t.account.factorRemoveText}</p>}
-      <div className={form.field}>
-        <SecretField
-          label={t.account.currentPassword}
-          show={t.gate.showPassword}
-          hide={t.gate.hidePassword}
-          value={password}
-          onChange={setPassword}
-          autoComplete="current-password"
-          wrong={prove.isError}
-          describedBy={undefined}
-        />
-      </div>
-      {prove.isError && <ErrorNote error={prove.error} />}
-      <div className={form.actions}>
-        <button
-          type="submit"
-          className={removes ? "button danger" : "button"}
-          disabled={password === "" || prove.isPending}
-        >
-          {removes ? t.account.factorRemove : t.account.factorNext}
-        </button>
-        <button type="button" className="button quiet" onClick={onCancel}>
-          {t.cancel}
-        </button>
-      </div>
-    </form>
+      <OwnPassword
+        label={t.account.currentPassword}
+        error={wrong}
+        value={password}
+        onChange={setPassword}
+        autoComplete="current-password"
+        isFirst
+      />
+    </Form>
   );
 }
 
 type ConfirmProps = {
+  account: Account;
   enrollment: TotpEnrollment;
-  onCodes: (codes: string[]) => Promise<void>;
+  onCodes: (codes: string[]) => void;
   onCancel: () => void;
 };
 
 /** Shows what the app needs and asks for the code that it makes of it. */
-function Confirm({ enrollment, onCodes, onCancel }: ConfirmProps) {
+function Confirm({ account, enrollment, onCodes, onCancel }: ConfirmProps) {
   const { t } = useI18n();
   const [code, setCode] = useState("");
-  const confirm = useChange(async (given: string) => {
-    const reply = await api.POST("/api/v1/session/totp/confirm", { body: { code: given } });
-    await onCodes(body(reply).recovery_codes);
-  });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (code.trim() !== "" && !confirm.isPending) confirm.mutate(code.trim());
-  };
+  const change = useChange(...shownOf(account.name));
+  const wrong = ofCode(change.error, "invalid_request");
+  const confirm = () =>
+    change.run(async () => {
+      const given = { code: code.trim() };
+      const reply = await api.POST("/api/v1/session/totp/confirm", { body: given });
+      amendAccount((present) => ({ ...present, has_totp: true }));
+      onCodes(body(reply).recovery_codes);
+    });
   return (
-    <form className={form.panel} onSubmit={submit}>
+    <Form
+      label={t.account.factorSetUp}
+      action={t.account.factorConfirm}
+      isComplete={code.trim() !== ""}
+      isPending={change.isPending}
+      error={wrong ? null : change.error}
+      onSubmit={confirm}
+      onCancel={onCancel}
+    >
       <div className={styles.enroll}>
         <QrCode text={enrollment.url} label={t.account.qrCode} />
         <div className={styles.steps}>
@@ -164,32 +161,19 @@ function Confirm({ enrollment, onCodes, onCancel }: ConfirmProps) {
               <CopyButton text={enrollment.secret} label={t.account.copySecret} />
             </p>
           </div>
-          <Field label={t.account.factorCode} hint={t.account.factorCodeHint}>
-            {(ties) => (
-              <input
-                {...ties}
-                className="input"
-                value={code}
-                inputMode="numeric"
-                autoComplete="one-time-code"
-                spellCheck={false}
-                // biome-ignore lint/a11y/noAutofocus: the field appears because it has to be filled in now
-                autoFocus
-                onChange={(event) => setCode(event.target.value)}
-              />
-            )}
-          </Field>
+          <TextField
+            label={t.account.factorCode}
+            hint={t.account.factorCodeHint}
+            error={wrong}
+            value={code}
+            onChange={setCode}
+            inputMode="numeric"
+            autoComplete="one-time-code"
+            isName
+            isFirst
+          />
         </div>
       </div>
-      {confirm.isError && <ErrorNote error={confirm.error} />}
-      <div className={form.actions}>
-        <button type="submit" className="button" disabled={code.trim() === "" || confirm.isPending}>
-          {t.account.factorConfirm}
-        </button>
-        <button type="button" className="button quiet" onClick={onCancel}>
-          {t.cancel}
-        </button>
-      </div>
-    </form>
+    </Form>
   );
 }

@@ -59,6 +59,9 @@ describe("one's password", () => {
     expect(await screen.findByRole("alert")).toHaveTextContent(
       "the present password is another one",
     );
+    expect(screen.getByLabelText("Present password")).toHaveAccessibleDescription(
+      /the present password is another one/,
+    );
     await changePassword(user, [PERSON.password, next, next]);
     await user.click(button);
     expect(await screen.findByText("The password was changed.")).toBeInTheDocument();
@@ -97,9 +100,6 @@ describe("one's second factor", () => {
     const code = within(factor).getByLabelText("Code of the app");
     await user.type(code, "000000{Enter}");
     expect(await within(factor).findByRole("alert")).toHaveTextContent("the code is not the one");
-    server.use(
-      http.get("*/api/v1/session", () => Response.json({ ...editorAccount, has_totp: true })),
-    );
     await user.clear(code);
     await user.type(code, `${TOTP_CODE}{Enter}`);
     expect(await within(factor).findByText(/abcd-efgh-jkmn-pq00/)).toBeInTheDocument();
@@ -111,6 +111,18 @@ describe("one's second factor", () => {
     ).toBeInTheDocument();
   });
 
+  it("is on once it is confirmed, whether or not the server can then say who one is", async () => {
+    const { user } = openApp("/account", { account: editorAccount });
+    const factor = await region("Second factor");
+    await user.click(within(factor).getByRole("button", { name: "Set up an authenticator app" }));
+    await user.type(within(factor).getByLabelText("Present password"), `${PERSON.password}{Enter}`);
+    const code = await within(factor).findByLabelText("Code of the app");
+    server.use(http.get("*/api/v1/session", () => Response.error()));
+    await user.type(code, `${TOTP_CODE}{Enter}`);
+    await within(factor).findByText(/abcd-efgh-jkmn-pq00/);
+    expect(await within(factor).findByText("On")).toBeInTheDocument();
+  });
+
   it("is removed with the password only", async () => {
     const { user } = openApp("/account", { account: { ...editorAccount, has_totp: true } });
     const factor = await region("Second factor");
@@ -118,7 +130,6 @@ describe("one's second factor", () => {
     const password = within(factor).getByLabelText("Present password");
     await user.type(password, "wrong{Enter}");
     expect(await within(factor).findByRole("alert")).toHaveTextContent("another one");
-    server.use(http.get("*/api/v1/session", () => Response.json(editorAccount)));
     await user.clear(password);
     await user.type(password, `${PERSON.password}{Enter}`);
     expect(await within(factor).findByText("Off")).toBeInTheDocument();

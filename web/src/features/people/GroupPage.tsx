@@ -1,16 +1,26 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useId, useState } from "react";
+import { Fragment, useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
-import { api } from "../../api/client";
-import { groupQuery, identityKeys, setGroupMember, useChange, useUsers } from "../../api/identity";
+import { useChange } from "../../api/change";
+import { ofCode } from "../../api/errors";
+import {
+  deleteGroup,
+  groupQuery,
+  identityKeys,
+  setGroupMember,
+  shownOfGroups,
+  useUsers,
+} from "../../api/identity";
 import { useMay } from "../../api/session";
 import type { Group } from "../../api/types";
-import { ConfirmDialog } from "../../components/ConfirmDialog";
+import { AskFirst } from "../../components/ConfirmDialog";
 import { ErrorNote } from "../../components/ErrorNote";
-import { Field } from "../../components/Form";
+import { submits, TextField } from "../../components/Form";
 import form from "../../components/Form.module.css";
-import { Icon } from "../../components/Icon";
+import { IconButton } from "../../components/IconButton";
+import { LoadError, Loaded } from "../../components/Loaded";
 import { Page, Section } from "../../components/Page";
+import { Row, Rows } from "../../components/Rows";
 import rows from "../../components/Rows.module.css";
 import { useI18n } from "../../i18n";
 import { paths } from "./paths";
@@ -28,17 +38,17 @@ export function GroupPage() {
       lead={group.data && <Summary group={group.data} />}
       above={{ to: paths.groups, label: t.people.groups }}
     >
-      {group.isPending && <p className={rows.note}>{t.loading}</p>}
-      {group.isError && <ErrorNote error={group.error} onRetry={() => void group.refetch()} />}
-      {group.data && (
-        <>
-          {isManaged(group.data.source) && (
-            <p className={form.notice}>{t.groups.managed(managerOf(group.data.source, t))}</p>
-          )}
-          <Members group={group.data} mayManage={mayManage} />
-          {mayManage && <Deletion group={group.data} />}
-        </>
-      )}
+      <Loaded query={group}>
+        {(group) => (
+          <Fragment key={group.name}>
+            {isManaged(group.source) && (
+              <p className={form.notice}>{t.groups.managed(managerOf(group.source, t))}</p>
+            )}
+            <Members group={group} mayManage={mayManage} />
+            {mayManage && <Deletion group={group} />}
+          </Fragment>
+        )}
+      </Loaded>
     </Page>
   );
 }
@@ -56,31 +66,32 @@ function Summary({ group }: { group: Group }) {
 
 function Members({ group, mayManage }: { group: Group; mayManage: boolean }) {
   const { t } = useI18n();
-  const listId = useId();
-  const { users } = useUsers();
+  const users = useUsers();
   const [typed, setTyped] = useState("");
-  const change = useChange(
-    ({ user, belongs }: { user: string; belongs: boolean }) =>
-      setGroupMember(group.name, user, belongs),
-    identityKeys.groups,
-    identityKeys.users,
-    ["user"],
-  );
-  const nameOf = (login: string) => users.find(({ name }) => name === login)?.display_name ?? login;
-  const present = new Set(group.members.map(({ name }) => name));
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    const user = typed.trim();
-    if (user === "" || change.isPending) return;
-    change.mutate({ user, belongs: true }, { onSuccess: () => setTyped("") });
-  };
+  const change = useChange(...shownOfGroups);
+  const unknown = ofCode(change.error, "unknown_user");
+  const others = users.data?.filter(({ id }) => !group.members.some((one) => one.id === id)) ?? [];
+  const shownName = (login: string) =>
+    users.data?.find(({ name }) => name === login)?.display_name ?? login;
+  const add = () =>
+    change.run(async () => {
+      await setGroupMember(group.name, typed.trim(), true);
+      setTyped("");
+    });
+  const remove = (login: string) => change.run(() => setGroupMember(group.name, login, false));
   return (
     <Section title={t.groups.membersTitle(group.members.length)}>
+      <LoadError query={users} />
       {mayManage && (
-        <form className={form.line} onSubmit={submit}>
-          <Field
+        <form className={form.line} onSubmit={submits(() => typed.trim() !== "" && add())}>
+          <TextField
             label={t.groups.addMember}
             hint={t.groups.addMemberHint}
+            error={unknown}
+            value={typed}
+            onChange={setTyped}
+            isName
+            suggestions={others.map((user) => ({ value: user.name, label: user.display_name }))}
             beside={
               <button
                 type="submit"
@@ -90,57 +101,28 @@ function Members({ group, mayManage }: { group: Group; mayManage: boolean }) {
                 {t.people.add}
               </button>
             }
-          >
-            {(ties) => (
-              <input
-                {...ties}
-                className="input"
-                list={listId}
-                value={typed}
-                autoComplete="off"
-                autoCapitalize="off"
-                spellCheck={false}
-                onChange={(event) => setTyped(event.target.value)}
-              />
-            )}
-          </Field>
-          <datalist id={listId}>
-            {users
-              .filter(({ name }) => !present.has(name))
-              .map(({ name, display_name }) => (
-                <option key={name} value={name}>
-                  {display_name}
-                </option>
-              ))}
-          </datalist>
+          />
         </form>
       )}
-      {change.isError && <ErrorNote error={change.error} />}
-      {group.members.length === 0 && <p className={rows.note}>{t.groups.empty}</p>}
-      <ul className={rows.rows} aria-label={t.groups.membersList}>
+      {change.error !== null && !unknown && <ErrorNote error={change.error} />}
+      <Rows label={t.groups.membersList} none={t.groups.empty}>
         {group.members.map(({ id, name }) => (
-          <li key={id}>
-            <div className={rows.what}>
-              <h3 className={rows.name}>
-                <Link to={paths.user(name)}>{nameOf(name)}</Link>
-                {nameOf(name) !== name && <span className={rows.login}>{name}</span>}
-              </h3>
-            </div>
+          <Row
+            key={id}
+            name={<Link to={paths.user(name)}>{shownName(name)}</Link>}
+            login={shownName(name) === name ? undefined : name}
+          >
             {mayManage && (
-              <button
-                type="button"
-                className="icon-button"
-                aria-label={t.groups.takeOut(nameOf(name))}
-                title={t.groups.takeOut(nameOf(name))}
+              <IconButton
+                icon="close"
+                label={t.groups.takeOut(shownName(name))}
                 disabled={change.isPending}
-                onClick={() => change.mutate({ user: name, belongs: false })}
-              >
-                <Icon name="close" />
-              </button>
+                onClick={() => remove(name)}
+              />
             )}
-          </li>
+          </Row>
         ))}
-      </ul>
+      </Rows>
     </Section>
   );
 }
@@ -149,40 +131,36 @@ function Deletion({ group }: { group: Group }) {
   const { t } = useI18n();
   const client = useQueryClient();
   const navigate = useNavigate();
-  const [asking, setAsking] = useState(false);
-  const remove = useChange(
-    async (name: string) => {
-      await api.DELETE("/api/v1/groups/{name}", { params: { path: { name } } });
+  const change = useChange(...shownOfGroups);
+  const remove = () =>
+    change.run(async () => {
+      await deleteGroup(group);
       // The page of what is gone would ask for it once more.
       await navigate(paths.groups);
-      client.removeQueries({ queryKey: identityKeys.group(name) });
-    },
-    identityKeys.groups,
-    identityKeys.users,
-    ["user"],
-  );
+      client.removeQueries({ queryKey: identityKeys.group(group.name) });
+    });
   return (
     <Section title={t.groups.delete} lead={t.groups.deleteLead}>
-      {remove.isError && <ErrorNote error={remove.error} />}
+      {change.error !== null && <ErrorNote error={change.error} />}
       <div className={form.line}>
-        <button
-          type="button"
-          className="button danger"
-          disabled={remove.isPending}
-          onClick={() => setAsking(true)}
-        >
-          {t.groups.delete}
-        </button>
-      </div>
-      {asking && (
-        <ConfirmDialog
+        <AskFirst
           title={t.groups.deleteTitle(group.name)}
           text={t.groups.deleteText(group.members.length)}
           action={t.people.delete}
-          onConfirm={() => remove.mutate(group.name)}
-          onClose={() => setAsking(false)}
-        />
-      )}
+          onConfirm={remove}
+        >
+          {(ask) => (
+            <button
+              type="button"
+              className="button danger"
+              disabled={change.isPending}
+              onClick={ask}
+            >
+              {t.groups.delete}
+            </button>
+          )}
+        </AskFirst>
+      </div>
     </Section>
   );
 }

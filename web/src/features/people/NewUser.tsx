@@ -1,15 +1,17 @@
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { useNavigate } from "react-router";
+import { useChange } from "../../api/change";
 import { api, body } from "../../api/client";
-import { groupsQuery, identityKeys, singleSignOnQuery, useChange } from "../../api/identity";
-import type { NewUser as Given, UserKind, UserRole } from "../../api/types";
-import { ErrorNote } from "../../components/ErrorNote";
-import { Checks, Choice, Field } from "../../components/Form";
+import { ofCode } from "../../api/errors";
+import { groupsQuery, identityKeys, singleSignOnQuery } from "../../api/identity";
+import type { UserKind, UserRole } from "../../api/types";
+import { Checks, Choice, Form, TextField } from "../../components/Form";
 import form from "../../components/Form.module.css";
+import { LoadError } from "../../components/Loaded";
 import { useI18n } from "../../i18n";
 import { isLongEnough } from "../access/password";
-import { ShownOnce } from "../access/ShownOnce";
+import { HandOver } from "./HandOver";
 import { PasswordField } from "./PasswordField";
 import { paths } from "./paths";
 import { RoleField } from "./RoleField";
@@ -31,95 +33,74 @@ export function NewUser({ kind, onClose }: Props) {
   const [subject, setSubject] = useState("");
   const [chosen, setChosen] = useState<string[]>([]);
   const [added, setAdded] = useState<{ name: string; password: string } | null>(null);
-  const create = useChange(
-    async (given: Given) => body(await api.POST("/api/v1/users", { body: given })),
-    identityKeys.users,
-    identityKeys.groups,
-  );
+  const change = useChange(identityKeys.users, identityKeys.groups);
+  const taken = ofCode(change.error, "user_exists");
   const isPerson = kind === "person";
-  const proven = !isPerson || (by === "password" ? isLongEnough(password) : subject.trim() !== "");
-  const complete = name.trim() !== "" && proven;
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (!complete || create.isPending) return;
-    const given: Given = {
-      kind,
-      name: name.trim(),
-      display_name: displayName.trim() || null,
-      email: email.trim() || null,
-      role,
-      password: isPerson && by === "password" ? password : null,
-      subject: isPerson && by === "provider" ? subject.trim() : null,
-      groups: chosen,
-    };
-    create.mutate(given, {
-      onSuccess: (user) => {
-        if (isPerson && by === "password") setAdded({ name: user.name, password });
-        else void navigate(paths.user(user.name));
-      },
+  const hasPassword = isPerson && by === "password";
+  const hasSubject = isPerson && by === "provider";
+  const create = () =>
+    change.run(async () => {
+      const given = {
+        kind,
+        name: name.trim(),
+        display_name: displayName.trim() || null,
+        email: email.trim() || null,
+        role,
+        password: hasPassword ? password : null,
+        subject: hasSubject ? subject.trim() : null,
+        groups: chosen,
+      };
+      const user = body(await api.POST("/api/v1/users", { body: given }));
+      if (hasPassword) setAdded({ name: user.name, password });
+      else await navigate(paths.user(user.name));
     });
-  };
   if (added) {
-    return (
-      <ShownOnce
-        title={t.people.addedTitle(added.name)}
-        lead={t.people.handOver}
-        items={[
-          { label: t.gate.name, text: added.name, copy: t.people.copyName },
-          { label: t.gate.password, text: added.password, copy: t.people.copyPassword },
-        ]}
-        onDone={onClose}
-      />
-    );
+    return <HandOver {...added} title={t.people.addedTitle(added.name)} onDone={onClose} />;
   }
-  const words = t.people.of[kind];
   return (
-    <form className={form.panel} onSubmit={submit} aria-label={words.add}>
+    <Form
+      label={t.people.of[kind].add}
+      action={t.people.add}
+      isComplete={
+        name.trim() !== "" &&
+        (!hasPassword || isLongEnough(password)) &&
+        (!hasSubject || subject.trim() !== "")
+      }
+      isPending={change.isPending}
+      error={taken ? null : change.error}
+      onSubmit={create}
+      onCancel={onClose}
+    >
       <div className={form.pair}>
-        <Field label={t.account.login} hint={t.people.loginHint}>
-          {(ties) => (
-            <input
-              {...ties}
-              className="input"
-              value={name}
-              maxLength={64}
-              autoComplete="off"
-              autoCapitalize="off"
-              spellCheck={false}
-              // biome-ignore lint/a11y/noAutofocus: the person has this moment asked for the form
-              autoFocus
-              onChange={(event) => setName(event.target.value)}
-            />
-          )}
-        </Field>
-        <Field label={t.people.displayName} hint={t.people.optional}>
-          {(ties) => (
-            <input
-              {...ties}
-              className="input"
-              value={displayName}
-              maxLength={200}
-              autoComplete="off"
-              onChange={(event) => setDisplayName(event.target.value)}
-            />
-          )}
-        </Field>
-        <RoleField role={role} onRole={setRole} />
+        <TextField
+          label={t.account.login}
+          hint={t.people.loginHint}
+          error={taken}
+          value={name}
+          onChange={setName}
+          maxLength={64}
+          isName
+          isFirst
+        />
+        <TextField
+          label={t.people.displayName}
+          hint={t.people.optional}
+          value={displayName}
+          onChange={setDisplayName}
+          maxLength={200}
+        />
+        <RoleField role={role} onChange={setRole} />
         {isPerson && (
-          <Field label={t.people.email} hint={t.people.optional}>
-            {(ties) => (
-              <input
-                {...ties}
-                className="input"
-                type="email"
-                value={email}
-                autoComplete="off"
-                onChange={(event) => setEmail(event.target.value)}
-              />
-            )}
-          </Field>
+          <TextField
+            label={t.people.email}
+            hint={t.people.optional}
+            type="email"
+            value={email}
+            onChange={setEmail}
+          />
         )}
       </div>
+      {isPerson && <LoadError query={provider} />}
       {isPerson && provider.data?.offered && (
         <Choice
           label={t.people.signsIn}
@@ -131,22 +112,17 @@ export function NewUser({ kind, onClose }: Props) {
           ]}
         />
       )}
-      {isPerson && by === "password" && <PasswordField value={password} onValue={setPassword} />}
-      {isPerson && by === "provider" && (
-        <Field label={t.people.subject} hint={t.people.subjectHint}>
-          {(ties) => (
-            <input
-              {...ties}
-              className="input"
-              value={subject}
-              autoComplete="off"
-              autoCapitalize="off"
-              spellCheck={false}
-              onChange={(event) => setSubject(event.target.value)}
-            />
-          )}
-        </Field>
+      {hasPassword && <PasswordField value={password} onChange={setPassword} />}
+      {hasSubject && (
+        <TextField
+          label={t.people.subject}
+          hint={t.people.subjectHint}
+          value={subject}
+          onChange={setSubject}
+          isName
+        />
       )}
+      <LoadError query={groups} />
       {(groups.data ?? []).length > 0 && (
         <Checks
           label={t.people.groups}
@@ -155,15 +131,6 @@ export function NewUser({ kind, onClose }: Props) {
           onChange={setChosen}
         />
       )}
-      {create.isError && <ErrorNote error={create.error} />}
-      <div className={form.actions}>
-        <button type="submit" className="button" disabled={!complete || create.isPending}>
-          {t.people.add}
-        </button>
-        <button type="button" className="button quiet" onClick={onClose}>
-          {t.cancel}
-        </button>
-      </div>
-    </form>
+    </Form>
   );
 }

@@ -1,33 +1,32 @@
-import { Field } from "../../components/Form";
+import { TextField } from "../../components/Form";
 import { useI18n } from "../../i18n";
 import { generatePassword, MIN_PASSWORD_CHARS } from "../access/password";
 
-type Props = { value: string; onValue: (value: string) => void };
+type Props = {
+  error?: unknown;
+  value: string;
+  onChange: (value: string) => void;
+  isFirst?: boolean;
+};
 
 /** A password for someone else: readable, because it has to be handed over, and made up on request. */
-export function PasswordField({ value, onValue }: Props) {
+export function PasswordField(field: Props) {
   const { t } = useI18n();
   return (
-    <Field
+    <TextField
+      {...field}
       label={t.people.firstPassword}
       hint={t.account.passwordHint(MIN_PASSWORD_CHARS)}
       beside={
-        <button type="button" className="button quiet" onClick={() => onValue(generatePassword())}>
+        <button
+          type="button"
+          className="button quiet"
+          onClick={() => field.onChange(generatePassword())}
+        >
           {t.people.makePassword}
         </button>
       }
-    >
-      {(ties) => (
-        <input
-          {...ties}
-          className="input"
-          value={value}
-          autoComplete="off"
-          autoCapitalize="off"
-          spellCheck={false}
-          onChange={(event) => onValue(event.target.value)}
-        />
-      )}
-    </Field>
+      isName
+    />
   );
 }

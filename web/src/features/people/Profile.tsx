@@ -1,10 +1,10 @@
-import { type FormEvent, useState } from "react";
-import { api, currentAccount } from "../../api/client";
-import { shownOf, useChange } from "../../api/identity";
-import { currentKey, signIn } from "../../api/session";
-import type { User, UserChange } from "../../api/types";
-import { ErrorNote } from "../../components/ErrorNote";
-import { Done, Field } from "../../components/Form";
+import { useState } from "react";
+import { useChange } from "../../api/change";
+import { api, body } from "../../api/client";
+import { shownOf } from "../../api/identity";
+import { amendAccount } from "../../api/session";
+import type { User, UserChange, UserRole } from "../../api/types";
+import { Form, TextField } from "../../components/Form";
 import form from "../../components/Form.module.css";
 import { Section } from "../../components/Page";
 import { useI18n } from "../../i18n";
@@ -16,28 +16,25 @@ type Props = { user: User; isSelf: boolean; mayManage: boolean };
 /** What someone is called and may do. */
 export function Profile({ user, isSelf, mayManage }: Props) {
   const { t } = useI18n();
-  const [displayName, setDisplayName] = useState(user.display_name);
-  const [email, setEmail] = useState(user.email ?? "");
-  const [role, setRole] = useState(user.role);
-  const change = useChange(
-    async (given: UserChange) => {
-      const params = { path: { id: user.id } };
-      await api.PATCH("/api/v1/users/{id}", { params, body: given });
-      // One's own name is on every page.
-      if (isSelf) signIn(await currentAccount(), currentKey());
-    },
-    ...shownOf(user.name),
-  );
+  // Only what was touched: the rest follows the server, where others may change it meanwhile.
+  const [draft, setDraft] = useState<{ name?: string; email?: string; role?: UserRole }>({});
+  const { name = user.display_name, email = user.email ?? "", role = user.role } = draft;
+  const change = useChange(...shownOf(user.name));
   const changes: UserChange = {
-    ...(displayName.trim() === user.display_name ? {} : { display_name: displayName.trim() }),
+    ...(name.trim() === user.display_name ? {} : { display_name: name.trim() }),
     ...(email.trim() === (user.email ?? "") ? {} : { email: email.trim() || null }),
     ...(role === user.role ? {} : { role }),
   };
   const isChanged = Object.keys(changes).length > 0;
-  const complete = isChanged && displayName.trim() !== "";
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (complete && !change.isPending) change.mutate(changes);
+  const save = async () => {
+    const isSaved = await change.run(async () => {
+      const params = { path: { id: user.id } };
+      const saved = body(await api.PATCH("/api/v1/users/{id}", { params, body: changes }));
+      // One's own name is on every page.
+      if (isSelf) amendAccount((account) => ({ ...account, display_name: saved.display_name }));
+    });
+    // What was typed since stays.
+    if (isSaved) setDraft((now) => (now === draft ? {} : now));
   };
   const fixed = isSelf
     ? t.people.ownRole
@@ -46,49 +43,39 @@ export function Profile({ user, isSelf, mayManage }: Props) {
       : undefined;
   return (
     <Section title={t.people.profile}>
-      <form className={form.form} onSubmit={submit}>
+      <Form
+        action={mayManage ? t.people.save : undefined}
+        isComplete={isChanged && name.trim() !== ""}
+        isPending={change.isPending}
+        error={change.error}
+        done={change.isDone && !isChanged && t.people.saved}
+        onSubmit={save}
+      >
         <div className={form.pair}>
-          <Field label={t.people.displayName}>
-            {(ties) => (
-              <input
-                {...ties}
-                className="input"
-                value={displayName}
-                maxLength={200}
-                disabled={!mayManage}
-                autoComplete="off"
-                onChange={(event) => setDisplayName(event.target.value)}
-              />
-            )}
-          </Field>
+          <TextField
+            label={t.people.displayName}
+            value={name}
+            onChange={(next) => setDraft({ ...draft, name: next })}
+            maxLength={200}
+            disabled={!mayManage}
+          />
           {user.kind === "person" && (
-            <Field label={t.people.email}>
-              {(ties) => (
-                <input
-                  {...ties}
-                  className="input"
-                  type="email"
-                  value={email}
-                  disabled={!mayManage}
-                  autoComplete="off"
-                  onChange={(event) => setEmail(event.target.value)}
-                />
-              )}
-            </Field>
+            <TextField
+              label={t.people.email}
+              type="email"
+              value={email}
+              onChange={(next) => setDraft({ ...draft, email: next })}
+              disabled={!mayManage}
+            />
           )}
         </div>
-        <RoleField role={role} onRole={setRole} fixed={mayManage ? fixed : t.people.readOnly} />
+        <RoleField
+          role={role}
+          onChange={(next) => setDraft({ ...draft, role: next })}
+          fixed={mayManage ? fixed : t.people.readOnly}
+        />
         {role !== user.role && <p className={form.hint}>{t.people.roleEndsSessions}</p>}
-        {change.isError && <ErrorNote error={change.error} />}
-        {mayManage && (
-          <div className={form.actions}>
-            <button type="submit" className="button" disabled={!complete || change.isPending}>
-              {t.people.save}
-            </button>
-            {change.isSuccess && !isChanged && <Done>{t.people.saved}</Done>}
-          </div>
-        )}
-      </form>
+      </Form>
     </Section>
   );
 }

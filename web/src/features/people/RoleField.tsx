@@ -1,36 +1,27 @@
 import type { UserRole } from "../../api/types";
-import { Field } from "../../components/Form";
+import { SelectField } from "../../components/Form";
 import { useI18n } from "../../i18n";
 
 const ROLES: UserRole[] = ["reader", "editor", "admin", "auditor"];
 
 type Props = {
   role: UserRole;
-  onRole: (role: UserRole) => void;
+  onChange: (role: UserRole) => void;
   /** Why it cannot be changed. */
   fixed?: string | undefined;
 };
 
 /** What someone may do. */
-export function RoleField({ role, onRole, fixed }: Props) {
+export function RoleField({ role, onChange, fixed }: Props) {
   const { t } = useI18n();
   return (
-    <Field label={t.account.role} hint={fixed ?? t.account.duties[role]}>
-      {(ties) => (
-        <select
-          {...ties}
-          className="select"
-          value={role}
-          disabled={fixed !== undefined}
-          onChange={(event) => onRole(event.target.value as UserRole)}
-        >
-          {ROLES.map((one) => (
-            <option key={one} value={one}>
-              {t.account.roles[one]}
-            </option>
-          ))}
-        </select>
-      )}
-    </Field>
+    <SelectField
+      label={t.account.role}
+      hint={fixed ?? t.account.duties[role]}
+      options={ROLES.map((value) => ({ value, label: t.account.roles[value] }))}
+      value={role}
+      onChange={onChange}
+      disabled={fixed !== undefined}
+    />
   );
 }

@@ -1,14 +1,17 @@
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
+import { useChange } from "../../api/change";
 import { api } from "../../api/client";
-import { shownOf, useChange } from "../../api/identity";
+import { ofCode } from "../../api/errors";
+import { shownOf } from "../../api/identity";
 import type { User } from "../../api/types";
-import { ConfirmDialog } from "../../components/ConfirmDialog";
+import { AskFirst } from "../../components/ConfirmDialog";
 import { ErrorNote } from "../../components/ErrorNote";
+import { Form } from "../../components/Form";
 import form from "../../components/Form.module.css";
 import { Section } from "../../components/Page";
 import { useI18n } from "../../i18n";
 import { isLongEnough } from "../access/password";
-import { ShownOnce } from "../access/ShownOnce";
+import { HandOver } from "./HandOver";
 import { PasswordField } from "./PasswordField";
 import { isManaged } from "./UserBadges";
 
@@ -16,24 +19,19 @@ import { isManaged } from "./UserBadges";
 export function SignInHelp({ user }: { user: User }) {
   const { t } = useI18n();
   const [resetting, setResetting] = useState(false);
-  const [asking, setAsking] = useState(false);
   const [handOver, setHandOver] = useState<string | null>(null);
-  const removeFactor = useChange(
-    () => api.DELETE("/api/v1/users/{id}/totp", { params: { path: { id: user.id } } }),
-    ...shownOf(user.name),
-  );
+  const change = useChange(...shownOf(user.name));
+  const removeFactor = () =>
+    change.run(() => api.DELETE("/api/v1/users/{id}/totp", { params: { path: { id: user.id } } }));
   const managed = isManaged(user.source);
   if (managed && !user.has_totp) return null;
   return (
     <Section title={t.people.signIn} lead={t.people.signInLead}>
       {handOver !== null && (
-        <ShownOnce
+        <HandOver
           title={t.people.newPasswordTitle(user.display_name)}
-          lead={t.people.handOver}
-          items={[
-            { label: t.gate.name, text: user.name, copy: t.people.copyName },
-            { label: t.gate.password, text: handOver, copy: t.people.copyPassword },
-          ]}
+          name={user.name}
+          password={handOver}
           onDone={() => setHandOver(null)}
         />
       )}
@@ -47,7 +45,7 @@ export function SignInHelp({ user }: { user: User }) {
           onCancel={() => setResetting(false)}
         />
       )}
-      {removeFactor.isError && <ErrorNote error={removeFactor.error} />}
+      {change.error !== null && <ErrorNote error={change.error} />}
       {!resetting && handOver === null && (
         <div className={form.line}>
           {!managed && (
@@ -56,25 +54,25 @@ export function SignInHelp({ user }: { user: User }) {
             </button>
           )}
           {user.has_totp && (
-            <button
-              type="button"
-              className="button quiet"
-              disabled={removeFactor.isPending}
-              onClick={() => setAsking(true)}
+            <AskFirst
+              title={t.people.removeFactorTitle}
+              text={t.people.removeFactorText(user.display_name)}
+              action={t.people.removeFactorAction}
+              onConfirm={removeFactor}
             >
-              {t.people.removeFactor}
-            </button>
+              {(ask) => (
+                <button
+                  type="button"
+                  className="button quiet"
+                  disabled={change.isPending}
+                  onClick={ask}
+                >
+                  {t.people.removeFactor}
+                </button>
+              )}
+            </AskFirst>
           )}
         </div>
-      )}
-      {asking && (
-        <ConfirmDialog
-          title={t.people.removeFactorTitle}
-          text={t.people.removeFactorText(user.display_name)}
-          action={t.people.removeFactorAction}
-          onConfirm={() => removeFactor.mutate(undefined)}
-          onClose={() => setAsking(false)}
-        />
       )}
     </Section>
   );
@@ -85,35 +83,26 @@ type ResetProps = { user: User; onReset: (password: string) => void; onCancel: (
 function ResetPassword({ user, onReset, onCancel }: ResetProps) {
   const { t } = useI18n();
   const [password, setPassword] = useState("");
-  const reset = useChange(
-    (given: string) => {
+  const change = useChange(...shownOf(user.name));
+  const weak = ofCode(change.error, "invalid_request");
+  const reset = () =>
+    change.run(async () => {
       const params = { path: { id: user.id } };
-      return api.PATCH("/api/v1/users/{id}", { params, body: { password: given } });
-    },
-    ...shownOf(user.name),
-  );
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (!isLongEnough(password) || reset.isPending) return;
-    reset.mutate(password, { onSuccess: () => onReset(password) });
-  };
+      await api.PATCH("/api/v1/users/{id}", { params, body: { password } });
+      onReset(password);
+    });
   return (
-    <form className={form.panel} onSubmit={submit} aria-label={t.people.resetPassword}>
-      <PasswordField value={password} onValue={setPassword} />
+    <Form
+      label={t.people.resetPassword}
+      action={t.people.resetPassword}
+      isComplete={isLongEnough(password)}
+      isPending={change.isPending}
+      error={weak ? null : change.error}
+      onSubmit={reset}
+      onCancel={onCancel}
+    >
+      <PasswordField error={weak} value={password} onChange={setPassword} isFirst />
       <p className={form.hint}>{t.people.resetEndsSessions}</p>
-      {reset.isError && <ErrorNote error={reset.error} />}
-      <div className={form.actions}>
-        <button
-          type="submit"
-          className="button"
-          disabled={!isLongEnough(password) || reset.isPending}
-        >
-          {t.people.resetPassword}
-        </button>
-        <button type="button" className="button quiet" onClick={onCancel}>
-          {t.cancel}
-        </button>
-      </div>
-    </form>
+    </Form>
   );
 }

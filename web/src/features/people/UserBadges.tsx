@@ -1,4 +1,5 @@
 import type { User } from "../../api/types";
+import { Badge } from "../../components/Rows";
 import rows from "../../components/Rows.module.css";
 import { type Messages, useI18n } from "../../i18n";
 
@@ -10,16 +11,10 @@ export function UserBadges({ user }: { user: User }) {
   const { t } = useI18n();
   return (
     <p className={rows.badges}>
-      {!user.active && (
-        <span className={rows.badge} data-tone="seal">
-          {t.people.inactive}
-        </span>
-      )}
+      {!user.active && <Badge tone="seal">{t.people.inactive}</Badge>}
       <SourceBadge source={user.source} />
-      {user.has_totp && <span className={rows.badge}>{t.people.hasFactor}</span>}
-      <span className={rows.badge} data-tone="accent">
-        {t.account.roles[user.role]}
-      </span>
+      {user.has_totp && <Badge>{t.people.hasFactor}</Badge>}
+      <Badge tone="accent">{t.account.roles[user.role]}</Badge>
     </p>
   );
 }
@@ -28,11 +23,7 @@ export function UserBadges({ user }: { user: User }) {
 export function SourceBadge({ source }: { source: string }) {
   const { t } = useI18n();
   if (!isManaged(source)) return null;
-  return (
-    <span className={rows.badge} title={source}>
-      {source === DIRECTORY ? t.people.directory : hostOf(source)}
-    </span>
-  );
+  return <Badge title={source}>{source === DIRECTORY ? t.people.directory : hostOf(source)}</Badge>;
 }
 
 export function isManaged(source: string): boolean {

@@ -1,14 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { Link } from "react-router";
-import { groupsQuery, setGroupMember, shownOf, useChange } from "../../api/identity";
+import { useChange } from "../../api/change";
+import { groupsQuery, setGroupMember, shownOf } from "../../api/identity";
 import type { User } from "../../api/types";
 import { ErrorNote } from "../../components/ErrorNote";
-import { Field } from "../../components/Form";
+import { SelectField, submits } from "../../components/Form";
 import form from "../../components/Form.module.css";
-import { Icon } from "../../components/Icon";
+import { IconButton } from "../../components/IconButton";
+import { LoadError } from "../../components/Loaded";
 import { Section } from "../../components/Page";
-import rows from "../../components/Rows.module.css";
+import { Row, Rows } from "../../components/Rows";
 import { useI18n } from "../../i18n";
 import { paths } from "./paths";
 import { SourceBadge } from "./UserBadges";
@@ -20,67 +22,46 @@ export function UserGroups({ user, mayManage }: Props) {
   const { t } = useI18n();
   const groups = useQuery(groupsQuery);
   const [chosen, setChosen] = useState("");
-  const change = useChange(
-    ({ group, belongs }: { group: string; belongs: boolean }) =>
-      setGroupMember(group, user.name, belongs),
-    ...shownOf(user.name),
-  );
+  const change = useChange(...shownOf(user.name));
+  const others = (groups.data ?? []).filter(({ name }) => !user.groups.includes(name));
   const sourceOf = (name: string) =>
     groups.data?.find((group) => group.name === name)?.source ?? "local";
-  const others = (groups.data ?? []).filter(({ name }) => !user.groups.includes(name));
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (chosen === "" || change.isPending) return;
-    change.mutate({ group: chosen, belongs: true }, { onSuccess: () => setChosen("") });
-  };
+  const add = () =>
+    change.run(async () => {
+      await setGroupMember(chosen, user.name, true);
+      setChosen("");
+    });
+  const remove = (group: string) => change.run(() => setGroupMember(group, user.name, false));
   return (
     <Section title={t.people.groups} lead={t.people.groupsLead}>
-      {user.groups.length === 0 && <p className={rows.note}>{t.people.inNoGroup}</p>}
-      <ul className={rows.rows} aria-label={t.people.groups}>
+      <Rows label={t.people.groups} none={t.people.inNoGroup}>
         {user.groups.map((name) => (
-          <li key={name}>
-            <div className={rows.what}>
-              <h3 className={rows.name}>
-                <Link to={paths.group(name)}>{name}</Link>
-              </h3>
-            </div>
+          <Row key={name} name={<Link to={paths.group(name)}>{name}</Link>}>
             <SourceBadge source={sourceOf(name)} />
             {mayManage && (
-              <button
-                type="button"
-                className="icon-button"
-                aria-label={t.people.takeOutOf(name)}
-                title={t.people.takeOutOf(name)}
+              <IconButton
+                icon="close"
+                label={t.people.takeOutOf(name)}
                 disabled={change.isPending}
-                onClick={() => change.mutate({ group: name, belongs: false })}
-              >
-                <Icon name="close" />
-              </button>
+                onClick={() => remove(name)}
+              />
             )}
-          </li>
+          </Row>
         ))}
-      </ul>
-      {groups.isError && <ErrorNote error={groups.error} />}
-      {change.isError && <ErrorNote error={change.error} />}
+      </Rows>
+      <LoadError query={groups} />
+      {change.error !== null && <ErrorNote error={change.error} />}
       {mayManage && others.length > 0 && (
-        <form className={form.line} onSubmit={submit}>
-          <Field label={t.people.addToGroup}>
-            {(ties) => (
-              <select
-                {...ties}
-                className="select"
-                value={chosen}
-                onChange={(event) => setChosen(event.target.value)}
-              >
-                <option value="">{t.people.chooseGroup}</option>
-                {others.map(({ name }) => (
-                  <option key={name} value={name}>
-                    {name}
-                  </option>
-                ))}
-              </select>
-            )}
-          </Field>
+        <form className={form.line} onSubmit={submits(() => chosen !== "" && add())}>
+          <SelectField
+            label={t.people.addToGroup}
+            options={[
+              { value: "", label: t.people.chooseGroup },
+              ...others.map(({ name }) => ({ value: name, label: name })),
+            ]}
+            value={chosen}
+            onChange={setChosen}
+          />
           <button
             type="submit"
             className="button quiet"

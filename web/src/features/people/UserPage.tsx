@@ -3,10 +3,10 @@ import { Link, useParams } from "react-router";
 import { userQuery } from "../../api/identity";
 import { useAccount, useMay } from "../../api/session";
 import type { User } from "../../api/types";
-import { ErrorNote } from "../../components/ErrorNote";
 import form from "../../components/Form.module.css";
+import { Loaded } from "../../components/Loaded";
 import { Page } from "../../components/Page";
-import rows from "../../components/Rows.module.css";
+import { Facts } from "../../components/Rows";
 import { useI18n } from "../../i18n";
 import { formatMoment } from "../../i18n/time";
 import { KeyList } from "../access/KeyList";
@@ -33,9 +33,7 @@ export function UserPage() {
           : { to: paths.people, label: t.people.people }
       }
     >
-      {user.isPending && <p className={rows.note}>{t.loading}</p>}
-      {user.isError && <ErrorNote error={user.error} onRetry={() => void user.refetch()} />}
-      {user.data && <Details key={user.data.id} user={user.data} />}
+      <Loaded query={user}>{(user) => <Details key={user.id} user={user} />}</Loaded>
     </Page>
   );
 }
@@ -43,21 +41,19 @@ export function UserPage() {
 function Summary({ user }: { user: User }) {
   const { language, t } = useI18n();
   const at = (time: string) => formatMoment(time, language);
+  const seen = user.last_sign_in_at
+    ? t.people.lastSeen(at(user.last_sign_in_at))
+    : t.people.neverSeen;
   return (
     <>
-      <p className={rows.facts}>
-        {[
+      <Facts
+        of={[
           user.name,
           user.email,
           t.people.addedAt(at(user.created_at)),
-          user.kind === "person" &&
-            (user.last_sign_in_at
-              ? t.people.lastSeen(at(user.last_sign_in_at))
-              : t.people.neverSeen),
-        ]
-          .filter(Boolean)
-          .join(" · ")}
-      </p>
+          user.kind === "person" && seen,
+        ]}
+      />
       <UserBadges user={user} />
     </>
   );
