@@ -135,6 +135,10 @@ mod tests {
     const ANSWER: &[u8] = b"refused";
 
     /// A server that answers at once, and a client, which gets the token that stops the server.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the other end of the connection under test"
+    )]
     async fn answer<F: Future>(
         patience: Patience,
         client: impl FnOnce(TcpStream, CancellationToken) -> F,

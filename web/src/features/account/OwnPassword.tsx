@@ -26,7 +26,6 @@ export function OwnPassword({ label, hint, error, isWrong, isFirst, ...input }: 
           {...input}
           show={t.gate.showPassword}
           hide={t.gate.hidePassword}
-          // biome-ignore lint/a11y/noAutofocus: only where the person has asked for the form
           autoFocus={isFirst}
         />
       )}
