@@ -38,7 +38,11 @@ step("with the admin key an administrator is added, whose password is shown once
   await page.goto(settings.url);
   await enterKey();
   await open("People");
-  await page.getByText("Nobody has been added yet").waitFor();
+  const empty = page.getByText("Nobody has been added yet");
+  await empty.waitFor();
+  // It is seen without scrolling, below a mark of ordinary size.
+  const { y, height } = await empty.boundingBox();
+  assert.ok(y + height < page.viewportSize().height, `the text ends ${y + height} px down`);
   await inspect("the empty list of people", "people-empty-en-light");
   await addPerson(boss, "Administrator");
   const row = page.getByRole("list", { name: "People" }).getByRole("listitem");

@@ -1,7 +1,14 @@
-/** kura's mark: a storehouse with its window and its lattice wall. Decorative. */
+/** kura's mark: a storehouse with its window and its lattice wall. Decorative; 64 px wide unless a style says otherwise. */
 export function KuraMark({ className }: { className?: string | undefined }) {
   return (
-    <svg className={className} viewBox="0 0 32 32" aria-hidden="true" focusable="false">
+    <svg
+      className={className}
+      width="64"
+      height="64"
+      viewBox="0 0 32 32"
+      aria-hidden="true"
+      focusable="false"
+    >
       <path
         fill="none"
         stroke="currentColor"
